@@ -4,15 +4,15 @@
 //! What comes is sealed as it arrives and put aside (`spool`); it is stored in one transaction once it is known to be what the
 //! document promises. What goes is opened chunk by chunk, from where it is asked for on.
 
-use std::{net::SocketAddr, ops::Range, time::Duration};
+use std::{ops::Range, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream, Bytes},
-    extract::{ConnectInfo, Path, RawQuery, Request, State},
+    extract::Path,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::ids::{RecordId, RequestId};
+use domain::ids::RecordId;
 use fhir::attachments::HEAD;
 use futures::StreamExt as _;
 use tokio::time::Instant;
@@ -26,14 +26,12 @@ use vault::{
 
 use super::{
     Disconnected, Ending, PATIENCE, ResponseBody, Transfer, TransferRefused, Waits, drain,
-    finished, query::QueryParameters, spool::Spool,
+    query::QueryParameters, spool::Spool, transfer_request::TransferRequest,
 };
 use crate::{
-    authenticate::context,
     codes::ErrorCode,
     error::Error,
     records::attachments::{self, AttachmentRequest, FileStorage, NamedFile, PromisedFile},
-    schema::Schema,
     wire::UNBUFFERED,
 };
 
@@ -131,23 +129,18 @@ struct Download {
 
 /// Answers with a file, or a part of one.
 pub(crate) async fn download(
-    State(schema): State<Schema>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    axum::Extension(id): axum::Extension<RequestId>,
+    request: TransferRequest,
     Path(address): Path<(String, String)>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
 ) -> Response {
-    let context = context(&schema, id, peer, &headers);
-    let (with, asking) = (schema.clone(), context.clone());
+    let asking = request.clone();
     let begun = async move {
-        let mut transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
-        let asked = asked(&address, query.as_deref(), &mut transfer)?;
+        let mut transfer = Transfer::begin(&asking, |room| &room.exports).await?;
+        let asked = asked(&address, asking.query.as_deref(), &mut transfer)?;
         let app = &transfer.app;
         let (disclosure, caller) = (&app.disclosure, &transfer.caller);
         let file = attachments::open(disclosure, app.decryption(), caller, asked).await;
         let file = transfer.charged(file).await?;
-        let part = FilePart::of(&headers, file.size, &tag(&file));
+        let part = FilePart::of(&asking.headers, file.size, &tag(&file));
         let first = match &part {
             FilePart::Bytes(_, range) => Some(file.chunk(&app.pool, chunk_at(range.start)?).await?),
             FilePart::None => None,
@@ -160,9 +153,9 @@ pub(crate) async fn download(
             first,
         })
     };
-    match finished(&schema, begun).await {
+    match request.finish(begun).await {
         Ok(download) => download.answer(),
-        Err(refused) => refused.answer(&schema, &context),
+        Err(refused) => request.refuse(&refused),
     }
 }
 
@@ -279,32 +272,26 @@ impl From<Disconnected> for NotWhole {
 
 /// Takes a file that a document promises.
 pub(crate) async fn upload(
-    State(schema): State<Schema>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    axum::Extension(id): axum::Extension<RequestId>,
+    request: TransferRequest,
     Path(address): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-    request: Request,
+    body: Body,
 ) -> Response {
-    let (parts, body) = request.into_parts();
-    let context = context(&schema, id, peer, &parts.headers);
-    let (with, asking) = (schema.clone(), context.clone());
+    let asking = request.clone();
     let begun = async move {
-        let mut transfer =
-            Transfer::begin(&with, &asking, &parts.headers, |room| &room.imports).await?;
-        let asked = asked(&address, query.as_deref(), &mut transfer)?;
+        let mut transfer = Transfer::begin(&asking, |room| &room.imports).await?;
+        let asked = asked(&address, asking.query.as_deref(), &mut transfer)?;
         let app = &transfer.app;
         let (disclosure, caller) = (&app.disclosure, &transfer.caller);
         let file = attachments::promised(disclosure, app.decryption(), caller, asked).await;
         let file = transfer.charged(file).await?;
-        check_headers(&parts.headers, &file)?;
+        check_headers(&asking.headers, &file)?;
         Ok::<_, TransferRefused>((transfer, asked, file))
     };
-    let (transfer, asked, file) = match finished(&schema, begun).await {
+    let (transfer, asked, file) = match request.finish(begun).await {
         Ok(begun) => begun,
         Err(refused) => {
             drain(body).await;
-            return refused.answer(&schema, &context);
+            return request.refuse(&refused);
         }
     };
     let mut pieces = body.into_data_stream();
@@ -312,13 +299,14 @@ pub(crate) async fn upload(
         Ok(received) => received,
         Err(refused) => {
             drain(Body::from_stream(pieces)).await;
-            return refused.answer(&schema, &context);
+            return request.refuse(&refused);
         }
     };
-    match finished(&schema, store(transfer, asked, file, received)).await {
+    let stored = store(transfer, asked, file, received);
+    match request.finish(stored).await {
         Ok(true) => StatusCode::CREATED.into_response(),
         Ok(false) => StatusCode::OK.into_response(),
-        Err(refused) => refused.answer(&schema, &context),
+        Err(refused) => request.refuse(&refused),
     }
 }
 

@@ -1,28 +1,24 @@
 //! `GET /audit/export`: the audit trail as FHIR `AuditEvent`s, one in a line: what is about the caller, or, to an administrator,
 //! everything.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::str::FromStr;
 
 use axum::{
-    extract::{ConnectInfo, RawQuery, State},
-    http::{HeaderMap, header},
+    http::header,
     response::{IntoResponse, Response},
 };
-use domain::ids::RequestId;
 use fhir::Severity;
 use tracing::Instrument as _;
 
 use super::{
     Disconnected, Ending, ResponseBody, TRIES, Transfer, TransferRefused,
     export::{LAST_WORD, outcome},
-    finished,
     query::QueryParameters,
+    transfer_request::TransferRequest,
     wait_where_busy,
 };
 use crate::{
     audit::events::{EventExport, Period},
-    authenticate::context,
-    schema::Schema,
     wire::UNBUFFERED,
 };
 
@@ -47,24 +43,17 @@ impl FromStr for Whose {
 }
 
 /// Answers with the events that the caller may take out.
-pub(crate) async fn answer(
-    State(schema): State<Schema>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    axum::Extension(id): axum::Extension<RequestId>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let context = context(&schema, id, peer, &headers);
-    let (with, asking) = (schema.clone(), context.clone());
+pub(crate) async fn answer(request: TransferRequest) -> Response {
+    let asking = request.clone();
     let begun = async move {
-        let transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
-        let (whose, period) = asked(query.as_deref())?;
+        let transfer = Transfer::begin(&asking, |room| &room.exports).await?;
+        let (whose, period) = asked(asking.query.as_deref())?;
         let everybodys = whose == Whose::Everybodys;
         let (pool, caller) = (&transfer.app.pool, &transfer.caller);
         let export = EventExport::begin(pool, caller, period, everybodys).await?;
         Ok::<_, TransferRefused>((transfer, export))
     };
-    match finished(&schema, begun).await {
+    match request.finish(begun).await {
         Ok((transfer, export)) => {
             let (output, answer) = ResponseBody::new();
             let run = EventRun {
@@ -76,7 +65,7 @@ pub(crate) async fn answer(
             let kind = [(header::CONTENT_TYPE, "application/fhir+ndjson")];
             (UNBUFFERED, kind, answer).into_response()
         }
-        Err(refused) => refused.answer(&schema, &context),
+        Err(refused) => request.refuse(&refused),
     }
 }
 

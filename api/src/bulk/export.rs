@@ -6,18 +6,16 @@
 
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use axum::{
-    extract::{ConnectInfo, RawQuery, State},
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use domain::{
     countries::{Country, abroad},
-    ids::{RequestId, UserId},
+    ids::UserId,
     records::RecordType,
 };
 use fhir::{Issue, IssueCode, SERVER_URL, Severity};
@@ -28,13 +26,12 @@ use store::records::{
 };
 
 use super::{
-    Disconnected, Ending, ResponseBody, TRIES, Transfer, TransferRefused, finished,
-    query::QueryParameters, wait_where_busy,
+    Disconnected, Ending, ResponseBody, TRIES, Transfer, TransferRefused, query::QueryParameters,
+    transfer_request::TransferRequest, wait_where_busy,
 };
 use tracing::Instrument as _;
 
 use crate::{
-    authenticate::context,
     codes::ErrorCode,
     cursor::{Cursor, ListCursors},
     error::Error,
@@ -44,7 +41,6 @@ use crate::{
         export::{self, Export, ExportStart},
         filter::Criteria,
     },
-    schema::Schema,
     wire::UNBUFFERED,
 };
 
@@ -191,19 +187,13 @@ pub(super) fn outcome(severity: Severity, code: ErrorCode, message: &str) -> Vec
 }
 
 /// Answers with the records that the caller may take out.
-pub(crate) async fn answer(
-    State(schema): State<Schema>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    axum::Extension(id): axum::Extension<RequestId>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let context = context(&schema, id, peer, &headers);
-    let (with, asking) = (schema.clone(), context.clone());
+pub(crate) async fn answer(request: TransferRequest) -> Response {
+    let asking = request.clone();
     let begun = async move {
-        let mut transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
+        let mut transfer = Transfer::begin(&asking, |room| &room.exports).await?;
         let home = transfer.app.home_country;
-        let (export, form, after, represented) = asked(query.as_deref(), &headers, home)?;
+        let (export, form, after, represented) =
+            asked(asking.query.as_deref(), &asking.headers, home)?;
         transfer.caller = transfer.caller.clone().acting_for(represented)?;
         let cursors = export.cursors(&transfer.app.index_key, &transfer.caller);
         let after = cursors.read(after.as_ref())?;
@@ -211,7 +201,7 @@ pub(crate) async fn answer(
         let begun = transfer.charged(begun).await?;
         Ok::<_, TransferRefused>((transfer, begun, cursors, form, after))
     };
-    match finished(&schema, begun).await {
+    match request.finish(begun).await {
         Ok((transfer, begun, cursors, form, after)) => {
             let (output, answer) = ResponseBody::new();
             let run = ExportRun {
@@ -232,7 +222,7 @@ pub(crate) async fn answer(
             let kind = [(header::CONTENT_TYPE, form.media_type())];
             (UNBUFFERED, kind, answer).into_response()
         }
-        Err(refused) => refused.answer(&schema, &context),
+        Err(refused) => request.refuse(&refused),
     }
 }
 

@@ -9,18 +9,16 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
     time::Duration,
 };
 
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, RawQuery, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use domain::{
-    ids::{RecordId, RequestId, UserId},
+    ids::{RecordId, UserId},
     records::RecordType,
     sources::SourceToken,
 };
@@ -37,15 +35,15 @@ use tokio::time::{Instant, Interval};
 use super::{
     Disconnected, Ending, PATIENCE, ResponseBody, Transfer, TransferRefused, Waits,
     compression::{BrokenUpload, Compression, decompressed},
-    drain, finished,
+    drain,
     query::QueryParameters,
     spool::{MAX_SPOOLED, Spool},
+    transfer_request::TransferRequest,
 };
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
-    authenticate::context,
     codes::ErrorCode,
     error::Error,
     records::{
@@ -59,7 +57,6 @@ use crate::{
             store,
         },
     },
-    schema::Schema,
     wire::{UNBUFFERED, content_type},
 };
 
@@ -106,26 +103,17 @@ impl ImportFormat {
 }
 
 /// Answers an upload while it arrives.
-pub(crate) async fn answer(
-    State(schema): State<Schema>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    axum::Extension(id): axum::Extension<RequestId>,
-    RawQuery(query): RawQuery,
-    request: Request,
-) -> Response {
-    let (parts, body) = request.into_parts();
-    let context = context(&schema, id, peer, &parts.headers);
-    let (with, asking) = (schema.clone(), context.clone());
+pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
+    let asking = request.clone();
     let begun = async move {
-        let mut transfer =
-            Transfer::begin(&with, &asking, &parts.headers, |room| &room.imports).await?;
-        let form = form(&parts.headers)?;
-        let asked = asked(query.as_deref(), &parts.headers, &transfer)?;
+        let mut transfer = Transfer::begin(&asking, |room| &room.imports).await?;
+        let form = form(&asking.headers)?;
+        let asked = asked(asking.query.as_deref(), &asking.headers, &transfer)?;
         // Whether they may act for this patient is decided with each record, as it is where they act for themselves.
         transfer.caller = transfer.caller.clone().acting_for(asked.represented)?;
         Ok::<_, TransferRefused>((transfer, form, asked))
     };
-    match finished(&schema, begun).await {
+    match request.finish(begun).await {
         Ok((transfer, (form, compression), asked)) => {
             let ImportAsked {
                 import,
@@ -162,7 +150,7 @@ pub(crate) async fn answer(
         }
         Err(refused) => {
             drain(body).await;
-            refused.answer(&schema, &context)
+            request.refuse(&refused)
         }
     }
 }

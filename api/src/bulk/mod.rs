@@ -14,6 +14,7 @@ pub(crate) mod my_data;
 mod query;
 mod spool;
 pub(crate) mod tar;
+mod transfer_request;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -22,7 +23,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 use domain::throttle::Network;
@@ -30,6 +31,7 @@ use futures::{StreamExt as _, stream};
 use store::Pool;
 use tokio::{sync::mpsc, time::Instant};
 
+use self::transfer_request::TransferRequest;
 use crate::{
     app::App,
     caller::{Caller, RequestContext, audit_second_factor_refusal},
@@ -238,12 +240,11 @@ impl Transfer {
     /// Lets a caller begin: from an origin that may, by a token and a log-in that are good, where there
     /// is room.
     async fn begin(
-        schema: &Schema,
-        context: &RequestContext,
-        headers: &HeaderMap,
+        request: &TransferRequest,
         room: impl FnOnce(&Transfers) -> &Room,
     ) -> Result<Self, TransferRefused> {
-        if !cors::is_allowed(schema, headers) {
+        let (schema, context) = (&request.schema, &request.context);
+        if !cors::is_allowed(schema, &request.headers) {
             let refusal = "this origin may not call; see MEDITRUSTAL_ALLOWED_ORIGINS";
             return Err(TransferRefused::new(
                 StatusCode::FORBIDDEN,
@@ -302,14 +303,6 @@ async fn wait_where_busy(error: Error, left: u32) -> Result<u32, Ending> {
         }
         error => Err((&error).into()),
     }
-}
-
-/// Does what a transfer begins with, to its end, whoever waits for it.
-async fn finished<T: Send + 'static>(
-    schema: &Schema,
-    begun: impl Future<Output = Result<T, TransferRefused>> + Send + 'static,
-) -> Result<T, TransferRefused> {
-    schema.app().detached.run_to_completion(begun).await?
 }
 
 /// Whether the log-in is still good, and showed a second factor where one is wanted.

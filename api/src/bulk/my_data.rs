@@ -5,15 +5,12 @@
 //! with `complete.json`, which names every file with its SHA-256. What ends earlier is not whole, and the connection breaks off. The
 //! last line of a file says how to go on after it (`after`): then an archive with the rest comes, which says that it is no more.
 
-use std::net::SocketAddr;
-
 use axum::{
-    extract::{ConnectInfo, RawQuery, State},
-    http::{HeaderMap, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use domain::{ids::RequestId, purpose::Purpose, records::RecordType};
+use domain::{purpose::Purpose, records::RecordType};
 use serde_json::{Value, json};
 use store::{my_data::DataCounts, records::search::Filter};
 use tracing::Instrument as _;
@@ -23,12 +20,12 @@ use vault::digest;
 use super::{
     Disconnected, Ending, ResponseBody, TRIES, Transfer, TransferRefused,
     export::{ExportFormat, LAST_WORD},
-    finished,
     query::QueryParameters,
-    tar, wait_where_busy,
+    tar,
+    transfer_request::TransferRequest,
+    wait_where_busy,
 };
 use crate::{
-    authenticate::context,
     cursor::Cursor,
     error::Error,
     my_data::{DataPage, DataPlace, MyData, Section, SectionKey},
@@ -37,23 +34,15 @@ use crate::{
         export::{self, Export, ExportStart},
         filter::Criteria,
     },
-    schema::Schema,
     wire::UNBUFFERED,
 };
 
 /// Answers with the archive.
-pub(crate) async fn answer(
-    State(schema): State<Schema>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    axum::Extension(id): axum::Extension<RequestId>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let context = context(&schema, id, peer, &headers);
-    let (with, asking) = (schema.clone(), context.clone());
+pub(crate) async fn answer(request: TransferRequest) -> Response {
+    let asking = request.clone();
     let begun = async move {
-        let transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
-        let mut asked = QueryParameters::read(query.as_deref())?;
+        let transfer = Transfer::begin(&asking, |room| &room.exports).await?;
+        let mut asked = QueryParameters::read(asking.query.as_deref())?;
         let after = asked.take("after");
         asked.complete()?;
         let app = &transfer.app;
@@ -64,7 +53,7 @@ pub(crate) async fn answer(
         let records = records_of(&transfer, &data).await?;
         Ok::<_, TransferRefused>((transfer, data, counts, from, records))
     };
-    match finished(&schema, begun).await {
+    match request.finish(begun).await {
         Ok((transfer, data, counts, from, records)) => {
             let (output, answer) = ResponseBody::new();
             let run = MyDataRun {
@@ -87,7 +76,7 @@ pub(crate) async fn answer(
             ];
             (UNBUFFERED, kind, answer).into_response()
         }
-        Err(refused) => refused.answer(&schema, &context),
+        Err(refused) => request.refuse(&refused),
     }
 }
 

@@ -1,0 +1,56 @@
+//! What each of these requests begins with: who sends it, and what its address and its headers say.
+
+use std::net::SocketAddr;
+
+use axum::{
+    Extension,
+    extract::{ConnectInfo, FromRequestParts, RawQuery},
+    http::{HeaderMap, request::Parts},
+    response::Response,
+};
+use domain::ids::RequestId;
+
+use super::TransferRefused;
+use crate::{authenticate::context, caller::RequestContext, schema::Schema};
+
+/// A request for a transfer, but for its body.
+#[derive(Clone)]
+pub(crate) struct TransferRequest {
+    pub(super) schema: Schema,
+    pub(super) context: RequestContext,
+    pub(super) headers: HeaderMap,
+    /// What stands behind the `?`.
+    pub(super) query: Option<String>,
+}
+
+impl FromRequestParts<Schema> for TransferRequest {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, schema: &Schema) -> Result<Self, Response> {
+        type Extracted = (ConnectInfo<SocketAddr>, Extension<RequestId>, RawQuery);
+        let extracted = Extracted::from_request_parts(parts, schema).await?;
+        let (ConnectInfo(peer), Extension(id), RawQuery(query)) = extracted;
+        Ok(Self {
+            schema: schema.clone(),
+            context: context(schema, id, peer, &parts.headers),
+            headers: parts.headers.clone(),
+            query,
+        })
+    }
+}
+
+impl TransferRequest {
+    /// Does what a transfer begins or ends with, to its end, whoever waits for it.
+    pub(super) async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, TransferRefused>> + Send + 'static,
+    ) -> Result<T, TransferRefused> {
+        let detached = &self.schema.app().detached;
+        detached.run_to_completion(work).await?
+    }
+
+    /// The answer that nothing was begun.
+    pub(super) fn refuse(&self, refused: &TransferRefused) -> Response {
+        refused.answer(&self.schema, &self.context)
+    }
+}
