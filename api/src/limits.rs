@@ -1,6 +1,6 @@
 //! How much one request, one network, one account and the process may have open at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{hash::Hash, sync::Arc, time::Duration};
 
 use domain::{ids::UserId, throttle::Network};
 use tokio::{
@@ -17,10 +17,12 @@ pub(crate) const MAX_BODY: usize = 2 * 1024 * 1024;
 const IMPORTS: usize = 8;
 /// How many exports do.
 const EXPORTS: usize = 8;
-/// How many streams of public events are open at once in this process.
-const PUBLIC_STREAMS: usize = 256;
+/// How many streams of public events are open at once in this process, for whichever networks ask first.
+const PUBLIC_STREAMS: usize = 128;
 /// How many of them one network has.
-const PUBLIC_STREAMS_OF_NETWORK: usize = 16;
+const PUBLIC_STREAMS_OF_NETWORK: usize = 15;
+/// How many more there are, of which one network has one: who would take all has to come from as many networks.
+const SINGLE_PUBLIC_STREAMS: usize = 128;
 /// How many of them read the log at once.
 const PUBLIC_READS: usize = 2;
 /// How long each of these places is taken at the least: who reads the log again and again, without an account, takes
@@ -51,22 +53,20 @@ impl Sockets {
     }
 }
 
-/// Places for streams of public events, which need no account: each network has a share.
+/// Places for streams of public events, which need no account: each network has a share of one half of them, and one of the
+/// other half.
 #[derive(Debug, Clone)]
 pub(crate) struct PublicStreams {
-    all: Arc<Semaphore>,
-    of_network: ConnectionLimiter<Network>,
+    shared: Room<Network>,
+    single: Room<Network>,
     reads: Arc<Semaphore>,
 }
-
-/// One of them.
-pub(crate) type PublicStreamPermit = (Permit<Network>, OwnedSemaphorePermit);
 
 impl Default for PublicStreams {
     fn default() -> Self {
         Self {
-            all: Arc::new(Semaphore::new(PUBLIC_STREAMS)),
-            of_network: ConnectionLimiter::new(PUBLIC_STREAMS_OF_NETWORK),
+            shared: Room::new(PUBLIC_STREAMS, PUBLIC_STREAMS_OF_NETWORK),
+            single: Room::new(SINGLE_PUBLIC_STREAMS, 1),
             reads: Arc::new(Semaphore::new(PUBLIC_READS)),
         }
     }
@@ -74,10 +74,9 @@ impl Default for PublicStreams {
 
 impl PublicStreams {
     /// One of them for this network; `None` where it has its share, or all are taken.
-    pub(crate) fn take(&self, network: Network) -> Option<PublicStreamPermit> {
-        let of_network = self.of_network.acquire(network)?;
-        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        Some((of_network, of_all))
+    pub(crate) fn take(&self, network: Network) -> Option<RoomPermit<Network>> {
+        let shared = self.shared.take(network);
+        shared.or_else(|_| self.single.take(network)).ok()
     }
 
     /// Waits until one more may read a page of the log, in the order of asking: hold what is given until it was read.
@@ -92,56 +91,56 @@ impl PublicStreams {
 #[derive(Debug, Clone)]
 pub(crate) struct Transfers {
     /// For imports.
-    pub(crate) imports: Room,
+    pub(crate) imports: Room<UserId>,
     /// For exports.
-    pub(crate) exports: Room,
+    pub(crate) exports: Room<UserId>,
 }
 
 impl Default for Transfers {
     fn default() -> Self {
         Self {
-            imports: Room::new(IMPORTS),
-            exports: Room::new(EXPORTS),
+            imports: Room::new(IMPORTS, OF_ACCOUNT),
+            exports: Room::new(EXPORTS, OF_ACCOUNT),
         }
     }
 }
 
-/// Places for transfers of one kind, of which one account has a share.
+/// Places for what stays open, of one kind, of which each account or network has a share.
 #[derive(Debug, Clone)]
-pub(crate) struct Room {
+pub(crate) struct Room<K> {
     all: Arc<Semaphore>,
-    of_account: ConnectionLimiter<UserId>,
+    of_each: ConnectionLimiter<K>,
 }
 
-/// Why a transfer finds no room.
+/// Why there is no room for one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoRoom {
-    /// The account has its share.
-    OfAccount,
+    /// This one has its share.
+    OfEach,
     /// All of them are taken.
     OfAll,
 }
 
 /// One of them.
-pub(crate) type TransferPermit = (Permit<UserId>, OwnedSemaphorePermit);
+pub(crate) type RoomPermit<K> = (Permit<K>, OwnedSemaphorePermit);
 
-impl Room {
-    fn new(places: usize) -> Self {
+impl<K: Eq + Hash + Copy> Room<K> {
+    fn new(places: usize, share: usize) -> Self {
         Self {
             all: Arc::new(Semaphore::new(places)),
-            of_account: ConnectionLimiter::new(OF_ACCOUNT),
+            of_each: ConnectionLimiter::new(share),
         }
     }
 
-    /// One of them for this account.
+    /// One of them for this one.
     ///
     /// # Errors
     /// [`NoRoom`].
-    pub(crate) fn take(&self, account: UserId) -> Result<TransferPermit, NoRoom> {
-        let of_account = self.of_account.acquire(account);
-        let of_account = of_account.ok_or(NoRoom::OfAccount)?;
+    pub(crate) fn take(&self, key: K) -> Result<RoomPermit<K>, NoRoom> {
+        let of_each = self.of_each.acquire(key);
+        let of_each = of_each.ok_or(NoRoom::OfEach)?;
         let of_all = Arc::clone(&self.all).try_acquire_owned();
-        Ok((of_account, of_all.map_err(|_| NoRoom::OfAll)?))
+        Ok((of_each, of_all.map_err(|_| NoRoom::OfAll)?))
     }
 }
 
@@ -149,19 +148,39 @@ impl Room {
 mod tests {
     use super::*;
 
+    fn network(nth: u8) -> Network {
+        Network::of([192, 0, 2, nth].into())
+    }
+
     #[test]
     fn a_network_has_its_share_of_the_public_streams_and_all_have_so_many() {
         let streams = PublicStreams::default();
-        let network = |nth: u8| Network::of([192, 0, 2, nth].into());
         let of_one: Vec<_> = std::iter::from_fn(|| streams.take(network(0))).collect();
         let of_others: Vec<_> = (1..=u8::MAX)
             .map_while(|nth| streams.take(network(nth)))
             .collect();
 
-        assert_eq!(of_one.len(), PUBLIC_STREAMS_OF_NETWORK);
-        assert_eq!(of_one.len() + of_others.len(), PUBLIC_STREAMS);
+        assert_eq!(of_one.len(), PUBLIC_STREAMS_OF_NETWORK + 1);
+        assert_eq!(
+            of_one.len() + of_others.len(),
+            PUBLIC_STREAMS + SINGLE_PUBLIC_STREAMS
+        );
         drop(of_one);
         assert!(streams.take(network(0)).is_some());
+    }
+
+    #[test]
+    fn networks_that_take_all_they_can_leave_one_public_stream_for_each_other() {
+        let streams = PublicStreams::default();
+        let streams = &streams;
+        let of = |nth: u8| std::iter::from_fn(move || streams.take(network(nth)));
+        let taken: Vec<_> = (1..=16).map(|nth| of(nth).collect::<Vec<_>>()).collect();
+
+        let of_each: Vec<_> = taken.iter().map(Vec::len).collect();
+        assert_eq!(of_each[..8], [16; 8]);
+        assert_eq!(of_each[8], 9, "the last eight that are shared, and one");
+        assert_eq!(of_each[9..], [1; 7]);
+        assert!(of(17).next().is_some(), "others find room");
     }
 
     #[tokio::test]
@@ -178,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_account_has_its_share_of_the_places() {
-        let room = Room::new(3);
+        let room = Room::new(3, OF_ACCOUNT);
         let [ana, eve] = [(); 2].map(|()| UserId::fresh());
         let taken: Vec<_> = std::iter::from_fn(|| room.take(ana).ok()).collect();
 

@@ -26,7 +26,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use domain::throttle::Network;
+use domain::{ids::UserId, throttle::Network};
 use futures::{StreamExt as _, stream};
 use store::Pool;
 use tokio::{sync::mpsc, time::Instant};
@@ -40,7 +40,7 @@ use crate::{
     cost_limit::{REFUSAL_COST, STREAM_COST},
     error::Error,
     lease::{Lease, LeaseEnd, LeaseRefused},
-    limits::{NoRoom, OF_ACCOUNT, Room, TransferPermit, Transfers},
+    limits::{NoRoom, OF_ACCOUNT, Room, RoomPermit, Transfers},
     party::Party,
     rejected::{InvalidField, Rejected},
     schema::Schema,
@@ -165,7 +165,7 @@ impl From<LeaseRefused> for TransferRefused {
 impl From<NoRoom> for TransferRefused {
     fn from(none: NoRoom) -> Self {
         match none {
-            NoRoom::OfAccount => {
+            NoRoom::OfEach => {
                 let refusal = format!(
                     "{OF_ACCOUNT} of these are under way for this account: wait for one of them"
                 );
@@ -200,7 +200,7 @@ struct Transfer {
     /// Who pays for it.
     party: Party,
     lease: Lease,
-    _place: TransferPermit,
+    _place: RoomPermit<UserId>,
 }
 
 /// Why a transfer ends before it is done.
@@ -241,7 +241,7 @@ impl Transfer {
     /// is room.
     async fn begin(
         request: &TransferRequest,
-        room: impl FnOnce(&Transfers) -> &Room,
+        room: impl FnOnce(&Transfers) -> &Room<UserId>,
     ) -> Result<Self, TransferRefused> {
         let (schema, context) = (&request.schema, &request.context);
         if !cors::is_allowed(schema, &request.headers) {

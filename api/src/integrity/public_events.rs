@@ -17,7 +17,7 @@ use crate::{
     cursor::{ListCursors, bad_cursor},
     error::Error,
     feed::{BATCH, Feed, Follower, Listener, told},
-    limits::{PublicStreamPermit, PublicStreams},
+    limits::{PublicStreams, RoomPermit},
 };
 
 /// When to try again where all places are taken. Unit: seconds.
@@ -31,7 +31,7 @@ struct PublicSubscriber {
     position: i64,
     log: Listener<RegistryFeedRow>,
     places: PublicStreams,
-    _permit: PublicStreamPermit,
+    _permit: RoomPermit<Network>,
 }
 
 /// The cursors of the log of the registry's events.

@@ -14,6 +14,12 @@ async fn follows(nobody: &Person, api: &Program, after: &str) -> EventStream {
     EventStream::open_with(nobody, api, &[], body).await
 }
 
+/// A stream of somebody at this address, who stands behind a proxy.
+async fn follows_from(nobody: &Person, api: &Program, address: &str) -> EventStream {
+    let body = json!({ "query": FOLLOW, "variables": { "after": "earliest" } });
+    EventStream::open_with(nobody, api, &[("x-forwarded-for", address)], body).await
+}
+
 /// The next entry.
 async fn next(stream: &mut EventStream) -> Value {
     let (event, mut data) = stream.next().await.expect("the stream goes on");
@@ -176,4 +182,28 @@ async fn a_foreign_cursor_is_refused_and_an_address_has_so_many_streams() {
     let query = "subscription { integrityEvents { kind } }";
     let mut refused = EventStream::open(&nobody, &world.api, query).await;
     assert_eq!(refused.ends_with().await, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn addresses_that_take_all_they_can_leave_a_stream_for_each_other() {
+    let proxy = ("MEDITRUSTAL_TRUSTED_PROXIES", "127.0.0.1");
+    let proxy = (proxy.0.to_owned(), proxy.1.to_owned());
+    let world = World::with(|options| options.api.push(proxy)).await;
+    let (nobody, ana) = (world.nobody(), world.patient("ana").await);
+    anchored(&world, &ana).await;
+
+    // Eight take sixteen each. Of the streams that are shared the ninth finds eight, and the tenth none.
+    let mut open = Vec::new();
+    for (nth, share) in (1..).zip([16; 8].into_iter().chain([9, 1])) {
+        let address = format!("198.51.100.{nth}");
+        for _ in 0..share {
+            let mut stream = follows_from(&nobody, &world.api, &address).await;
+            next(&mut stream).await;
+            open.push(stream);
+        }
+        let mut refused = follows_from(&nobody, &world.api, &address).await;
+        assert_eq!(refused.ends_with().await, "BUSY", "{address}");
+    }
+
+    assert_eq!(open.len(), 138);
 }
