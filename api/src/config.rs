@@ -634,6 +634,10 @@ pub(crate) struct ShareConfig {
     /// What one account's requests may cost in a minute, over all processes
     #[arg(long, env = "MEDITRUSTAL_COST_A_MINUTE", default_value = "1000000", value_parser = cost())]
     cost_a_minute: u32,
+
+    /// How many bytes of files of records one account may send in a day, in MiB, over all processes
+    #[arg(long, env = "MEDITRUSTAL_UPLOADS_A_DAY_MIB", default_value = "4096", value_parser = uploads())]
+    uploads_a_day_mib: i64,
 }
 
 impl ShareConfig {
@@ -654,11 +658,21 @@ impl ShareConfig {
             a_minute: self.cost_a_minute.into(),
         }
     }
+
+    /// How much one account may send in a day. Unit: bytes.
+    pub(crate) const fn uploads(&self) -> u64 {
+        self.uploads_a_day_mib.unsigned_abs() << 20
+    }
 }
 
 /// Up to a tebibyte.
 fn mebibytes() -> RangedI64ValueParser<i64> {
     RangedI64ValueParser::new().range(1..=1 << 20)
+}
+
+/// From the longest file up to a tebibyte.
+fn uploads() -> RangedI64ValueParser<i64> {
+    RangedI64ValueParser::new().range(16..=1 << 20)
 }
 
 /// At least one request at the query limits's limit in a minute.

@@ -151,9 +151,14 @@ impl CostLimits {
 
     /// In how long so much of the budget comes back.
     fn span(self, cost: u64) -> TimeDelta {
-        let micros = u128::from(cost) * MINUTE.as_micros() / u128::from(self.a_minute.max(1));
-        TimeDelta::microseconds(i64::try_from(micros).unwrap_or(i64::MAX))
+        regained_in(cost, self.a_minute, MINUTE)
     }
+}
+
+/// In how long a part of a budget comes back, all of which comes back within this time.
+pub(crate) fn regained_in(part: u64, all: u64, within: Duration) -> TimeDelta {
+    let micros = u128::from(part) * within.as_micros() / u128::from(all.max(1));
+    TimeDelta::microseconds(i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
 /// How many root fields of one party's requests are resolved at a time: as many as requests of the least weight may
@@ -358,10 +363,15 @@ impl Usages {
 }
 
 fn over_budget(wait: Duration) -> Error {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     Error::OverBudget {
-        retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX).max(1),
+        retry_after_seconds: seconds_of(wait),
     }
+}
+
+/// A wait as it is told: in whole seconds, and at least one.
+pub(crate) fn seconds_of(wait: Duration) -> u32 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]

@@ -100,6 +100,14 @@ pub(crate) enum Error {
         /// When to try again.
         retry_after_seconds: u32,
     },
+    /// This account has sent as much as one may in a day; see `crate::upload_limit`.
+    #[error(
+        "this account has sent as many bytes of files as one may in a day; try again in {retry_after_seconds} s"
+    )]
+    OverUploads {
+        /// When to try again.
+        retry_after_seconds: u32,
+    },
     /// The answer would be longer than one may be; see `crate::answer_budget`.
     #[error(
         "the answer would have more than {most} bytes: ask for fewer records at a time (`first`), or for fewer of their fields; many documents are taken out by GET /export"
@@ -148,7 +156,9 @@ impl Error {
             Self::Document(_) => ErrorCode::InvalidDocument,
             Self::Integrity(_) => ErrorCode::IntegrityViolation,
             Self::Busy { .. } => ErrorCode::Busy,
-            Self::Throttled { .. } | Self::OverBudget { .. } => ErrorCode::Throttled,
+            Self::Throttled { .. } | Self::OverBudget { .. } | Self::OverUploads { .. } => {
+                ErrorCode::Throttled
+            }
             Self::AnswerTooLarge { .. } => ErrorCode::TooLargeAnswer,
             Self::Unavailable => ErrorCode::Unavailable,
             Self::Internal => ErrorCode::Internal,
@@ -174,6 +184,9 @@ impl Error {
                 retry_after_seconds,
             }
             | Self::OverBudget {
+                retry_after_seconds,
+            }
+            | Self::OverUploads {
                 retry_after_seconds,
             } => Some(*retry_after_seconds),
             Self::Unauthenticated
@@ -300,6 +313,7 @@ impl Error {
             | Self::Busy { .. }
             | Self::Throttled { .. }
             | Self::OverBudget { .. }
+            | Self::OverUploads { .. }
             | Self::AnswerTooLarge { .. }
             | Self::Unavailable
             | Self::Internal => {}

@@ -8,7 +8,10 @@ use tokio::{
     time::sleep,
 };
 
-use crate::connection_limiter::{ConnectionLimiter, Permit};
+use crate::{
+    connection_limiter::{ConnectionLimiter, Permit},
+    upload_limit::UploadLimiter,
+};
 
 /// The longest request. Unit: bytes. A document of 1 MiB, escaped, and its query.
 pub(crate) const MAX_BODY: usize = 2 * 1024 * 1024;
@@ -87,20 +90,24 @@ impl PublicStreams {
     }
 }
 
-/// How many imports and exports this process has room for.
+/// How many imports and exports this process has room for, and how much an account may send.
 #[derive(Debug, Clone)]
 pub(crate) struct Transfers {
     /// For imports.
     pub(crate) imports: Room<UserId>,
     /// For exports.
     pub(crate) exports: Room<UserId>,
+    /// How many bytes of files each account may send.
+    pub(crate) uploads: UploadLimiter,
 }
 
-impl Default for Transfers {
-    fn default() -> Self {
+impl Transfers {
+    /// With this share of what is sent.
+    pub(crate) fn new(uploads: UploadLimiter) -> Self {
         Self {
             imports: Room::new(IMPORTS, OF_ACCOUNT),
             exports: Room::new(EXPORTS, OF_ACCOUNT),
+            uploads,
         }
     }
 }

@@ -82,6 +82,7 @@
 //! - `caller`: who sends a request, and the audit entries of that person
 //! - `party`: the account or the network whose share a request takes
 //! - `cost_limit`: limits what the requests of a party cost at a time and in a minute
+//! - `upload_limit`: limits how many bytes of files an account sends in a day
 //! - `answer_budget`: limits how many bytes answers have
 //! - `parsed_documents`: keeps what GraphQL documents were parsed to, by their texts
 //! - `documents`: the documents that clients name by their hash instead of sending them
@@ -195,6 +196,7 @@ mod sessions;
 mod sse;
 mod throttle;
 mod tokens;
+mod upload_limit;
 mod users;
 mod variables;
 mod visibility;

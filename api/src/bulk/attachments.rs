@@ -285,6 +285,7 @@ pub(crate) async fn upload(
         let file = attachments::promised(disclosure, app.decryption(), caller, asked).await;
         let file = transfer.charged(file).await?;
         check_headers(&asking.headers, &file)?;
+        transfer.charge_upload(file.file.size).await?;
         Ok::<_, TransferRefused>((transfer, asked, file))
     };
     let (transfer, asked, file) = match request.finish(begun).await {

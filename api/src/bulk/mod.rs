@@ -125,7 +125,9 @@ impl From<Error> for TransferRefused {
             Error::Conflict { .. } | Error::LimitReached { .. } | Error::Integrity(_) => {
                 StatusCode::CONFLICT
             }
-            Error::Throttled { .. } | Error::OverBudget { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Error::Throttled { .. } | Error::OverBudget { .. } | Error::OverUploads { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Error::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Busy { .. } | Error::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -276,6 +278,12 @@ impl Transfer {
     async fn charge_refusal(&self) {
         let costs = &self.app.costs;
         costs.charge_afterwards(self.party, REFUSAL_COST).await;
+    }
+
+    /// Charges the caller a file of so many bytes.
+    async fn charge_upload(&self, bytes: u64) -> Result<(), Error> {
+        let uploads = &self.app.transfers.uploads;
+        uploads.charge(self.caller.user, bytes).await
     }
 
     /// What came of the asking; where it is not there for the caller, that refusal is charged.

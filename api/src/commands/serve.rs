@@ -66,6 +66,7 @@ use crate::{
     sessions::revocations::Revocations,
     throttle::Throttle,
     tokens::Tokens,
+    upload_limit::UploadLimiter,
     wallets::proof::Prover,
 };
 
@@ -596,6 +597,7 @@ async fn assemble(
         answers: AnswerMemory::new(config.shares.answers()),
         costs: CostLimiter::new(config.shares.costs(), pool.clone()),
         throttle: Throttle::new(config.throttle.limits(), pool.clone()),
+        transfers: Transfers::new(UploadLimiter::new(config.shares.uploads(), pool.clone())),
         pool,
         keyring,
         index_key,
@@ -611,7 +613,6 @@ async fn assemble(
         clock: Clock::Other(&DATABASE_CLOCK),
         proxies: config.proxies(),
         sockets: config.connections.sockets(),
-        transfers: Transfers::default(),
         allowed_origins: config.allowed_origins.clone(),
         introspection: config.introspection,
         detached: DetachedTasks::default(),

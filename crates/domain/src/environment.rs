@@ -188,7 +188,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 114] = [
+pub const SETTINGS: [&str; 115] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -302,6 +302,7 @@ pub const SETTINGS: [&str; 114] = [
     "TOKEN_KEY_FILE",
     "TRUSTED_DOCUMENTS",
     "TRUSTED_PROXIES",
+    "UPLOADS_A_DAY_MIB",
     "URL",
 ];
 

@@ -427,3 +427,33 @@ async fn files_are_taken_out_with_everything_and_go_with_their_record() {
     let left = world.sql("SELECT 1 FROM attachment_chunks").await;
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[tokio::test]
+async fn an_account_sends_so_many_bytes_of_files_in_a_day_and_others_have_their_own() {
+    let limit = ("MEDITRUSTAL_UPLOADS_A_DAY_MIB".to_owned(), "16".to_owned());
+    let world = World::with(|options| options.api.push(limit)).await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let dr_eve = world.doctor("eve").await;
+    for doctor in [&dr_bo, &dr_eve] {
+        ana.lets(doctor, &["READ", "CREATE", "AMEND"]).await;
+    }
+    // Half a MiB is left behind the first, which is less than the second has.
+    let files = [vec![b'x'; 31 << 19], vec![b'y'; 700 << 10], vec![b'z'; 100]];
+    let promises = files.each_ref().map(|file| promise(file, "text/plain"));
+    let record = id(&dr_bo.creates(&ana, "IMAGING", &report(&promises)).await);
+
+    let first = sends(&world, &dr_bo, (&record, 1), &files[0]).await;
+    let refused = sends(&world, &dr_bo, (&record, 2), &files[1]).await;
+    let short = sends(&world, &dr_bo, (&record, 3), &files[2]).await;
+    let of_another = sends(&world, &dr_eve, (&record, 2), &files[1]).await;
+
+    assert_eq!(first.status, 201, "{}", first.body);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (429, "THROTTLED")
+    );
+    let wait = refused.header("retry-after").parse::<u32>();
+    assert!(wait.is_ok_and(|wait| wait > 60), "{:?}", refused.headers);
+    assert_eq!(short.status, 201, "{}", short.body);
+    assert_eq!(of_another.status, 201, "{}", of_another.body);
+}

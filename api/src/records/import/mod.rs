@@ -419,6 +419,7 @@ pub(crate) const fn interrupts(error: &Error) -> bool {
         | Error::Busy { .. }
         | Error::Throttled { .. }
         | Error::OverBudget { .. }
+        | Error::OverUploads { .. }
         | Error::Unavailable => true,
         Error::WrongCredentials
         | Error::Forbidden(_)

@@ -183,6 +183,7 @@ fn refused(number: u64, error: &Error) -> Value {
         | Error::Busy { .. }
         | Error::Throttled { .. }
         | Error::OverBudget { .. }
+        | Error::OverUploads { .. }
         | Error::AnswerTooLarge { .. }
         | Error::Unavailable
         | Error::Internal => {}
