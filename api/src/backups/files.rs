@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use vault::sync_directory_of;
+
 /// What the name of a file ends with that is being written.
 pub(crate) const PART: &str = ".part";
 /// The file by which writers of a directory follow one another.
@@ -122,12 +124,4 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(directory)?.sync_all()
 }

@@ -21,7 +21,7 @@ use store::{
     erasure_ledger::{self, LedgerRow},
 };
 use tokio::sync::Mutex;
-use vault::{digest, keyring::Keyring};
+use vault::{digest, keyring::Keyring, sync_directory_of};
 
 use super::LedgerEntry;
 
@@ -253,9 +253,7 @@ fn open(path: &Path) -> io::Result<File> {
     match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let file = options.create_new(true).open(path)?;
-            let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
-            // Its name has to be on the disk, too.
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+            sync_directory_of(path)?;
             Ok(file)
         }
         opened => opened,

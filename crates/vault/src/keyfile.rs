@@ -112,6 +112,14 @@ fn fill(mut file: File, path: &Path, new: &Path, text: &str) -> io::Result<()> {
     writeln!(file, "{}", text.trim_end())?;
     file.sync_all()?;
     fs::rename(new, path)?;
+    sync_directory_of(path)
+}
+
+/// Brings to the disk which file has this name: that it was made, renamed or removed.
+///
+/// # Errors
+/// The directory's.
+pub fn sync_directory_of(path: &Path) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

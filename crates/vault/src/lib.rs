@@ -27,4 +27,4 @@ mod source;
 pub mod spool;
 pub mod token;
 
-pub use keyfile::KeyFileError;
+pub use keyfile::{KeyFileError, sync_directory_of};
