@@ -161,21 +161,31 @@ pub(crate) async fn write(
     Ok(events)
 }
 
+/// Who did what these rows say, as far as the accounts are there.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) async fn actors_of(
+    tx: &mut Tx<'_>,
+    rows: &[HashedRow],
+) -> Result<HashMap<UserId, AuditActor>, StoreError> {
+    let who = distinct(rows.iter().map(|row| UserId(row.row.user_id)));
+    let known = users::by_ids(tx, &who).await?.into_iter();
+    let actors = known.map(|user| {
+        let role = (!user.is_system()).then(|| user.role.to_string());
+        let username = user.username;
+        (user.id, AuditActor { username, role })
+    });
+    Ok(actors.collect())
+}
+
 /// A line for each row. Whoever reads their own log is not told from where others came.
 async fn lines_of(
     tx: &mut Tx<'_>,
     rows: &[HashedRow],
     reader: Option<UserId>,
 ) -> Result<Vec<u8>, StoreError> {
-    let who = distinct(rows.iter().map(|row| UserId(row.row.user_id)));
-    let known = users::by_ids(tx, &who).await?.into_iter();
-    let actors: HashMap<UserId, AuditActor> = known
-        .map(|user| {
-            let role = (!user.is_system()).then(|| user.role.to_string());
-            let username = user.username;
-            (user.id, AuditActor { username, role })
-        })
-        .collect();
+    let actors = actors_of(tx, rows).await?;
     let mut lines = Vec::new();
     for HashedRow { row, .. } in rows {
         let user = UserId(row.user_id);

@@ -1,7 +1,5 @@
 //! The access log with proofs: who did what with a person's data, and what shows that the row was written then and is what it was.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use domain::{ids::UserId, records::DataHash};
 use serde_json::{Value, json};
@@ -9,16 +7,17 @@ use store::{
     Tx,
     cursor::Registry,
     trail::{self as tree_of, HashedRow, Stretch},
-    users,
 };
-use trail::audit_event::{self, AuditActor};
+use trail::audit_event;
 use uuid::Uuid;
 
 use super::{DataPage, SectionKey};
 use crate::{
-    audit::proof::{PinnedProof, pinned},
+    audit::{
+        events::actors_of,
+        proof::{PinnedProof, pinned},
+    },
     error::Error,
-    facts::distinct,
 };
 
 /// How many rows a page has: a proof is some statements each.
@@ -47,15 +46,7 @@ pub(super) async fn page(
             next: None,
         });
     };
-    let who = distinct(rows.iter().map(|row| UserId(row.row.user_id)));
-    let known = users::by_ids(tx, &who).await?.into_iter();
-    let actors: HashMap<UserId, AuditActor> = known
-        .map(|user| {
-            let role = (!user.is_system()).then(|| user.role.to_string());
-            let username = user.username;
-            (user.id, AuditActor { username, role })
-        })
-        .collect();
+    let actors = actors_of(tx, &rows).await?;
     let mut lines = Vec::new();
     for row in &rows {
         let user = UserId(row.row.user_id);
