@@ -270,6 +270,39 @@ pub struct AuditFilter {
     pub grouped: bool,
 }
 
+/// A row of the trail out of what a statement gives of it, told as this run.
+macro_rules! audit_row {
+    ($row:expr, $run:expr) => {
+        $crate::audit::AuditRow {
+            run: $run,
+            id: $row.id,
+            event_time: $row.event_time,
+            user: UserId($row.user_id),
+            action_type: $row.action_type,
+            resource_type: $row.resource_type,
+            resource_id: $row.resource_id,
+            old_value: $row.old_value,
+            new_value: $row.new_value,
+            ip_address: $row.ip_address,
+            user_agent: $row.user_agent,
+            request_id: $row.request_id,
+            purpose: $row.purpose,
+            consent_reference: $row.consent_reference,
+            retention_days: $row.retention_days,
+            data_classification: $row.data_classification,
+            is_cross_border: $row.is_cross_border,
+            destination_country: $row.destination_country,
+            encryption_status: $row.encryption_status,
+            created_at: $row.created_at,
+            patient: $row.patient_id.map(UserId),
+            record_ids: $row.record_ids.unwrap_or_default(),
+            on_behalf_of: $row.on_behalf_of.map(UserId),
+            relationship: $row.relationship.and_then(|it| it.parse().ok()),
+        }
+    };
+}
+pub(crate) use audit_row;
+
 /// A row as `page.sql` and `page_of_thing.sql` give it.
 struct RawAuditRow {
     oldest: i64,
@@ -305,38 +338,14 @@ struct RawAuditRow {
 
 impl From<RawAuditRow> for AuditRow {
     fn from(row: RawAuditRow) -> Self {
-        Self {
-            run: Run {
-                oldest: row.oldest,
-                since: row.since,
-                times: row.times,
-                records: row.records,
-                record: row.record.map(RecordId),
-            },
-            id: row.id,
-            event_time: row.event_time,
-            user: UserId(row.user_id),
-            action_type: row.action_type,
-            resource_type: row.resource_type,
-            resource_id: row.resource_id,
-            old_value: row.old_value,
-            new_value: row.new_value,
-            ip_address: row.ip_address,
-            user_agent: row.user_agent,
-            request_id: row.request_id,
-            purpose: row.purpose,
-            consent_reference: row.consent_reference,
-            retention_days: row.retention_days,
-            data_classification: row.data_classification,
-            is_cross_border: row.is_cross_border,
-            destination_country: row.destination_country,
-            encryption_status: row.encryption_status,
-            created_at: row.created_at,
-            patient: row.patient_id.map(UserId),
-            record_ids: row.record_ids.unwrap_or_default(),
-            on_behalf_of: row.on_behalf_of.map(UserId),
-            relationship: row.relationship.and_then(|it| it.parse().ok()),
-        }
+        let run = Run {
+            oldest: row.oldest,
+            since: row.since,
+            times: row.times,
+            records: row.records,
+            record: row.record.map(RecordId),
+        };
+        audit_row!(row, run)
     }
 }
 

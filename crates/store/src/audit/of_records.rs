@@ -3,7 +3,7 @@
 use domain::ids::{RecordId, UserId};
 use uuid::Uuid;
 
-use super::{AuditPage, AuditRow, Run};
+use super::{AuditPage, Run, audit_row};
 use crate::{StoreError, Tx};
 
 /// Which page of whose trail is asked for.
@@ -53,38 +53,14 @@ pub async fn of_records(
             page.has_more = true;
             continue;
         }
-        page.rows.push(AuditRow {
-            run: Run {
-                oldest: row.id,
-                since: row.event_time,
-                times: row.times,
-                records: row.records,
-                record: row.record.map(RecordId),
-            },
-            id: row.id,
-            event_time: row.event_time,
-            user: UserId(row.user_id),
-            action_type: row.action_type,
-            resource_type: row.resource_type,
-            resource_id: row.resource_id,
-            old_value: row.old_value,
-            new_value: row.new_value,
-            ip_address: row.ip_address,
-            user_agent: row.user_agent,
-            request_id: row.request_id,
-            purpose: row.purpose,
-            consent_reference: row.consent_reference,
-            retention_days: row.retention_days,
-            data_classification: row.data_classification,
-            is_cross_border: row.is_cross_border,
-            destination_country: row.destination_country,
-            encryption_status: row.encryption_status,
-            created_at: row.created_at,
-            patient: row.patient_id.map(UserId),
-            record_ids: row.record_ids.unwrap_or_default(),
-            on_behalf_of: row.on_behalf_of.map(UserId),
-            relationship: row.relationship.and_then(|it| it.parse().ok()),
-        });
+        let run = Run {
+            oldest: row.id,
+            since: row.event_time,
+            times: row.times,
+            records: row.records,
+            record: row.record.map(RecordId),
+        };
+        page.rows.push(audit_row!(row, run));
     }
     Ok(pages)
 }
