@@ -82,11 +82,7 @@ impl SealedWords {
     ) -> Result<Self, StoreError> {
         let patients = windows.iter().map(|it| it.window.clone().into_parts().0);
         let patients = distinct(patients.map(|window| window.patient));
-        let keys = if patients.is_empty() {
-            Vec::new()
-        } else {
-            keys::living(conn, &patients).await?
-        };
+        let keys = keys::living(conn, &patients).await?;
         let now = users::now(conn).await?;
         Ok(Self { windows, keys, now })
     }

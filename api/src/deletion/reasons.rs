@@ -70,11 +70,7 @@ impl<T: Reasoned> SealedReasons<T> {
             .iter()
             .filter(|row| matches!(row.reason(), Some(StoredReason::Sealed { .. })));
         let patients = distinct(sealed.map(T::of));
-        let keys = if patients.is_empty() {
-            Vec::new()
-        } else {
-            keys::living(conn, &patients).await?
-        };
+        let keys = keys::living(conn, &patients).await?;
         Ok(Self { rows, keys })
     }
 

@@ -40,6 +40,9 @@ pub async fn living(
     conn: &mut PgConnection,
     patients: &[UserId],
 ) -> Result<Vec<StoredKey>, StoreError> {
+    if patients.is_empty() {
+        return Ok(Vec::new());
+    }
     let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
     let found = sqlx::query_as!(
         KeyRow,
