@@ -396,13 +396,24 @@ pub async fn put_off(
     outbox: &[i64],
     again_in: Duration,
 ) -> Result<(), StoreError> {
+    put_off_in(conn, &["QUEUED", "SENT"], outbox, again_in).await
+}
+
+/// Puts off those of these rows that are in one of these states.
+async fn put_off_in(
+    conn: &mut PgConnection,
+    states: &[&str],
+    outbox: &[i64],
+    again_in: Duration,
+) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE anchor_outbox
          SET next_send_at = CURRENT_TIMESTAMP + make_interval(secs => $2)
          WHERE id = ANY($1)
-           AND state IN ('QUEUED', 'SENT')",
+           AND state = ANY($3)",
         outbox,
         again_in.as_secs_f64(),
+        states as &[&str],
     )
     .execute(conn)
     .await?;

@@ -11,7 +11,7 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{OutboxKind, SignedTransaction};
+use super::{OutboxKind, SignedTransaction, put_off_in};
 use crate::{StoreError, Tx, feed::AnchorSubject, rows, signers::SignerAccount};
 
 /// An anchor that is on no chain and has no transaction under way.
@@ -171,17 +171,7 @@ pub async fn put_off(
     outbox: &[i64],
     again_in: Duration,
 ) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE anchor_outbox
-         SET next_send_at = CURRENT_TIMESTAMP + make_interval(secs => $2)
-         WHERE id = ANY($1)
-           AND state = 'FAILED'",
-        outbox,
-        again_in.as_secs_f64(),
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+    put_off_in(conn, &["FAILED"], outbox, again_in).await
 }
 
 /// Locks those of these outbox rows, and their anchors, that still are to be signed again. Gives their records.
