@@ -7,14 +7,18 @@
 //! From the first document on that refers to another one, everything is put aside (`spool`) until all of the
 //! upload has arrived: only then is it known what the others are.
 
+mod held;
+mod parameters;
+mod source;
+
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
 };
 
 use axum::{
-    body::{Body, Bytes},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    body::Body,
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use domain::{
@@ -22,85 +26,43 @@ use domain::{
     records::RecordType,
     sources::SourceToken,
 };
-use fhir::upload::{Cut, Cutter};
-use futures::{
-    FutureExt as _, StreamExt as _,
-    future::BoxFuture,
-    stream::{BoxStream, FuturesOrdered},
-};
+use fhir::upload::Cut;
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::{Instant, Interval};
+use tokio::time::Interval;
+use tracing::Instrument as _;
 
+use self::{
+    held::HeldEntries,
+    parameters::{ImportAsked, ImportFormat, asked, form},
+    source::Source,
+};
 use super::{
-    Disconnected, Ending, PATIENCE, ResponseBody, Transfer, TransferRefused, Waits,
-    compression::{BrokenUpload, Compression, decompressed},
-    drain,
-    query::QueryParameters,
-    spool::{MAX_SPOOLED, Spool},
+    Disconnected, Ending, ResponseBody, Transfer, TransferRefused, drain,
     transfer_request::TransferRequest,
 };
-use tracing::Instrument as _;
-use uuid::Uuid;
-
 use crate::{
-    codes::ErrorCode,
     error::Error,
     records::{
         draft::Draft,
         import::{
-            Drafted, Entry, Import, MAX_BYTES, check_source, interrupts,
-            patients::ImportPatients,
+            Drafted, Import, MAX_BYTES, interrupts,
             prepared::Prepared,
-            references::{ImportContext, Learned, References, Resolution},
+            references::{Learned, References, Resolution},
             report::{self, Imported, Totals},
             store,
         },
     },
-    wire::{UNBUFFERED, content_type},
+    wire::UNBUFFERED,
 };
 
 /// How many entries are on their way at once: as many as the writer takes into one transaction.
 const WINDOW: usize = 64;
 /// How long they are together, after which no other one is read. Unit: bytes.
 const WINDOW_BYTES: usize = 2 << 20;
-/// How many entries that are put aside are looked up together.
-const GROUP: usize = 64;
 /// How often something is said while entries are put aside: a blank line.
 const BEAT: Duration = Duration::from_secs(10);
-
-/// How an upload holds its entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ImportFormat {
-    Lines,
-    Bundle,
-}
-
-impl ImportFormat {
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        match content_type(headers)?.to_ascii_lowercase().as_str() {
-            "application/fhir+ndjson" | "application/x-ndjson" | "application/ndjson" => {
-                Some(Self::Lines)
-            }
-            "application/fhir+json" | "application/json" => Some(Self::Bundle),
-            _ => None,
-        }
-    }
-
-    fn cutter(self) -> Cutter {
-        match self {
-            Self::Lines => Cutter::lines(MAX_BYTES),
-            Self::Bundle => Cutter::bundle(MAX_BYTES),
-        }
-    }
-
-    fn read(self, entry: &[u8]) -> Result<Entry, Error> {
-        match self {
-            Self::Lines => Entry::of_line(entry),
-            Self::Bundle => Entry::of_bundle(entry),
-        }
-    }
-}
 
 /// Answers an upload while it arrives.
 pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
@@ -152,205 +114,6 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
             drain(body).await;
             request.refuse(&refused)
         }
-    }
-}
-
-fn form(headers: &HeaderMap) -> Result<(ImportFormat, Option<Compression>), TransferRefused> {
-    let unsupported = |refusal: &str| {
-        TransferRefused::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ErrorCode::UnsupportedMediaType,
-            refusal,
-        )
-    };
-    let form = ImportFormat::of(headers).ok_or_else(|| {
-        unsupported(
-            "send `Content-Type: application/fhir+ndjson`, a resource in each line, or `application/fhir+json`, a Bundle",
-        )
-    })?;
-    let compression = Compression::of(headers).ok_or_else(|| {
-        unsupported("send it as it is, or with one `Content-Encoding`: `gzip` or `zstd`")
-    })?;
-    Ok((form, compression))
-}
-
-/// The accounts of the patients whom documents name: `account=reference`, as in an address.
-const PATIENTS: HeaderName = HeaderName::from_static("x-patients");
-
-/// What is asked for.
-struct ImportAsked {
-    import: Import,
-    /// For whom the caller acts.
-    represented: Option<UserId>,
-    /// The first entry that is looked at.
-    from: u64,
-    /// Whether nothing is stored.
-    is_dry: bool,
-}
-
-/// The map of a header.
-fn map(headers: &HeaderMap) -> Result<Vec<(String, UserId)>, TransferRefused> {
-    let unreadable = || {
-        Error::bad(
-            "X-Patients",
-            "write it as account=reference&account=reference",
-        )
-    };
-    let mut given = headers.get_all(PATIENTS).iter();
-    let Some(header) = given.next() else {
-        return Ok(Vec::new());
-    };
-    if given.next().is_some() {
-        return Err(unreadable().into());
-    }
-    let pairs = crate::request::pairs(header.to_str().map_err(|_| unreadable())?)?;
-    let mapped = pairs.into_iter().map(|(account, reference)| {
-        let account = account.parse::<Uuid>().ok()?;
-        Some((reference, UserId(account)))
-    });
-    let mapped: Option<Vec<_>> = mapped.collect();
-    Ok(mapped.ok_or_else(unreadable)?)
-}
-
-fn asked(
-    query: Option<&str>,
-    headers: &HeaderMap,
-    transfer: &Transfer,
-) -> Result<ImportAsked, TransferRefused> {
-    const FROM: &str = "`from` is the number of an entry, from 1";
-    let mut asked = QueryParameters::read(query)?;
-    let map = map(headers)?;
-    // With a map, the patient is of those documents that name nobody.
-    let patient = if map.is_empty() {
-        asked.patient()
-    } else {
-        asked.other_patient()
-    };
-    let (purpose, prefers) = (asked.purpose(), asked.record_type());
-    let key = asked.take("key");
-    asked.note(crate::idempotency::check_key(key.as_deref()));
-    let source = asked.take("source");
-    asked.note(check_source(source.as_deref()));
-    let from = asked.parse::<u64>("from", FROM);
-    if matches!(from, Some(0 | u64::MAX)) {
-        asked.refuse("from", FROM);
-    }
-    let represented = asked.represented();
-    let (restores, is_dry) = (asked.is("restore"), asked.is("dryRun"));
-    if restores && (is_dry || !map.is_empty()) {
-        asked.refuse(
-            "restore",
-            "records are brought back to their patient, or not at all",
-        );
-    }
-    let is_anothers = patient.is_some_and(|patient| patient != transfer.caller.user);
-    if restores && (is_anothers || represented.is_some()) {
-        let refusal =
-            "patients bring their own records back, and nobody else does: import without `restore`";
-        asked.refuse("restore", refusal);
-    }
-    asked.complete()?;
-    let import = Import {
-        patients: ImportPatients::new(patient, map)?,
-        purpose,
-        prefers,
-        key,
-        restores,
-        source,
-    };
-    Ok(ImportAsked {
-        import,
-        represented,
-        from: from.unwrap_or(1),
-        is_dry,
-    })
-}
-
-/// What arrives, cut into entries.
-struct Source {
-    body: BoxStream<'static, Result<Bytes, BrokenUpload>>,
-    piece: Bytes,
-    cutter: Cutter,
-    is_over: bool,
-    waits: Waits,
-}
-
-impl Source {
-    fn new(body: Body, form: ImportFormat, compression: Option<Compression>) -> Self {
-        Self {
-            body: decompressed(body, compression),
-            piece: Bytes::new(),
-            cutter: form.cutter(),
-            is_over: false,
-            waits: Waits::default(),
-        }
-    }
-
-    /// The next entry. Loses nothing when it is not waited for to its end.
-    async fn next(&mut self) -> Result<Option<Cut>, Ending> {
-        let broken =
-            |broken: fhir::upload::Broken| Ending::new(ErrorCode::BadRequest, broken.to_string());
-        loop {
-            let mut rest: &[u8] = &self.piece;
-            let cut = self.cutter.next(&mut rest).map_err(broken)?;
-            let used = self.piece.len() - rest.len();
-            drop(self.piece.split_to(used));
-            // Blank lines, and what stands around entries, are no progress.
-            if let Some(Cut::Entry(entry)) = &cut {
-                self.waits.bytes += entry.trim_ascii().len() as u64;
-            }
-            if cut.is_some() || self.is_over {
-                return Ok(cut);
-            }
-            let left = self.waits.left();
-            let mut wait = Wait::of(&mut self.waits);
-            let arrived = tokio::time::timeout(left, self.body.next()).await;
-            wait.end();
-            match arrived {
-                Ok(Some(Ok(piece))) => self.piece = piece,
-                Ok(None) => {
-                    self.is_over = true;
-                    return self.cutter.end().map_err(broken);
-                }
-                Ok(Some(Err(broken))) => {
-                    return Err(Ending::new(ErrorCode::BadRequest, broken.to_string()));
-                }
-                Err(_) => {
-                    let refusal = format!(
-                        "nothing arrived for {} s, or too little of it was records: send it faster",
-                        PATIENCE.as_secs()
-                    );
-                    return Err(Ending::new(ErrorCode::Timeout, refusal));
-                }
-            }
-        }
-    }
-}
-
-/// A wait for the other side that counts also where it is given up for something else.
-struct Wait<'a> {
-    waits: &'a mut Waits,
-    begun: Option<Instant>,
-}
-
-impl<'a> Wait<'a> {
-    fn of(waits: &'a mut Waits) -> Self {
-        Self {
-            waits,
-            begun: Some(Instant::now()),
-        }
-    }
-
-    fn end(&mut self) {
-        if let Some(begun) = self.begun.take() {
-            self.waits.waited += begun.elapsed();
-        }
-    }
-}
-
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 
@@ -419,25 +182,6 @@ struct ArrivedEntry {
     bytes: usize,
     drafted: Result<Drafted, Error>,
 }
-
-/// What is put aside until all has arrived.
-struct HeldEntries {
-    spool: Spool,
-    /// What is looked up next, with what it refers to and is called.
-    group: Vec<HeldEntry>,
-    /// How long these are together. Unit: bytes.
-    group_bytes: usize,
-}
-
-/// An entry that is put aside.
-enum HeldEntry {
-    Told(u64, Box<ToldEntry>),
-    Document(u64, Box<Prepared>),
-}
-
-/// What stands before what is put aside: whether it is a document, and its number.
-const TOLD: u8 = 0;
-const DOCUMENT: u8 = 1;
 
 /// Whether records of a kind may be written for a patient, as the first of them found.
 enum PatientCheck {
@@ -597,13 +341,7 @@ impl ImportRun {
             self.finish().await?;
             self.puts_aside = true;
             self.beat.reset();
-            let spool = Spool::create().await.map_err(|error| no_spool(&error))?;
-            let group = Vec::with_capacity(GROUP);
-            self.held = Some(HeldEntries {
-                spool,
-                group,
-                group_bytes: 0,
-            });
+            self.held = Some(HeldEntries::begin().await?);
         }
         match self.held.take() {
             None => {
@@ -731,151 +469,6 @@ impl ImportRun {
         } else {
             self.store(later);
         }
-    }
-
-    /// Puts an entry aside, with those that are looked up together.
-    async fn put_aside(
-        &mut self,
-        held: &mut HeldEntries,
-        arrived: ArrivedEntry,
-    ) -> Result<(), ImportEnd> {
-        let ArrivedEntry {
-            number,
-            kind,
-            bytes,
-            drafted,
-        } = arrived;
-        held.group_bytes += bytes;
-        let Transfer { app, caller, .. } = &self.transfer;
-        let checked = drafted.and_then(|it| self.import.checked(app.drafting(), caller, it));
-        let result = match checked {
-            Ok(Drafted::Prepared(prepared)) => {
-                held.group.push(HeldEntry::Document(number, prepared));
-                return self.look_up(held, GROUP).await;
-            }
-            Ok(Drafted::Skipped) => Ok(Imported::Skipped),
-            Ok(Drafted::Deletion) => Ok(Imported::Deletion),
-            // An archive is brought back as it is: nothing in it is put aside.
-            Ok(Drafted::Restored(_)) => Err(Error::Internal),
-            Err(error) => Err(error),
-        };
-        let told = ToldEntry {
-            line: report::line(number, kind, &result, (0, &[])),
-            kind: kind.map(str::to_owned),
-            outcome: report::outcome_of(&result).to_owned(),
-            reason: report::reason_of(&result),
-        };
-        held.group.push(HeldEntry::Told(number, Box::new(told)));
-        self.look_up(held, GROUP).await
-    }
-
-    /// Reserves ids to what waits for that, where it is so many or so long, and puts it into the spool.
-    async fn look_up(&mut self, held: &mut HeldEntries, at_least: usize) -> Result<(), ImportEnd> {
-        if held.group.len() < at_least && held.group_bytes < WINDOW_BYTES {
-            return Ok(());
-        }
-        held.group_bytes = 0;
-        let group = std::mem::take(&mut held.group);
-        let documents = group.iter().filter_map(|entry| match entry {
-            HeldEntry::Document(_, prepared) => Some(&**prepared),
-            HeldEntry::Told(..) => None,
-        });
-        let documents: Vec<&Prepared> = documents.collect();
-        let context = import_context(&self.transfer, &self.import, self.is_dry);
-        let reserved = self.references.reserve(context, &documents).await;
-        let mut reserved = reserved
-            .map_err(|error| ImportEnd::Over((&error).into()))?
-            .into_iter();
-        for entry in &group {
-            let (tag, number, bytes) = match entry {
-                HeldEntry::Told(number, told) => (
-                    TOLD,
-                    number,
-                    serde_json::to_vec(told).map_err(|_| Error::Internal),
-                ),
-                HeldEntry::Document(number, prepared) => {
-                    let id = reserved.next().flatten();
-                    (DOCUMENT, number, prepared.to_bytes(id))
-                }
-            };
-            let bytes = bytes.map_err(|error| ImportEnd::Over((&error).into()))?;
-            let piece = [[tag].as_slice(), &number.to_be_bytes(), &bytes].concat();
-            let put = held.spool.put(&piece).await;
-            put.map_err(|error| no_spool(&error))?;
-        }
-        Ok(())
-    }
-
-    /// Stores what was put aside, in its order, now that it is known what each of them will be.
-    async fn work_held(&mut self, mut held: HeldEntries) -> ImportEnd {
-        if let Err(end) = self.look_up(&mut held, 1).await {
-            return end;
-        }
-        if let Err(error) = held.spool.rewind().await {
-            return no_spool(&error);
-        }
-        let mut is_left = true;
-        loop {
-            if self.window.is_empty()
-                && let Some(later) = self.waiting.take()
-            {
-                self.store(later);
-            }
-            let has_room = is_left
-                && self.waiting.is_none()
-                && self.window.len() < WINDOW
-                && self.window_bytes < WINDOW_BYTES;
-            if has_room {
-                match self.take_back(&mut held).await {
-                    Ok(taken) => is_left = taken,
-                    Err(end) => return end,
-                }
-                continue;
-            }
-            if self.window.is_empty() {
-                return ImportEnd::Complete;
-            }
-            let done = tokio::select! {
-                biased;
-                over = self.transfer.over() => return ImportEnd::Over(over),
-                () = self.output.disconnected() => return ImportEnd::Disconnected,
-                done = self.window.next() => done,
-            };
-            if let Some(done) = done
-                && let Err(end) = self.tell(done).await
-            {
-                return end;
-            }
-        }
-    }
-
-    /// Sends the next entry on its way that was put aside; whether there was one.
-    async fn take_back(&mut self, held: &mut HeldEntries) -> Result<bool, ImportEnd> {
-        let piece = held.spool.take().await.map_err(|error| no_spool(&error))?;
-        let Some(piece) = piece else {
-            return Ok(false);
-        };
-        let over = |error: Error| ImportEnd::Over((&error).into());
-        let Some((&[tag, ref number @ ..], bytes)) = piece.split_first_chunk::<9>() else {
-            return Err(over(Error::Internal));
-        };
-        let number = u64::from_be_bytes(*number);
-        if tag == TOLD {
-            let told = serde_json::from_slice(bytes).map_err(|_| over(Error::Internal))?;
-            self.push(number, None, Links::default(), Outcome::Told(told));
-            return Ok(true);
-        }
-        let (prepared, reserved) = Prepared::from_bytes(bytes).map_err(over)?;
-        let context = import_context(&self.transfer, &self.import, self.is_dry);
-        let resolution = self.references.resolve(context, &prepared).await;
-        let resolution = resolution.map_err(over)?;
-        let kind = prepared.kind();
-        let drafted = self.draft(prepared, reserved, &resolution);
-        if let (Err(_), Some(id)) = (&drafted, reserved) {
-            self.totals.lose(self.references.lose(id));
-        }
-        self.send(number, kind, bytes.len(), drafted);
-        Ok(true)
     }
 
     /// Whether an entry of this kind was refused already: then it is not asked again, so that a long import
@@ -1055,35 +648,6 @@ impl ImportRun {
             });
         }
     }
-}
-
-/// By whom and by what references are asked for. Where nothing is stored, nothing is looked up.
-fn import_context<'a>(
-    transfer: &'a Transfer,
-    import: &'a Import,
-    is_dry: bool,
-) -> ImportContext<'a> {
-    let Transfer { app, caller, .. } = transfer;
-    ImportContext {
-        pool: (!is_dry).then_some(&app.pool),
-        drafting: app.drafting(),
-        caller,
-        import,
-    }
-}
-
-/// How an import ends that cannot put aside what it has to.
-fn no_spool(error: &std::io::Error) -> ImportEnd {
-    if error.kind() == std::io::ErrorKind::FileTooLarge {
-        let refusal = format!(
-            "what refers to each other has at most {} MiB in one upload: send it in parts, and name its `source`",
-            MAX_SPOOLED >> 20
-        );
-        return ImportEnd::Over(Ending::new(ErrorCode::BadRequest, refusal));
-    }
-    tracing::error!(%error, "What an import refers to could not be put aside");
-    let refusal = "there is no room to put aside what refers to each other: try again later";
-    ImportEnd::Over(Ending::new(ErrorCode::Unavailable, refusal))
 }
 
 fn in_line(value: &Value) -> Vec<u8> {

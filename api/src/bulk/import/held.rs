@@ -1,0 +1,228 @@
+//! What is put aside until all of an upload has arrived, because something in it refers to something else in it.
+
+use futures::StreamExt as _;
+
+use super::{ArrivedEntry, ImportEnd, ImportRun, Links, Outcome, ToldEntry, WINDOW, WINDOW_BYTES};
+use crate::{
+    bulk::{
+        Ending, Transfer,
+        spool::{MAX_SPOOLED, Spool},
+    },
+    codes::ErrorCode,
+    error::Error,
+    records::import::{
+        Drafted, Import,
+        prepared::Prepared,
+        references::ImportContext,
+        report::{self, Imported},
+    },
+};
+
+/// How many entries that are put aside are looked up together.
+const GROUP: usize = 64;
+
+/// What is put aside until all has arrived.
+pub(super) struct HeldEntries {
+    spool: Spool,
+    /// What is looked up next, with what it refers to and is called.
+    group: Vec<HeldEntry>,
+    /// How long these are together. Unit: bytes.
+    group_bytes: usize,
+}
+
+/// An entry that is put aside.
+enum HeldEntry {
+    Told(u64, Box<ToldEntry>),
+    Document(u64, Box<Prepared>),
+}
+
+/// What stands before what is put aside: whether it is a document, and its number.
+const TOLD: u8 = 0;
+const DOCUMENT: u8 = 1;
+
+impl HeldEntries {
+    /// None yet.
+    pub(super) async fn begin() -> Result<Self, ImportEnd> {
+        Ok(Self {
+            spool: Spool::create().await.map_err(|error| no_spool(&error))?,
+            group: Vec::with_capacity(GROUP),
+            group_bytes: 0,
+        })
+    }
+}
+
+impl ImportRun {
+    /// Puts an entry aside, with those that are looked up together.
+    pub(super) async fn put_aside(
+        &mut self,
+        held: &mut HeldEntries,
+        arrived: ArrivedEntry,
+    ) -> Result<(), ImportEnd> {
+        let ArrivedEntry {
+            number,
+            kind,
+            bytes,
+            drafted,
+        } = arrived;
+        held.group_bytes += bytes;
+        let Transfer { app, caller, .. } = &self.transfer;
+        let checked = drafted.and_then(|it| self.import.checked(app.drafting(), caller, it));
+        let result = match checked {
+            Ok(Drafted::Prepared(prepared)) => {
+                held.group.push(HeldEntry::Document(number, prepared));
+                return self.look_up(held, GROUP).await;
+            }
+            Ok(Drafted::Skipped) => Ok(Imported::Skipped),
+            Ok(Drafted::Deletion) => Ok(Imported::Deletion),
+            // An archive is brought back as it is: nothing in it is put aside.
+            Ok(Drafted::Restored(_)) => Err(Error::Internal),
+            Err(error) => Err(error),
+        };
+        let told = ToldEntry {
+            line: report::line(number, kind, &result, (0, &[])),
+            kind: kind.map(str::to_owned),
+            outcome: report::outcome_of(&result).to_owned(),
+            reason: report::reason_of(&result),
+        };
+        held.group.push(HeldEntry::Told(number, Box::new(told)));
+        self.look_up(held, GROUP).await
+    }
+
+    /// Reserves ids to what waits for that, where it is so many or so long, and puts it into the spool.
+    async fn look_up(&mut self, held: &mut HeldEntries, at_least: usize) -> Result<(), ImportEnd> {
+        if held.group.len() < at_least && held.group_bytes < WINDOW_BYTES {
+            return Ok(());
+        }
+        held.group_bytes = 0;
+        let group = std::mem::take(&mut held.group);
+        let documents = group.iter().filter_map(|entry| match entry {
+            HeldEntry::Document(_, prepared) => Some(&**prepared),
+            HeldEntry::Told(..) => None,
+        });
+        let documents: Vec<&Prepared> = documents.collect();
+        let context = import_context(&self.transfer, &self.import, self.is_dry);
+        let reserved = self.references.reserve(context, &documents).await;
+        let mut reserved = reserved
+            .map_err(|error| ImportEnd::Over((&error).into()))?
+            .into_iter();
+        for entry in &group {
+            let (tag, number, bytes) = match entry {
+                HeldEntry::Told(number, told) => (
+                    TOLD,
+                    number,
+                    serde_json::to_vec(told).map_err(|_| Error::Internal),
+                ),
+                HeldEntry::Document(number, prepared) => {
+                    let id = reserved.next().flatten();
+                    (DOCUMENT, number, prepared.to_bytes(id))
+                }
+            };
+            let bytes = bytes.map_err(|error| ImportEnd::Over((&error).into()))?;
+            let piece = [[tag].as_slice(), &number.to_be_bytes(), &bytes].concat();
+            let put = held.spool.put(&piece).await;
+            put.map_err(|error| no_spool(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Stores what was put aside, in its order, now that it is known what each of them will be.
+    pub(super) async fn work_held(&mut self, mut held: HeldEntries) -> ImportEnd {
+        if let Err(end) = self.look_up(&mut held, 1).await {
+            return end;
+        }
+        if let Err(error) = held.spool.rewind().await {
+            return no_spool(&error);
+        }
+        let mut is_left = true;
+        loop {
+            if self.window.is_empty()
+                && let Some(later) = self.waiting.take()
+            {
+                self.store(later);
+            }
+            let has_room = is_left
+                && self.waiting.is_none()
+                && self.window.len() < WINDOW
+                && self.window_bytes < WINDOW_BYTES;
+            if has_room {
+                match self.take_back(&mut held).await {
+                    Ok(taken) => is_left = taken,
+                    Err(end) => return end,
+                }
+                continue;
+            }
+            if self.window.is_empty() {
+                return ImportEnd::Complete;
+            }
+            let done = tokio::select! {
+                biased;
+                over = self.transfer.over() => return ImportEnd::Over(over),
+                () = self.output.disconnected() => return ImportEnd::Disconnected,
+                done = self.window.next() => done,
+            };
+            if let Some(done) = done
+                && let Err(end) = self.tell(done).await
+            {
+                return end;
+            }
+        }
+    }
+
+    /// Sends the next entry on its way that was put aside; whether there was one.
+    async fn take_back(&mut self, held: &mut HeldEntries) -> Result<bool, ImportEnd> {
+        let piece = held.spool.take().await.map_err(|error| no_spool(&error))?;
+        let Some(piece) = piece else {
+            return Ok(false);
+        };
+        let over = |error: Error| ImportEnd::Over((&error).into());
+        let Some((&[tag, ref number @ ..], bytes)) = piece.split_first_chunk::<9>() else {
+            return Err(over(Error::Internal));
+        };
+        let number = u64::from_be_bytes(*number);
+        if tag == TOLD {
+            let told = serde_json::from_slice(bytes).map_err(|_| over(Error::Internal))?;
+            self.push(number, None, Links::default(), Outcome::Told(told));
+            return Ok(true);
+        }
+        let (prepared, reserved) = Prepared::from_bytes(bytes).map_err(over)?;
+        let context = import_context(&self.transfer, &self.import, self.is_dry);
+        let resolution = self.references.resolve(context, &prepared).await;
+        let resolution = resolution.map_err(over)?;
+        let kind = prepared.kind();
+        let drafted = self.draft(prepared, reserved, &resolution);
+        if let (Err(_), Some(id)) = (&drafted, reserved) {
+            self.totals.lose(self.references.lose(id));
+        }
+        self.send(number, kind, bytes.len(), drafted);
+        Ok(true)
+    }
+}
+
+/// By whom and by what references are asked for. Where nothing is stored, nothing is looked up.
+fn import_context<'a>(
+    transfer: &'a Transfer,
+    import: &'a Import,
+    is_dry: bool,
+) -> ImportContext<'a> {
+    let Transfer { app, caller, .. } = transfer;
+    ImportContext {
+        pool: (!is_dry).then_some(&app.pool),
+        drafting: app.drafting(),
+        caller,
+        import,
+    }
+}
+
+/// How an import ends that cannot put aside what it has to.
+fn no_spool(error: &std::io::Error) -> ImportEnd {
+    if error.kind() == std::io::ErrorKind::FileTooLarge {
+        let refusal = format!(
+            "what refers to each other has at most {} MiB in one upload: send it in parts, and name its `source`",
+            MAX_SPOOLED >> 20
+        );
+        return ImportEnd::Over(Ending::new(ErrorCode::BadRequest, refusal));
+    }
+    tracing::error!(%error, "What an import refers to could not be put aside");
+    let refusal = "there is no room to put aside what refers to each other: try again later";
+    ImportEnd::Over(Ending::new(ErrorCode::Unavailable, refusal))
+}
