@@ -1,0 +1,61 @@
+//! What a setting may be, and what two of them may not be together.
+
+use axum::http::HeaderValue;
+use clap::builder::RangedI64ValueParser;
+
+/// The address of a database. What is wrong with it is said without showing it.
+pub(crate) fn database_url(text: &str) -> Result<String, store::InvalidDatabaseUrl> {
+    store::check_url(text).map(|()| text.to_owned())
+}
+
+/// The address of a chain's node.
+pub(crate) fn chain_url(text: &str) -> Result<String, chain::InvalidUrl> {
+    chain::check_url(text).map(|()| text.to_owned())
+}
+
+/// An origin as browsers send it: a scheme, a host, maybe a port, and nothing else.
+pub(super) fn origin(text: &str) -> Result<HeaderValue, String> {
+    let wanted = || {
+        "it is no origin, which looks like https://app.example.org, without a path or a slash at the end"
+            .to_owned()
+    };
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+        .ok_or_else(wanted)?;
+    if host.is_empty() || host.contains(['/', '?', '#', '@', '*', ' ']) {
+        return Err(wanted());
+    }
+    HeaderValue::from_str(text).map_err(|_| wanted())
+}
+
+/// A password that is to be one.
+pub(crate) fn password(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() {
+        return Err("it is empty, and anybody could log in with it");
+    }
+    Ok(text.to_owned())
+}
+
+/// Names each pair of which the first is more than the second.
+pub(super) fn at_most<T: PartialOrd + std::fmt::Display>(
+    pairs: impl IntoIterator<Item = ((&'static str, T), (&'static str, T))>,
+) -> Vec<String> {
+    let pairs = pairs.into_iter();
+    let wrong = pairs.filter(|((_, less), (_, more))| less > more);
+    wrong
+        .map(|((less, small), (more, large))| {
+            format!("{less} is {small}, and must be at most {more}, which is {large}")
+        })
+        .collect()
+}
+
+/// At least one, and few enough to be counted with.
+pub(super) fn count() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=1_000_000)
+}
+
+/// Up to half a day: counters are forgotten after a whole one.
+pub(super) fn seconds() -> RangedI64ValueParser<i64> {
+    RangedI64ValueParser::new().range(1..=43_200)
+}
