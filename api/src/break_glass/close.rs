@@ -68,9 +68,5 @@ pub(super) async fn close(
     let stored = break_glass::find(&mut tx, id).await?;
     let words = SealedWords::of(&mut tx, stored.into_iter().collect()).await?;
     tx.commit().await?;
-    let shown = words
-        .open_where_possible(keyring, &caller.seals)
-        .await
-        .pop();
-    shown.ok_or(Error::Internal)
+    words.open_one(keyring, &caller.seals).await
 }

@@ -218,11 +218,7 @@ async fn again(
     let words = super::words::SealedWords::of(&mut tx, stored.into_iter().collect()).await?;
     audit::insert(&mut tx, &[read]).await?;
     tx.commit().await?;
-    let shown = words
-        .open_where_possible(keyring, &caller.seals)
-        .await
-        .pop();
-    shown.ok_or(Error::Internal)
+    words.open_one(keyring, &caller.seals).await
 }
 
 fn window_of(

@@ -19,7 +19,7 @@ use vault::{
     keyring::{Keyring, KeysUnavailable},
 };
 
-use crate::{facts::distinct, records::patient_keys, seals::Seals};
+use crate::{error::Error, facts::distinct, records::patient_keys, seals::Seals};
 
 /// A window as it is shown.
 #[derive(Debug, Clone)]
@@ -108,6 +108,19 @@ impl SealedWords {
     ) -> Vec<ShownWindow> {
         let keys = patient_keys::unwrapped_where_possible(keyring, &self.keys).await;
         self.shown(&keys, seals)
+    }
+
+    /// The same of the only window.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where there is none.
+    pub(super) async fn open_one(
+        self,
+        keyring: &Keyring,
+        seals: &Seals,
+    ) -> Result<ShownWindow, Error> {
+        let mut shown = self.open_where_possible(keyring, seals).await;
+        shown.pop().ok_or(Error::Internal)
     }
 
     fn shown(self, keys: &HashMap<PatientKeyId, PatientKey>, seals: &Seals) -> Vec<ShownWindow> {
