@@ -517,6 +517,7 @@ fn numbered(
     }
 }
 
+mod administrative;
 mod consents;
 mod read;
 mod signatures;

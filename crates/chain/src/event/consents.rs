@@ -3,7 +3,10 @@
 use alloy::{primitives::IntoLogData, sol_types::SolEventInterface};
 use domain::{receipts::ReceiptKind, records::DataHash};
 
-use super::{AdminStep, RawLog, RegistryEvent, RegistryLog, Undecodable, numbered};
+use super::{
+    AdminStep, RawLog, RegistryEvent, RegistryLog, Undecodable,
+    administrative::administrative_events, numbered,
+};
 use crate::bindings::consents::ConsentRegistry::{self as bound, ConsentRegistryEvents as Bound};
 
 impl TryFrom<bound::ConsentChanged> for RegistryEvent {
@@ -24,39 +27,7 @@ impl TryFrom<bound::ConsentChanged> for RegistryEvent {
     }
 }
 
-impl From<bound::PausedSet> for RegistryEvent {
-    fn from(e: bound::PausedSet) -> Self {
-        Self::PausedSet {
-            paused: e.paused,
-            by: e.by.into(),
-        }
-    }
-}
-
-impl From<bound::RoleChanged> for RegistryEvent {
-    fn from(e: bound::RoleChanged) -> Self {
-        Self::RoleChanged {
-            role: e.role.0,
-            account: e.account.into(),
-            by: e.by.into(),
-            granted: e.granted,
-        }
-    }
-}
-
-impl TryFrom<bound::AdminStepTaken> for RegistryEvent {
-    type Error = String;
-
-    fn try_from(e: bound::AdminStepTaken) -> Result<Self, String> {
-        Ok(Self::AdminStepTaken {
-            step: AdminStep::of(e.step)?,
-            account: e.account.into(),
-            by: e.by.into(),
-            delay: e.delay.to(),
-            schedule: e.schedule.to(),
-        })
-    }
-}
+administrative_events!(bound);
 
 /// Reads a log of the registry of consents. `None` for an event that is not numbered, as in [`super::decode`].
 ///

@@ -3,7 +3,7 @@
 use alloy::primitives::B256;
 use domain::{integrity::ClosedAs, records::DataHash};
 
-use super::{AdminStep, RegistryEvent};
+use super::{AdminStep, RegistryEvent, administrative::administrative_events};
 use crate::bindings::MedicalRecordRegistry as bound;
 
 /// A hash that may be absent, which the registry writes as zero.
@@ -104,37 +104,4 @@ impl From<bound::EpochOpened> for RegistryEvent {
     }
 }
 
-impl From<bound::PausedSet> for RegistryEvent {
-    fn from(e: bound::PausedSet) -> Self {
-        Self::PausedSet {
-            paused: e.paused,
-            by: e.by.into(),
-        }
-    }
-}
-
-impl From<bound::RoleChanged> for RegistryEvent {
-    fn from(e: bound::RoleChanged) -> Self {
-        Self::RoleChanged {
-            role: e.role.0,
-            account: e.account.into(),
-            by: e.by.into(),
-            granted: e.granted,
-        }
-    }
-}
-
-impl TryFrom<bound::AdminStepTaken> for RegistryEvent {
-    type Error = String;
-
-    fn try_from(e: bound::AdminStepTaken) -> Result<Self, String> {
-        let step = AdminStep::of(e.step)?;
-        Ok(Self::AdminStepTaken {
-            step,
-            account: e.account.into(),
-            by: e.by.into(),
-            delay: e.delay.to(),
-            schedule: e.schedule.to(),
-        })
-    }
-}
+administrative_events!(bound);
