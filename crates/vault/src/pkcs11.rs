@@ -15,6 +15,7 @@
 //! code inside this process, and may wait for a network: whoever is async calls it from a thread that may wait.
 
 mod bounded_wait;
+mod session;
 mod token;
 
 use std::{fmt, io, path::PathBuf, sync::Arc};

@@ -4,7 +4,6 @@
 //! go on side by side, each in a session of its own; while it is begun anew with the library nobody else calls it.
 
 use std::{
-    collections::HashMap,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
@@ -16,15 +15,15 @@ use std::{
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error as CallError, RvError},
-    mechanism::{Mechanism, MechanismType, aead::GcmParams},
-    object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle},
+    mechanism::{Mechanism, MechanismType},
+    object::Attribute,
     session::{Session, UserType},
     slot::Slot,
     types::{AuthPin, Ulong},
 };
 use zeroize::Zeroizing;
 
-use super::{FORMAT, Pkcs11Error, Pkcs11Settings, WantedToken};
+use super::{FORMAT, Pkcs11Error, Pkcs11Settings, WantedToken, session::TokenSession};
 use crate::{
     envelope::NONCE_LEN,
     keyfile::{self, KeyFileError},
@@ -33,8 +32,6 @@ use crate::{
 
 /// How long nobody begins anew with a library after somebody did.
 const ANEW_AFTER: Duration = Duration::from_secs(5);
-/// Unit: bits.
-const TAG_BITS: Ulong = Ulong::new(128);
 /// Unit: bytes.
 const KEY_LEN: Ulong = Ulong::new(32);
 
@@ -55,12 +52,6 @@ pub(crate) struct Pkcs11Token {
 struct TokenPlace {
     slot: Slot,
     begun_at: Instant,
-}
-
-/// A session that is logged in, and the keys that were found by it.
-struct TokenSession {
-    session: Session,
-    keys: HashMap<String, ObjectHandle>,
 }
 
 impl Pkcs11Token {
@@ -139,13 +130,7 @@ impl Pkcs11Token {
     /// # Errors
     /// [`Pkcs11Error`].
     pub(super) fn require_guarded(&self, label: &str) -> Result<(), Pkcs11Error> {
-        let asked = [AttributeType::Sensitive, AttributeType::Extractable];
-        let told = self.with_session(|session| {
-            let key = session.key(label)?;
-            let told = session.session.get_attributes(key, &asked);
-            told.map_err(Pkcs11Error::Failed)
-        })?;
-        if stays_inside(&told) {
+        if self.with_session(|session| session.is_guarded(label))? {
             Ok(())
         } else {
             Err(Pkcs11Error::ExposedKey(label.to_owned()))
@@ -220,15 +205,13 @@ impl Pkcs11Token {
         &self,
         label: &str,
         associated_data: &[u8],
-        mut nonce: [u8; NONCE_LEN],
+        nonce: [u8; NONCE_LEN],
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Pkcs11Error> {
         self.with_session(|session| {
             let key = session.key(label)?;
-            let params = GcmParams::new(&mut nonce, associated_data, TAG_BITS);
-            let mechanism = Mechanism::AesGcm(params.map_err(Pkcs11Error::Failed)?);
-            let secret = session.session.decrypt(&mechanism, key, sealed);
-            secret.map(Zeroizing::new).map_err(Pkcs11Error::Failed)
+            let secret = session.unwrap(key, nonce, associated_data, sealed);
+            secret.map_err(Pkcs11Error::Failed)
         })
     }
 
@@ -270,10 +253,7 @@ impl Pkcs11Token {
         let session = self.library.open_ro_session(slot);
         let session = session.map_err(Pkcs11Error::Failed)?;
         self.log_in(&session)?;
-        Ok(TokenSession {
-            session,
-            keys: HashMap::new(),
-        })
+        Ok(TokenSession::new(session))
     }
 
     /// Logs in, where no other session did. A PIN that was refused is not shown again: the token would lock itself.
@@ -303,44 +283,6 @@ impl Pkcs11Token {
     fn idle(&self) -> MutexGuard<'_, Vec<TokenSession>> {
         // Sessions are put in and taken out as a whole.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl TokenSession {
-    /// The only AES key with this label.
-    fn key(&mut self, label: &str) -> Result<ObjectHandle, Pkcs11Error> {
-        if let Some(key) = self.keys.get(label) {
-            return Ok(*key);
-        }
-        let wanted = [
-            Attribute::Class(ObjectClass::SECRET_KEY),
-            Attribute::KeyType(KeyType::AES),
-            Attribute::Label(label.as_bytes().to_vec()),
-        ];
-        let found = self.session.find_objects(&wanted);
-        match found.map_err(Pkcs11Error::Failed)?.as_slice() {
-            [key] => {
-                self.keys.insert(label.to_owned(), *key);
-                Ok(*key)
-            }
-            [] => Err(Pkcs11Error::NoKey(label.to_owned())),
-            _ => Err(Pkcs11Error::ManyKeys(label.to_owned())),
-        }
-    }
-
-    /// Gives the nonce that was used: a token that makes its own writes it in the place of ours.
-    fn wrap(
-        &self,
-        key: ObjectHandle,
-        mut nonce: [u8; NONCE_LEN],
-        associated_data: &[u8],
-        secret: &[u8],
-    ) -> Result<([u8; NONCE_LEN], Vec<u8>), CallError> {
-        let params = GcmParams::new(&mut nonce, associated_data, TAG_BITS)?;
-        let sealed = self
-            .session
-            .encrypt(&Mechanism::AesGcm(params), key, secret)?;
-        Ok((nonce, sealed))
     }
 }
 
@@ -386,11 +328,6 @@ fn find_slot(library: &Pkcs11, wanted: &WantedToken) -> Result<Slot, Pkcs11Error
     })
 }
 
-/// Whether a key with these attributes never leaves its token. What a token does not tell is not so.
-fn stays_inside(told: &[Attribute]) -> bool {
-    told.contains(&Attribute::Sensitive(true)) && told.contains(&Attribute::Extractable(false))
-}
-
 fn read_pin(path: &Path) -> Result<AuthPin, Pkcs11Error> {
     let text = keyfile::read(path).map_err(|error| match error {
         KeyFileError::Exposed { path } => Pkcs11Error::ExposedPin { path },
@@ -403,25 +340,5 @@ fn read_pin(path: &Path) -> Result<AuthPin, Pkcs11Error> {
             path: path.display().to_string(),
         }),
         pin => Ok(AuthPin::from(pin)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_stays_inside_where_the_token_says_both() {
-        let (sensitive, extractable) = (Attribute::Sensitive, Attribute::Extractable);
-        for (told, stays) in [
-            (vec![sensitive(true), extractable(false)], true),
-            (vec![sensitive(true), extractable(true)], false),
-            (vec![sensitive(false), extractable(false)], false),
-            (vec![sensitive(true)], false),
-            (vec![extractable(false)], false),
-            (vec![], false),
-        ] {
-            assert_eq!(stays_inside(&told), stays, "{told:?}");
-        }
     }
 }
