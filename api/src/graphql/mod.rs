@@ -3,6 +3,8 @@
 pub(crate) mod document;
 pub(crate) mod enums;
 pub(crate) mod event;
+pub(crate) mod issue;
+pub(crate) mod payload;
 pub(crate) mod root;
 pub(crate) mod scalars;
 
