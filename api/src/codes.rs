@@ -24,13 +24,14 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The code of an error.
+    /// The kind of an error, stable where its message is not: as in the `extensions.code` of an error.
+    #[derive(async_graphql::Enum)]
     ErrorCode {
         /// Nobody is logged in, or the log-in is over.
         Unauthenticated = "UNAUTHENTICATED",
         /// The access token was good until lately.
         TokenExpired = "TOKEN_EXPIRED",
-        /// The log-in is over.
+        /// The log-in that a refresh token belongs to is over.
         SessionEnded = "SESSION_ENDED",
         /// The log-in, the password, the wallet or the code is wrong.
         WrongCredentials = "WRONG_CREDENTIALS",
@@ -50,15 +51,15 @@ codes! {
         InvalidDocument = "INVALID_DOCUMENT",
         /// The record is not what its hash or its anchor says.
         IntegrityViolation = "INTEGRITY_VIOLATION",
-        /// Too much at once.
+        /// Too much is asked for at once: it may succeed after a moment.
         Busy = "BUSY",
-        /// Too often.
+        /// Something was tried too often, or too much was asked for: it may succeed later.
         Throttled = "THROTTLED",
         /// The answer would be longer than one may be.
         TooLargeAnswer = "TOO_LARGE_ANSWER",
         /// The database or the node gives no answer, or the api stops.
         Unavailable = "UNAVAILABLE",
-        /// A fault of ours.
+        /// A fault of the service itself.
         Internal = "INTERNAL",
         /// The body is not JSON in UTF-8.
         UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE",
@@ -93,6 +94,43 @@ impl ErrorCode {
     /// The code that is told so, if there is one.
     pub(crate) fn of(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == text)
+    }
+
+    /// Whether whoever filled in a form can mend what is wrong. A mutation tells such an error among the `userErrors` of
+    /// its payload, where these are selected; every other error, and all of them elsewhere, are errors of GraphQL.
+    pub(crate) const fn is_mendable(self) -> bool {
+        match self {
+            Self::WrongCredentials
+            | Self::BadUserInput
+            | Self::Conflict
+            | Self::LimitReached
+            | Self::InvalidDocument => true,
+            Self::Unauthenticated
+            | Self::TokenExpired
+            | Self::SessionEnded
+            | Self::SecondFactorRequired
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::IntegrityViolation
+            | Self::Busy
+            | Self::Throttled
+            | Self::TooLargeAnswer
+            | Self::Unavailable
+            | Self::Internal
+            | Self::UnsupportedMediaType
+            | Self::NotAcceptable
+            | Self::TooLarge
+            | Self::BadRequest
+            | Self::PersistedQueryNotFound
+            | Self::UntrustedDocument
+            | Self::WrongMethod
+            | Self::GraphqlParseFailed
+            | Self::GraphqlValidationFailed
+            | Self::IntrospectionDisabled
+            | Self::TooComplex
+            | Self::Timeout
+            | Self::TooManyStreams => false,
+        }
     }
 }
 
@@ -147,7 +185,10 @@ impl CloseReason {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use std::collections::BTreeSet;
+
+    use async_graphql::resolver_utils::EnumType as _;
 
     use super::*;
 
@@ -193,6 +234,37 @@ mod tests {
 
         assert_eq!(page, ours, "docs/errors.md beside `ErrorCode`");
         assert_eq!(ours.len(), ErrorCode::ALL.len(), "a code stands twice");
+    }
+
+    /// The first table of the page, whose third column says of each code whether a form can mend it.
+    #[test]
+    fn the_page_of_errors_says_of_each_code_whether_a_form_can_mend_it() {
+        let (_, table) = PAGE
+            .split_once("| code | what it means | in a form |")
+            .unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let mut found = BTreeSet::new();
+        for row in table.lines().skip(2) {
+            let cells: Vec<_> = row.split(" | ").collect();
+            let code = ErrorCode::of(named(cells[0]).next().unwrap()).unwrap();
+            let said = ["no", "yes"][usize::from(code.is_mendable())];
+            assert_eq!(cells[2].trim(), said, "{code}");
+            found.insert(code.as_str());
+        }
+
+        let mendable = ErrorCode::ALL.iter().filter(|code| code.is_mendable());
+        for code in mendable {
+            assert!(found.contains(code.as_str()), "{code} is not in the table");
+        }
+    }
+
+    #[test]
+    fn the_schema_names_the_codes_as_errors_do() {
+        let items = ErrorCode::items();
+        assert_eq!(items.len(), ErrorCode::ALL.len());
+        for item in items {
+            assert_eq!(item.name, item.value.as_str());
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@
 //!
 //! GraphQL vocabulary
 //!
-//! - `graphql`: scalars and enums of the schema, and what every resolver begins with
+//! - `graphql`: scalars and enums of the schema, what every resolver begins with, and what mutations answer
 //! - `loaders`: fetch together what resolvers ask for one by one
 //!
 //! Process

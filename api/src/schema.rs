@@ -110,13 +110,15 @@ pub(crate) struct Query(
     MyDataQueries,
 );
 
-/// What can be changed. A mutation that fails is null beside its error. Each mutation names the error
-/// codes (`extensions.code`) that it answers itself. Besides these, every mutation may answer `BUSY`,
-/// `UNAVAILABLE`, `INTERNAL`, and `TOO_LARGE_ANSWER` where it was done and its answer is too long; and
-/// every mutation that needs a session may answer `UNAUTHENTICATED`, `TOKEN_EXPIRED`,
-/// `SECOND_FACTOR_REQUIRED` where the operator requires a second factor that the session has not shown,
-/// and `BAD_USER_INPUT` for a header `X-Purpose-Of-Use` that is no purpose. An operation as a whole is
-/// refused with `THROTTLED` where the account, or the address, asks for more than its share.
+/// What can be changed. A mutation that fails is null beside its error; what whoever filled in a form
+/// can mend is told by `userErrors` instead, where that field of the payload is selected. Each
+/// mutation names the error codes (`extensions.code`, or `code` of a user error) that it answers
+/// itself. Besides these, every mutation may answer `BUSY`, `UNAVAILABLE`, `INTERNAL`, and
+/// `TOO_LARGE_ANSWER` where it was done and its answer is too long; and every mutation that needs a
+/// session may answer `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `SECOND_FACTOR_REQUIRED` where the operator
+/// requires a second factor that the session has not shown, and `BAD_USER_INPUT` for a header
+/// `X-Purpose-Of-Use` that is no purpose. An operation as a whole is refused with `THROTTLED` where
+/// the account, or the address, asks for more than its share.
 #[derive(MergedObject, Default)]
 pub(crate) struct Mutation(
     UserMutation,

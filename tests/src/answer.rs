@@ -29,6 +29,12 @@ impl Answer {
                 "the description of `{field}` does not name {problem:?}"
             );
         }
+        for (field, code) in user_errors(&answer.data) {
+            assert!(
+                !manual::leaves_out(field, code),
+                "the description of `{field}` does not name {code}"
+            );
+        }
         Self { question, answer }
     }
 
@@ -78,4 +84,13 @@ impl Answer {
         );
         &self.answer.errors[0]
     }
+}
+
+/// The codes that the payloads of mutations tell as user errors, each with the name of the mutation.
+fn user_errors(data: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let payloads = data.as_object().into_iter().flatten();
+    payloads.flat_map(|(field, payload)| {
+        let errors = payload["userErrors"].as_array().into_iter().flatten();
+        errors.filter_map(move |error| Some((field.as_str(), error["code"].as_str()?)))
+    })
 }

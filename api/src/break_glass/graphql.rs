@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     cursor::{Cursor, ListCursors},
-    graphql::{enums::PurposeOfUse, loaders, request},
+    graphql::{enums::PurposeOfUse, loaders, payload::Payload, request},
     page::{self, Connection, Node},
     users::graphql::User,
 };
@@ -347,7 +347,7 @@ impl BreakGlassMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "On whose records the window is opened, and why.")] input: BreakGlassInput,
-    ) -> Result<BreakGlassPayload> {
+    ) -> Result<Payload<BreakGlassPayload>> {
         let (app, caller) = request(ctx)?;
         let purpose = input.purpose.map(Purpose::from);
         let asked = Opening {
@@ -356,9 +356,9 @@ impl BreakGlassMutation {
             reason: &input.reason,
         };
         let opened = open::open(&app.pool, &app.keyring, &caller, asked).await?;
-        Ok(BreakGlassPayload {
+        Ok(Payload(BreakGlassPayload {
             window: BreakGlassWindow::own(opened),
-        })
+        }))
     }
 
     /// Closes a window of emergency access that the caller opened, with effect from the next request on. Closing one
@@ -369,13 +369,13 @@ impl BreakGlassMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The window that is to be closed.")] input: EndBreakGlassInput,
-    ) -> Result<EndBreakGlassPayload> {
+    ) -> Result<Payload<EndBreakGlassPayload>> {
         let (app, caller) = request(ctx)?;
         let id = BreakGlassWindowId(input.id);
         let closed = close::close(&app.pool, &app.keyring, &caller, id).await?;
-        Ok(EndBreakGlassPayload {
+        Ok(Payload(EndBreakGlassPayload {
             window: BreakGlassWindow::own(closed),
-        })
+        }))
     }
 
     /// Reviews a window of emergency access that has ended. The review is final; the doctor and the patient are told.
@@ -388,13 +388,13 @@ impl BreakGlassMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The window and what is decided about it.")] input: ReviewBreakGlassInput,
-    ) -> Result<ReviewBreakGlassPayload> {
+    ) -> Result<Payload<ReviewBreakGlassPayload>> {
         let (app, caller) = request(ctx)?;
         let id = BreakGlassWindowId(input.id);
         let verdict = (input.decision.into(), input.note.as_deref());
         let judged = review::review(&app.pool, &app.keyring, &caller, id, verdict).await?;
-        Ok(ReviewBreakGlassPayload {
+        Ok(Payload(ReviewBreakGlassPayload {
             review: BreakGlassReview::of(judged),
-        })
+        }))
     }
 }

@@ -22,7 +22,9 @@ use crate::{
     graphql::{
         document::Document,
         enums::{DataCategory, ProcessingActivity, PurposeOfUse, Role},
-        loaders, request_for,
+        loaders,
+        payload::Payload,
+        request_for,
     },
     organizations::shown::Organization,
     page::{self, Connection, Node},
@@ -420,13 +422,13 @@ impl ConsentMutation {
             desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
         )]
         on_behalf_of: Option<Uuid>,
-    ) -> Result<GrantConsentPayload> {
+    ) -> Result<Payload<GrantConsentPayload>> {
         let (app, caller) = request_for(ctx, on_behalf_of)?;
         let (terms, key) = input.terms();
         let consent = grant::grant(&app.pool, &app.seals, &caller, terms, key.as_deref()).await?;
-        Ok(GrantConsentPayload {
+        Ok(Payload(GrantConsentPayload {
             consent: Consent::new(app.clock.now(), consent),
-        })
+        }))
     }
 
     /// Withdraws a consent, with effect from the next request on. Repeating it changes nothing.
@@ -441,15 +443,15 @@ impl ConsentMutation {
             desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
         )]
         on_behalf_of: Option<Uuid>,
-    ) -> Result<WithdrawConsentPayload> {
+    ) -> Result<Payload<WithdrawConsentPayload>> {
         let (app, caller) = request_for(ctx, on_behalf_of)?;
         let withdrawn =
             withdraw::withdraw(&app.pool, &app.seals, &caller, ConsentId(input.id)).await?;
         let now = app.clock.now();
         let remaining = withdrawn.remaining.into_iter();
-        Ok(WithdrawConsentPayload {
+        Ok(Payload(WithdrawConsentPayload {
             consent: Consent::new(now, withdrawn.consent),
             remaining: remaining.map(|it| Consent::new(now, it)).collect(),
-        })
+        }))
     }
 }

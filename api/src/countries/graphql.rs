@@ -4,7 +4,10 @@ use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use domain::countries::{self, Country, InvalidCountry};
 
 use super::rules;
-use crate::{error::Error, graphql::request};
+use crate::{
+    error::Error,
+    graphql::{payload::Payload, request},
+};
 
 /// By what data may be sent to a country. Where none of the three holds nothing is sent there, as to a country without a
 /// rule.
@@ -88,7 +91,7 @@ impl CountryMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The country and its rule.")] input: SetCountryRuleInput,
-    ) -> Result<SetCountryRulePayload> {
+    ) -> Result<Payload<SetCountryRulePayload>> {
         let (app, caller) = request(ctx)?;
         let country: Country = input
             .country
@@ -101,8 +104,8 @@ impl CountryMutation {
             needs_consent: input.needs_consent,
         };
         rules::set(&app.pool, &caller, rule).await?;
-        Ok(SetCountryRulePayload {
+        Ok(Payload(SetCountryRulePayload {
             country_rule: CountryRule(rule),
-        })
+        }))
     }
 }

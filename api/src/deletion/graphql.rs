@@ -31,7 +31,9 @@ use crate::{
             DataCategory, DeletionDecision, DeletionRequestType, DeletionStatus,
             DeletionVerificationMethod, RecordType,
         },
-        loaders, request,
+        loaders,
+        payload::Payload,
+        request,
         scalars::Address,
     },
     page::{self, Connection, Node},
@@ -523,7 +525,7 @@ impl DeletionMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What is to be erased or restricted.")] input: RequestDataDeletionInput,
-    ) -> Result<RequestDataDeletionPayload> {
+    ) -> Result<Payload<RequestDataDeletionPayload>> {
         let (app, caller) = request(ctx)?;
         let request = requests::record(
             &app.pool,
@@ -534,9 +536,9 @@ impl DeletionMutation {
             records(input.record_ids),
         )
         .await?;
-        Ok(RequestDataDeletionPayload {
+        Ok(Payload(RequestDataDeletionPayload {
             request: DataDeletionRequest(Arc::new(request)),
-        })
+        }))
     }
 
     /// Makes what the caller's linked wallet is to sign to verify a request of theirs. The signature goes to
@@ -547,15 +549,15 @@ impl DeletionMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which request is to be signed.")] input: DeletionChallengeInput,
-    ) -> Result<DeletionChallengePayload> {
+    ) -> Result<Payload<DeletionChallengePayload>> {
         let (app, caller) = request(ctx)?;
         let id = DeletionRequestId(input.id);
         let to_sign = wallet::challenge(app.wallet_messages(), &app.throttle, &caller, id).await?;
-        Ok(DeletionChallengePayload {
+        Ok(Payload(DeletionChallengePayload {
             typed_data: to_sign.typed_data.into(),
             wallet: Address(to_sign.wallet.to_string()),
             expires_at: to_sign.expires_at,
-        })
+        }))
     }
 
     /// Verifies a request of the caller by their password or by the signature of their linked wallet, and by a code where
@@ -572,7 +574,7 @@ impl DeletionMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which request, and what proves who asks.")]
         input: VerifyDeletionRequestInput,
-    ) -> Result<VerifyDeletionRequestPayload> {
+    ) -> Result<Payload<VerifyDeletionRequestPayload>> {
         let (app, caller) = request(ctx)?;
         let proof = SubjectProof::of(input.current_password, input.signature)?;
         let verified = verify::verify(
@@ -584,9 +586,9 @@ impl DeletionMutation {
             &Code(input.code),
         )
         .await?;
-        Ok(VerifyDeletionRequestPayload {
+        Ok(Payload(VerifyDeletionRequestPayload {
             request: DataDeletionRequest(Arc::new(verified)),
-        })
+        }))
     }
 
     /// Decides about a request that is under review. Needs the role ADMIN; the erasure of an account is
@@ -598,7 +600,7 @@ impl DeletionMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which request, the decision and its reason.")] input: ReviewDeletionInput,
-    ) -> Result<ReviewDeletionPayload> {
+    ) -> Result<Payload<ReviewDeletionPayload>> {
         let (app, caller) = request(ctx)?;
         let review = Review {
             id: DeletionRequestId(input.id),
@@ -610,9 +612,9 @@ impl DeletionMutation {
         };
         let decided =
             review::review(&app.pool, &app.seals, app.deletion_grace, &caller, review).await?;
-        Ok(ReviewDeletionPayload {
+        Ok(Payload(ReviewDeletionPayload {
             request: DataDeletionRequest(Arc::new(decided)),
-        })
+        }))
     }
 
     /// Places a legal hold: nothing that it covers is erased while it is in force, and requests that it covers are
@@ -624,7 +626,7 @@ impl DeletionMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What is to be kept, and why.")] input: PlaceHoldInput,
-    ) -> Result<PlaceHoldPayload> {
+    ) -> Result<Payload<PlaceHoldPayload>> {
         let (app, caller) = request(ctx)?;
         let new = NewHold {
             patient: UserId(input.patient_id),
@@ -633,9 +635,9 @@ impl DeletionMutation {
             reason: Reason::parse(&input.reason).map_err(Error::from)?,
         };
         let hold = holds::place(&app.pool, &app.seals, &caller, new).await?;
-        Ok(PlaceHoldPayload {
+        Ok(Payload(PlaceHoldPayload {
             hold: LegalHold(Arc::new(hold)),
-        })
+        }))
     }
 
     /// Releases a legal hold. Needs the role ADMIN; two administrators have to ask for it. Requests that no other hold
@@ -647,7 +649,7 @@ impl DeletionMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which hold is to be released.")] input: ReleaseHoldInput,
-    ) -> Result<ReleaseHoldPayload> {
+    ) -> Result<Payload<ReleaseHoldPayload>> {
         let (app, caller) = request(ctx)?;
         let id = LegalHoldId(input.id);
         let released = holds::release(&app.pool, &app.seals, &caller, id).await?;
@@ -655,10 +657,10 @@ impl DeletionMutation {
             Release::Done(hold) => (hold, true),
             Release::Waits(hold) => (hold, false),
         };
-        Ok(ReleaseHoldPayload {
+        Ok(Payload(ReleaseHoldPayload {
             hold: LegalHold(Arc::new(hold)),
             is_released,
-        })
+        }))
     }
 
     /// Takes a request of the caller back, as long as nothing of it is carried out, or lifts a restriction. Whoever may
@@ -669,13 +671,13 @@ impl DeletionMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which request is to be taken back.")] input: CancelDeletionInput,
-    ) -> Result<CancelDeletionPayload> {
+    ) -> Result<Payload<CancelDeletionPayload>> {
         let (app, caller) = request(ctx)?;
         let id = DeletionRequestId(input.id);
         let cancelled = cancel::cancel(&app.pool, &app.seals, &caller, id).await?;
-        Ok(CancelDeletionPayload {
+        Ok(Payload(CancelDeletionPayload {
             request: DataDeletionRequest(Arc::new(cancelled)),
-        })
+        }))
     }
 }
 

@@ -1,8 +1,11 @@
-//! What the seven nouns share at the edge: scalars, enums, and the two lines every resolver begins with.
+//! What the seven nouns share at the edge: scalars, enums, the two lines every resolver begins with, and the payloads of
+//! mutations.
 
 pub(crate) mod document;
 pub(crate) mod enums;
 pub(crate) mod event;
+pub(crate) mod issue;
+pub(crate) mod payload;
 pub(crate) mod root;
 pub(crate) mod scalars;
 

@@ -11,12 +11,14 @@ use async_graphql::{
 };
 use tracing::Instrument as _;
 
+use super::payload::{self, make_nullable};
 use crate::{codes::ErrorCode, cost_limit::RootFieldLimit, error::Error, instruments::instruments};
 
 /// A root object whose fields are all nullable, whatever its resolvers return, and as many of which are
 /// resolved at a time as the [`RootFieldLimit`] of the request's party allows.
 ///
-/// A field that fails is null beside its error, and the other fields keep what they have. Without this
+/// A field that fails is null beside its error, and the other fields keep what they have. A mutation that was refused
+/// for what a form can mend tells so in its payload, where that is asked for ([`payload::refused`]). Without this
 /// one refused field would erase the whole answer, also that of mutations that were carried out before.
 /// It holds for arguments that cannot be read, too, which async-graphql refuses before a resolver runs.
 #[derive(Debug, Default)]
@@ -34,10 +36,16 @@ impl<T: ObjectType> ContainerType for NullableFields<T> {
         let span = tracing::debug_span!("operation", field);
         let resolved = self.0.resolve_field(ctx).instrument(span).await;
         instruments().resolved(field, began.elapsed(), failure(ctx, &resolved));
-        Ok(resolved.unwrap_or_else(|error| {
-            ctx.add_error(error);
-            Some(Value::Null)
-        }))
+        let error = match resolved {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        // Which mutation failed, and of what, was counted above: here it is only told.
+        if let Some(payload) = payload::refused(ctx, &T::type_name(), &error).await {
+            return Ok(Some(payload));
+        }
+        ctx.add_error(error);
+        Ok(Some(Value::Null))
     }
 }
 
@@ -74,11 +82,7 @@ impl<T: ObjectType> OutputType for NullableFields<T> {
     fn create_type_info(registry: &mut Registry) -> String {
         let qualified = T::create_type_info(registry);
         if let Some(MetaType::Object { fields, .. }) = registry.types.get_mut(&*T::type_name()) {
-            for field in fields.values_mut() {
-                if let Some(nullable) = field.ty.strip_suffix('!') {
-                    field.ty = nullable.to_owned();
-                }
-            }
+            make_nullable(fields);
         }
         qualified
     }

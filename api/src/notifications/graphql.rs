@@ -16,7 +16,9 @@ use crate::{
     graphql::{
         app, context,
         event::{EventCursor, stream_start},
-        loaders, request,
+        loaders,
+        payload::Payload,
+        request,
     },
     page::{self, Connection, Node},
     users::graphql::User,
@@ -200,13 +202,13 @@ impl NotificationMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The notifications that are to be marked.")]
         input: MarkNotificationsReadInput,
-    ) -> Result<MarkNotificationsReadPayload> {
+    ) -> Result<Payload<MarkNotificationsReadPayload>> {
         let (app, caller) = request(ctx)?;
         let (marked, unread) = list::mark_read(&app.pool, &caller, input.ids).await?;
-        Ok(MarkNotificationsReadPayload {
+        Ok(Payload(MarkNotificationsReadPayload {
             marked: i32::try_from(marked).unwrap_or(i32::MAX),
             unread: i32::try_from(unread).unwrap_or(i32::MAX),
-        })
+        }))
     }
 }
 

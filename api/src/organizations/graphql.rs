@@ -22,7 +22,7 @@ use super::{
 use crate::{
     cursor::{Cursor, ListCursors},
     error::{Error, both},
-    graphql::{asks_nodes_for, loaders, request},
+    graphql::{asks_nodes_for, loaders, payload::Payload, request},
     page::{self, Connection},
     users::memberships::Membership,
 };
@@ -185,13 +185,13 @@ impl OrganizationMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The name and the country of the organisation.")]
         input: CreateOrganizationInput,
-    ) -> Result<CreateOrganizationPayload> {
+    ) -> Result<Payload<CreateOrganizationPayload>> {
         let (app, caller) = request(ctx)?;
         let (name, country) = both(name_of(&input.name), country_of(&input.country))?;
         let made = write::create(&app.pool, &app.seals, &caller, &name, country).await?;
-        Ok(CreateOrganizationPayload {
+        Ok(Payload(CreateOrganizationPayload {
             organization: Organization::new(Arc::new(made)),
-        })
+        }))
     }
 
     /// Changes the name, the country or the state of an organisation. What consents to it let its members do, is decided by
@@ -204,7 +204,7 @@ impl OrganizationMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The organisation and what is to be changed of it.")]
         input: UpdateOrganizationInput,
-    ) -> Result<UpdateOrganizationPayload> {
+    ) -> Result<Payload<UpdateOrganizationPayload>> {
         let (app, caller) = request(ctx)?;
         let (name, country) = both(
             input.name.as_deref().map(name_of).transpose(),
@@ -217,9 +217,9 @@ impl OrganizationMutation {
         };
         let id = OrganizationId(input.id);
         let changed = write::update(&app.pool, &app.seals, &caller, id, change).await?;
-        Ok(UpdateOrganizationPayload {
+        Ok(Payload(UpdateOrganizationPayload {
             organization: Organization::new(Arc::new(changed)),
-        })
+        }))
     }
 
     /// Makes a doctor a member of an organisation: consents to the organisation let the doctor in while the membership is in
@@ -233,7 +233,7 @@ impl OrganizationMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The doctor, the organisation and the time.")] input: AddMemberInput,
-    ) -> Result<AddMemberPayload> {
+    ) -> Result<Payload<AddMemberPayload>> {
         let (app, caller) = request(ctx)?;
         let new = NewMember {
             doctor: UserId(input.doctor_id),
@@ -242,9 +242,9 @@ impl OrganizationMutation {
             until: input.until,
         };
         let added = members::add(&app.pool, &app.seals, &caller, new).await?;
-        Ok(AddMemberPayload {
+        Ok(Payload(AddMemberPayload {
             membership: Membership::new((added, true)),
-        })
+        }))
     }
 
     /// Ends a membership: from then on consents to the organisation let the doctor in no more. Ending it twice is harmless.
@@ -255,11 +255,11 @@ impl OrganizationMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The ID of the membership.")] id: Uuid,
-    ) -> Result<EndMembershipPayload> {
+    ) -> Result<Payload<EndMembershipPayload>> {
         let (app, caller) = request(ctx)?;
         let ended = members::end(&app.pool, &app.seals, &caller, MembershipId(id)).await?;
-        Ok(EndMembershipPayload {
+        Ok(Payload(EndMembershipPayload {
             membership: Membership::new((ended, true)),
-        })
+        }))
     }
 }

@@ -7,9 +7,14 @@ use uuid::Uuid;
 use super::{
     amend::{self, Change},
     graphql::MedicalRecord,
-    issue::{DocumentIssue, document_issues},
 };
-use crate::graphql::{document::Document, enums::PurposeOfUse, request};
+use crate::graphql::{
+    document::Document,
+    enums::PurposeOfUse,
+    issue::{DocumentIssue, document_issues},
+    payload::Payload,
+    request,
+};
 
 /// A new version of a record.
 #[derive(Debug, InputObject)]
@@ -88,7 +93,7 @@ impl AmendmentMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The new version of the record.")] input: AmendMedicalRecordInput,
-    ) -> Result<AmendMedicalRecordPayload> {
+    ) -> Result<Payload<AmendMedicalRecordPayload>> {
         let (app, caller) = request(ctx)?;
         let change = Change {
             record: RecordId(input.id),
@@ -101,10 +106,10 @@ impl AmendmentMutation {
         let metadata = input.metadata.map(Into::into);
         let amended = amend::amend(app.amending(), &caller, change, document, metadata).await?;
         let (stored, notes) = amended;
-        Ok(AmendMedicalRecordPayload {
+        Ok(Payload(AmendMedicalRecordPayload {
             record: MedicalRecord::stored(ctx, stored).await?,
             notes: document_issues(notes),
-        })
+        }))
     }
 
     /// Withdraws a record that should not have been stored: a last version, marked *entered in error*
@@ -118,7 +123,7 @@ impl AmendmentMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The record to withdraw, and why.")] input: WithdrawMedicalRecordInput,
-    ) -> Result<WithdrawMedicalRecordPayload> {
+    ) -> Result<Payload<WithdrawMedicalRecordPayload>> {
         let (app, caller) = request(ctx)?;
         let change = Change {
             record: RecordId(input.id),
@@ -128,8 +133,8 @@ impl AmendmentMutation {
             idempotency_key: input.idempotency_key,
         };
         let stored = amend::withdraw(app.amending(), &caller, change).await?;
-        Ok(WithdrawMedicalRecordPayload {
+        Ok(Payload(WithdrawMedicalRecordPayload {
             record: MedicalRecord::stored(ctx, stored).await?,
-        })
+        }))
     }
 }

@@ -20,9 +20,7 @@ use super::{
     disclosure::{DisclosedFor, DisclosureRequest, Wanted},
     draft::Stored,
     filter_input::{self, RecordFilterInput, RecordOrder},
-    history,
-    issue::{DocumentIssue, document_issues},
-    list,
+    history, list,
     summary::RecordSummary,
     verification::RecordVerification,
     verify::{Verifying, verify},
@@ -35,7 +33,10 @@ use crate::{
         asks_nodes_for, budget,
         document::Document,
         enums::{Completeness, PurposeOfUse, RecordType},
-        loaders, request, request_for,
+        issue::{DocumentIssue, document_issues},
+        loaders,
+        payload::Payload,
+        request, request_for,
         scalars::{Hash, TxHash},
     },
     page::{self, Connection, Edge, Node, PageInfo},
@@ -528,7 +529,7 @@ impl RecordMutation {
             desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
         )]
         on_behalf_of: Option<Uuid>,
-    ) -> Result<CreateMedicalRecordPayload> {
+    ) -> Result<Payload<CreateMedicalRecordPayload>> {
         let (app, caller) = request_for(ctx, on_behalf_of)?;
         let submission = create::Submission {
             patient: UserId(input.patient_id),
@@ -540,9 +541,9 @@ impl RecordMutation {
         };
         let created = create::create(app.drafting(), &app.writer, &caller, submission).await?;
         let (stored, notes) = created;
-        Ok(CreateMedicalRecordPayload {
+        Ok(Payload(CreateMedicalRecordPayload {
             record: MedicalRecord::stored(ctx, stored).await?,
             notes: document_issues(notes),
-        })
+        }))
     }
 }

@@ -17,7 +17,6 @@ pub(crate) mod graphql;
 mod history;
 pub(crate) mod import;
 pub(crate) mod index_key;
-mod issue;
 pub(crate) mod list;
 pub(crate) mod patient_keys;
 mod prepare;

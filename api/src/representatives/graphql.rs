@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cursor::{Cursor, ListCursors},
-    graphql::{enums::RepresentedActivity, loaders, request},
+    graphql::{enums::RepresentedActivity, loaders, payload::Payload, request},
     page::{self, Connection, Node},
     users::graphql::User,
 };
@@ -370,7 +370,7 @@ impl RepresentativeMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Who is to act, in what, and for how long.")]
         input: AppointRepresentativeInput,
-    ) -> Result<RepresentativePayload> {
+    ) -> Result<Payload<RepresentativePayload>> {
         let (app, caller) = request(ctx)?;
         let terms = RepresentativeTerms {
             representative: UserId(input.representative_id),
@@ -381,9 +381,9 @@ impl RepresentativeMutation {
         };
         let listed = appoint::appoint(&app.pool, &caller, &terms).await?;
         let now = app.clock.now();
-        Ok(RepresentativePayload {
+        Ok(Payload(RepresentativePayload {
             representative: Representative { listed, now },
-        })
+        }))
     }
 
     /// Ends a representation, with effect from the next request on: as its patient, as its representative, or, where
@@ -395,13 +395,13 @@ impl RepresentativeMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The representation that is to be ended.")] input: EndRepresentationInput,
-    ) -> Result<RepresentativePayload> {
+    ) -> Result<Payload<RepresentativePayload>> {
         let (app, caller) = request(ctx)?;
         let listed = end::end(&app.pool, &caller, RepresentationId(input.id)).await?;
         let now = app.clock.now();
-        Ok(RepresentativePayload {
+        Ok(Payload(RepresentativePayload {
             representative: Representative { listed, now },
-        })
+        }))
     }
 
     /// Proposes a representative for a patient who cannot name one, such as a minor. It waits seven days for another
@@ -414,7 +414,7 @@ impl RepresentativeMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Who is to act for whom, in what, for how long, and why.")]
         input: ProposeRepresentativeInput,
-    ) -> Result<RepresentativeProposalPayload> {
+    ) -> Result<Payload<RepresentativeProposalPayload>> {
         let (app, caller) = request(ctx)?;
         let terms = RepresentativeTerms {
             representative: UserId(input.representative_id),
@@ -426,9 +426,9 @@ impl RepresentativeMutation {
         let patient = UserId(input.patient_id);
         let reason = &input.reason;
         let made = administrators::propose(&app.pool, &caller, patient, &terms, reason).await?;
-        Ok(RepresentativeProposalPayload {
+        Ok(Payload(RepresentativeProposalPayload {
             proposal: RepresentativeProposal(made),
-        })
+        }))
     }
 
     /// Approves a representative whom another administrator proposed. Patient and representative are told. Needs the role
@@ -441,14 +441,14 @@ impl RepresentativeMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The proposal that is approved.")] input: RepresentativeProposalInput,
-    ) -> Result<RepresentativePayload> {
+    ) -> Result<Payload<RepresentativePayload>> {
         let (app, caller) = request(ctx)?;
         let id = RepresentativeProposalId(input.id);
         let listed = administrators::approve(&app.pool, &caller, id).await?;
         let now = app.clock.now();
-        Ok(RepresentativePayload {
+        Ok(Payload(RepresentativePayload {
             representative: Representative { listed, now },
-        })
+        }))
     }
 
     /// Rejects a proposed representative, or takes the caller's own proposal back. Needs the role ADMIN.
@@ -458,12 +458,12 @@ impl RepresentativeMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The proposal that is rejected.")] input: RepresentativeProposalInput,
-    ) -> Result<RepresentativeProposalPayload> {
+    ) -> Result<Payload<RepresentativeProposalPayload>> {
         let (app, caller) = request(ctx)?;
         let id = RepresentativeProposalId(input.id);
         let closed = administrators::reject(&app.pool, &caller, id).await?;
-        Ok(RepresentativeProposalPayload {
+        Ok(Payload(RepresentativeProposalPayload {
             proposal: RepresentativeProposal(closed),
-        })
+        }))
     }
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use domain::second_factor::FactorState;
 
 use super::{check::Code, enrol};
-use crate::graphql::request;
+use crate::graphql::{payload::Payload, request};
 
 /// The state of the caller's second factor: six-digit codes of a device (RFC 6238), asked for at each
 /// log-in.
@@ -111,13 +111,13 @@ impl SecondFactorMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The password of the account.")] input: StartSecondFactorInput,
-    ) -> Result<StartSecondFactorPayload> {
+    ) -> Result<Payload<StartSecondFactorPayload>> {
         let (app, caller) = request(ctx)?;
         let begun = enrol::start(app.credentials(), &caller, &input.password).await?;
-        Ok(StartSecondFactorPayload {
+        Ok(Payload(StartSecondFactorPayload {
             uri: begun.uri,
             secret: begun.secret,
-        })
+        }))
     }
 
     /// Turns the second factor on: from now on `logIn` and `logInWithWallet` ask for a code.
@@ -129,10 +129,10 @@ impl SecondFactorMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The first code of the new second factor.")]
         input: ConfirmSecondFactorInput,
-    ) -> Result<ConfirmSecondFactorPayload> {
+    ) -> Result<Payload<ConfirmSecondFactorPayload>> {
         let (app, caller) = request(ctx)?;
         let recovery_codes = enrol::confirm(app.credentials(), &caller, &input.code).await?;
-        Ok(ConfirmSecondFactorPayload { recovery_codes })
+        Ok(Payload(ConfirmSecondFactorPayload { recovery_codes }))
     }
 
     /// Removes the caller's second factor and its recovery codes.
@@ -143,7 +143,7 @@ impl SecondFactorMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The password and a code.")] input: RemoveSecondFactorInput,
-    ) -> Result<RemoveSecondFactorPayload> {
+    ) -> Result<Payload<RemoveSecondFactorPayload>> {
         let (app, caller) = request(ctx)?;
         enrol::remove(
             app.credentials(),
@@ -153,8 +153,8 @@ impl SecondFactorMutation {
         )
         .await?;
         let (state, is_required) = enrol::state(&app.pool, app.second_factor, &caller).await?;
-        Ok(RemoveSecondFactorPayload {
+        Ok(Payload(RemoveSecondFactorPayload {
             second_factor: SecondFactor::new(state, is_required),
-        })
+        }))
     }
 }

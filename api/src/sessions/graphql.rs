@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cursor::{Cursor, ListCursors},
-    graphql::{app, context, request},
+    graphql::{app, context, payload::Payload, request},
     page::{self, Connection, Node},
 };
 
@@ -195,7 +195,7 @@ impl SessionMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The refresh token to exchange.")] input: RefreshSessionInput,
-    ) -> Result<RefreshSessionPayload> {
+    ) -> Result<Payload<RefreshSessionPayload>> {
         let (app, context) = (app(ctx)?, context(ctx)?);
         let refreshing = Refreshing {
             pool: &app.pool,
@@ -203,25 +203,26 @@ impl SessionMutation {
             issuer: app.session_issuer(),
         };
         let granted = refresh(refreshing, context, &input.refresh_token).await?;
-        Ok(granted.into())
+        Ok(Payload(granted.into()))
     }
 
     /// Ends the session of this request: its tokens are refused from now on, and its streams are
     /// closed.
     ///
     /// It has no error codes of its own.
-    async fn log_out(&self, ctx: &Context<'_>) -> Result<LogOutPayload> {
+    async fn log_out(&self, ctx: &Context<'_>) -> Result<Payload<LogOutPayload>> {
         let (app, caller) = request(ctx)?;
-        Ok(LogOutPayload::of(end::log_out(&app.pool, &caller).await?))
+        let ended = end::log_out(&app.pool, &caller).await?;
+        Ok(Payload(LogOutPayload::of(ended)))
     }
 
     /// Ends all sessions of the caller, this one included.
     ///
     /// It has no error codes of its own.
-    async fn log_out_everywhere(&self, ctx: &Context<'_>) -> Result<LogOutPayload> {
+    async fn log_out_everywhere(&self, ctx: &Context<'_>) -> Result<Payload<LogOutPayload>> {
         let (app, caller) = request(ctx)?;
         let ended = end::log_out_everywhere(&app.pool, &caller).await?;
-        Ok(LogOutPayload::of(ended))
+        Ok(Payload(LogOutPayload::of(ended)))
     }
 
     /// Ends one of the caller's sessions.
@@ -231,9 +232,9 @@ impl SessionMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The session that is to be ended.")] input: RevokeSessionInput,
-    ) -> Result<LogOutPayload> {
+    ) -> Result<Payload<LogOutPayload>> {
         let (app, caller) = request(ctx)?;
         let ended = end::revoke(&app.pool, &caller, SessionId(input.id)).await?;
-        Ok(LogOutPayload::of(ended))
+        Ok(Payload(LogOutPayload::of(ended)))
     }
 }

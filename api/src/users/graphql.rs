@@ -15,7 +15,10 @@ use super::{
 use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
-    graphql::{app, asks_nodes_for, context, enums::Role, loaders, request, scalars::Address},
+    graphql::{
+        app, asks_nodes_for, context, enums::Role, loaders, payload::Payload, request,
+        scalars::Address,
+    },
     organizations::shown::Organization,
     page::{self, Connection, Node},
     second_factor::check::Code,
@@ -494,7 +497,7 @@ impl UserMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The data of the new account.")] input: RegisterInput,
-    ) -> Result<RegisterPayload> {
+    ) -> Result<Payload<RegisterPayload>> {
         let (app, context) = (app(ctx)?, context(ctx)?);
         let user = register::register(
             app.credentials(),
@@ -504,9 +507,9 @@ impl UserMutation {
             &input.password,
         )
         .await?;
-        Ok(RegisterPayload {
+        Ok(Payload(RegisterPayload {
             user: User::own(user),
-        })
+        }))
     }
 
     /// Begins a session with a password and, where the account has one, a code of its second factor.
@@ -518,7 +521,7 @@ impl UserMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The credentials of the account.")] input: LogInInput,
-    ) -> Result<LogInPayload> {
+    ) -> Result<Payload<LogInPayload>> {
         let (app, context) = (app(ctx)?, context(ctx)?);
         let code = Code(input.code);
         let logged_in = log_in::log_in(
@@ -530,7 +533,7 @@ impl UserMutation {
             &code,
         )
         .await?;
-        Ok(logged_in.into())
+        Ok(Payload(logged_in.into()))
     }
 
     /// Changes the caller's password and ends all other sessions of the account.
@@ -541,13 +544,13 @@ impl UserMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The present password and the new one.")] input: ChangePasswordInput,
-    ) -> Result<ChangePasswordPayload> {
+    ) -> Result<Payload<ChangePasswordPayload>> {
         let (app, caller) = request(ctx)?;
         let (current, new) = (&input.current_password, &input.new_password);
         let ended = password::change(app.credentials(), &caller, current, new).await?;
-        Ok(ChangePasswordPayload {
+        Ok(Payload(ChangePasswordPayload {
             ended_sessions: i32::try_from(ended).unwrap_or(i32::MAX),
-        })
+        }))
     }
 
     /// Changes the caller's e-mail address, user name, or both.
@@ -558,7 +561,7 @@ impl UserMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The fields to change, and the password.")] input: UpdateProfileInput,
-    ) -> Result<UpdateProfilePayload> {
+    ) -> Result<Payload<UpdateProfilePayload>> {
         let (app, caller) = request(ctx)?;
         let (email, username) = (input.email.as_deref(), input.username.as_deref());
         let user = profile::update(
@@ -569,9 +572,9 @@ impl UserMutation {
             username,
         )
         .await?;
-        Ok(UpdateProfilePayload {
+        Ok(Payload(UpdateProfilePayload {
             user: User::own(user),
-        })
+        }))
     }
 
     /// Deactivates the caller's account and ends all its sessions. Nobody can log in with it until an
@@ -583,13 +586,13 @@ impl UserMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The proof that the owner asks.")] input: DeactivateAccountInput,
-    ) -> Result<UserActivityPayload> {
+    ) -> Result<Payload<UserActivityPayload>> {
         let (app, caller) = request(ctx)?;
         let user =
             activity::deactivate_own(app.credentials(), &caller, &input.current_password).await?;
-        Ok(UserActivityPayload {
+        Ok(Payload(UserActivityPayload {
             user: User::own(user),
-        })
+        }))
     }
 
     /// Deactivates another person's account and ends all its sessions. Needs the role ADMIN.
@@ -600,13 +603,13 @@ impl UserMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The account that is to be deactivated.")] input: UserActivityInput,
-    ) -> Result<UserActivityPayload> {
+    ) -> Result<Payload<UserActivityPayload>> {
         let (app, caller) = request(ctx)?;
         let user =
             activity::set_of(&app.pool, &app.seals, &caller, UserId(input.user_id), false).await?;
-        Ok(UserActivityPayload {
+        Ok(Payload(UserActivityPayload {
             user: User::masked(user),
-        })
+        }))
     }
 
     /// Makes a deactivated account active again. Needs the role ADMIN.
@@ -617,13 +620,13 @@ impl UserMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The account that is to be active again.")] input: UserActivityInput,
-    ) -> Result<UserActivityPayload> {
+    ) -> Result<Payload<UserActivityPayload>> {
         let (app, caller) = request(ctx)?;
         let user =
             activity::set_of(&app.pool, &app.seals, &caller, UserId(input.user_id), true).await?;
-        Ok(UserActivityPayload {
+        Ok(Payload(UserActivityPayload {
             user: User::masked(user),
-        })
+        }))
     }
 
     /// Gives an account a role. Needs the role ADMIN. One administrator suffices to make a doctor or a
@@ -636,7 +639,7 @@ impl UserMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The account and the role it is to have.")] input: SetRoleInput,
-    ) -> Result<SetRolePayload> {
+    ) -> Result<Payload<SetRolePayload>> {
         let (app, caller) = request(ctx)?;
         let (user, outcome) = set_role::set_role(
             &app.pool,
@@ -650,10 +653,10 @@ impl UserMutation {
             set_role::RoleChange::Done => (SetRoleOutcome::Done, None),
             set_role::RoleChange::Waits { until } => (SetRoleOutcome::Waiting, Some(until)),
         };
-        Ok(SetRolePayload {
+        Ok(Payload(SetRolePayload {
             user: User::masked(user),
             outcome,
             confirm_before,
-        })
+        }))
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     cursor::{Cursor, ListCursors},
-    graphql::{app, context, request, scalars::Address},
+    graphql::{app, context, payload::Payload, request, scalars::Address},
     page::{self, Connection, Node},
     second_factor::check::Code,
     users::graphql::LogInPayload,
@@ -199,7 +199,7 @@ impl WalletMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The wallet, and the purpose of the message.")]
         input: WalletChallengeInput,
-    ) -> Result<WalletChallengePayload> {
+    ) -> Result<Payload<WalletChallengePayload>> {
         let (app, context) = (app(ctx)?, context(ctx)?);
         let purpose = input.purpose.into();
         let asked = challenge::ask(
@@ -210,10 +210,10 @@ impl WalletMutation {
             purpose,
         )
         .await?;
-        Ok(WalletChallengePayload {
+        Ok(Payload(WalletChallengePayload {
             message: asked.text,
             expires_at: asked.expires_at,
-        })
+        }))
     }
 
     /// Links the wallet that signed the message to the caller's account, which can log in with it from
@@ -226,7 +226,7 @@ impl WalletMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The signed message, the password and a code.")] input: LinkWalletInput,
-    ) -> Result<LinkWalletPayload> {
+    ) -> Result<Payload<LinkWalletPayload>> {
         let (app, caller) = request(ctx)?;
         let reauthentication = Reauthentication {
             password: input.password,
@@ -241,9 +241,9 @@ impl WalletMutation {
             &reauthentication,
         )
         .await?;
-        Ok(LinkWalletPayload {
+        Ok(Payload(LinkWalletPayload {
             wallet: Wallet(wallet),
-        })
+        }))
     }
 
     /// Unlinks the wallet of the caller's account: nobody logs in with it any more.
@@ -254,16 +254,16 @@ impl WalletMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The password and a code.")] input: UnlinkWalletInput,
-    ) -> Result<UnlinkWalletPayload> {
+    ) -> Result<Payload<UnlinkWalletPayload>> {
         let (app, caller) = request(ctx)?;
         let reauthentication = Reauthentication {
             password: input.password,
             code: Code(input.code),
         };
         let wallet = link::unlink(app.credentials(), &caller, &reauthentication).await?;
-        Ok(UnlinkWalletPayload {
+        Ok(Payload(UnlinkWalletPayload {
             wallet: Wallet(wallet),
-        })
+        }))
     }
 
     /// Begins a session with a message that a linked wallet signed. Needs no session.
@@ -275,7 +275,7 @@ impl WalletMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The signed message and, where needed, a code.")]
         input: LogInWithWalletInput,
-    ) -> Result<LogInPayload> {
+    ) -> Result<Payload<LogInPayload>> {
         let (app, context) = (app(ctx)?, context(ctx)?);
         let code = Code(input.code);
         let session = log_in::log_in(
@@ -288,6 +288,6 @@ impl WalletMutation {
             &code,
         )
         .await?;
-        Ok(session.into())
+        Ok(Payload(session.into()))
     }
 }

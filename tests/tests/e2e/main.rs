@@ -97,6 +97,7 @@ mod traces;
 mod transfer;
 mod transport;
 mod trouble;
+mod user_errors;
 mod verifier;
 mod verifier_program;
 mod wallets;

@@ -113,6 +113,38 @@ async fn every_field_of_query_and_mutation_is_nullable() {
     }
 }
 
+/// What a form can mend is told by every mutation alike, and then nothing else of the payload is there.
+#[tokio::test]
+async fn every_payload_has_user_errors_and_may_lack_everything_else() {
+    const PAYLOADS: &str = "{ __schema { mutationType { fields { name type {
+        kind name fields { name type { kind ofType { kind ofType { kind ofType { name } } } } }
+    } } } } }";
+    let world = World::start().await;
+
+    let answer = world.nobody().asks(PAYLOADS, json!({})).await;
+
+    let mutations = list(&answer.data()["__schema"]["mutationType"]["fields"]);
+    assert!(mutations.len() > 40, "{} are too few", mutations.len());
+    let user_errors = json!({ "kind": "NON_NULL", "ofType": {
+        "kind": "LIST", "ofType": { "kind": "NON_NULL", "ofType": { "name": "UserError" } }
+    } });
+    for mutation in mutations {
+        let (name, payload) = (&mutation["name"], &mutation["type"]);
+        assert_eq!(payload["kind"], "OBJECT", "{name} answers a payload");
+        let (told, others): (Vec<_>, Vec<_>) = list(&payload["fields"])
+            .iter()
+            .partition(|field| field["name"] == "userErrors");
+        assert_eq!(told.len(), 1, "{name} has `userErrors`");
+        assert_eq!(told[0]["type"], user_errors, "{name}");
+        assert!(!others.is_empty(), "{name} answers nothing");
+        let strict: Vec<_> = others
+            .iter()
+            .filter(|field| field["type"]["kind"] == "NON_NULL")
+            .collect();
+        assert!(strict.is_empty(), "{name} answers always: {strict:?}");
+    }
+}
+
 /// That a mutation fails with no other code is held by every test that calls it: `tests::Answer`.
 #[test]
 fn every_mutation_names_its_error_codes() {

@@ -10,6 +10,7 @@ use crate::{
     consents::graphql::Consent,
     graphql::{
         enums::{DataCategory, ProcessingActivity, PurposeOfUse},
+        payload::Payload,
         request, request_for,
     },
 };
@@ -143,7 +144,7 @@ impl AccessCodeMutation {
             desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
         )]
         on_behalf_of: Option<Uuid>,
-    ) -> Result<CreateAccessCodePayload> {
+    ) -> Result<Payload<CreateAccessCodePayload>> {
         let (app, caller) = request_for(ctx, on_behalf_of)?;
         let activities = input.processing_activities.into_iter();
         let terms = Terms {
@@ -155,10 +156,10 @@ impl AccessCodeMutation {
         };
         let (pool, seals, key) = (&app.pool, &app.seals, &app.index_key);
         let made = prepare::create(pool, seals, key, &caller, terms).await?;
-        Ok(CreateAccessCodePayload {
+        Ok(Payload(CreateAccessCodePayload {
             code: made.code.as_str().to_owned(),
             access_code: made.prepared.into(),
-        })
+        }))
     }
 
     /// Redeems a code that a patient told you: you become the grantee of the consent that the patient has prepared. Open
@@ -172,13 +173,13 @@ impl AccessCodeMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The code that the patient told you.")] input: RedeemAccessCodeInput,
-    ) -> Result<RedeemAccessCodePayload> {
+    ) -> Result<Payload<RedeemAccessCodePayload>> {
         let (app, caller) = request(ctx)?;
         let (pool, seals, key) = (&app.pool, &app.seals, &app.index_key);
         let consent = redeem::redeem(pool, seals, key, &app.throttle, &caller, &input.code).await?;
-        Ok(RedeemAccessCodePayload {
+        Ok(Payload(RedeemAccessCodePayload {
             consent: Consent::new(app.clock.now(), consent),
-        })
+        }))
     }
 
     /// Cancels a code of yours that was not redeemed yet, with effect from the next request on.
@@ -193,12 +194,12 @@ impl AccessCodeMutation {
             desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
         )]
         on_behalf_of: Option<Uuid>,
-    ) -> Result<CancelAccessCodePayload> {
+    ) -> Result<Payload<CancelAccessCodePayload>> {
         let (app, caller) = request_for(ctx, on_behalf_of)?;
         let id = AccessCodeId(input.id);
         let cancelled = prepare::cancel(&app.pool, &app.seals, &caller, id).await?;
-        Ok(CancelAccessCodePayload {
+        Ok(Payload(CancelAccessCodePayload {
             access_code: cancelled.into(),
-        })
+        }))
     }
 }

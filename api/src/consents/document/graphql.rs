@@ -11,7 +11,7 @@ use crate::{
         list::{self, ListedConsent},
     },
     cursor::{Cursor, ListCursors},
-    graphql::{document::Document, request},
+    graphql::{document::Document, payload::Payload, request},
     page,
 };
 
@@ -100,13 +100,13 @@ impl ConsentDocumentMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The consent as a document.")] input: ImportConsentInput,
-    ) -> Result<GrantConsentPayload> {
+    ) -> Result<Payload<GrantConsentPayload>> {
         let (app, caller) = request(ctx)?;
         let key = input.idempotency_key.as_deref();
         let document = input.document.into_json();
         let (pool, seals) = (&app.pool, &app.seals);
         let consent = import::import(pool, seals, &app.clock, &caller, &document, key).await?;
         let consent = Consent::new(app.clock.now(), consent);
-        Ok(GrantConsentPayload::of(consent))
+        Ok(Payload(GrantConsentPayload::of(consent)))
     }
 }

@@ -14,7 +14,9 @@ use crate::{
     error::Error,
     graphql::{
         document::Document,
-        loaders, request,
+        loaders,
+        payload::Payload,
+        request,
         scalars::{Address, Hash, TxHash},
     },
 };
@@ -255,7 +257,7 @@ impl ReceiptMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The consent, which act on it, and the signature.")]
         input: SignConsentInput,
-    ) -> Result<SignConsentPayload> {
+    ) -> Result<Payload<SignConsentPayload>> {
         let (app, caller) = request(ctx)?;
         let signing = ConsentSigning {
             consent: ConsentId(input.id),
@@ -263,8 +265,8 @@ impl ReceiptMutation {
             deadline: Some(input.deadline),
         };
         let signed = sign::sign(app.receipt_signing(), &caller, signing, &input.signature).await?;
-        Ok(SignConsentPayload {
+        Ok(Payload(SignConsentPayload {
             consent: Consent::new(app.clock.now(), signed),
-        })
+        }))
     }
 }

@@ -12,17 +12,16 @@ use super::{
     together::{self, ImportedEntry},
 };
 use crate::{
+    codes::ErrorCode,
     error::Error,
     graphql::{
         document::Document,
         enums::{PurposeOfUse, RecordType},
+        issue::{DocumentIssue, document_issues},
+        payload::Payload,
         request_for,
     },
-    records::{
-        draft::SourceAnswer,
-        graphql::MedicalRecord,
-        issue::{DocumentIssue, document_issues},
-    },
+    records::{draft::SourceAnswer, graphql::MedicalRecord},
 };
 
 /// How many entries one mutation takes.
@@ -101,7 +100,7 @@ pub(crate) struct ImportResult {
     record: Option<MedicalRecord>,
     /// Why the entry was refused: `INVALID_DOCUMENT`, `BAD_USER_INPUT`, `NOT_FOUND` or `CONFLICT`, as
     /// in an error's `extensions.code`. Null where it was not.
-    code: Option<String>,
+    code: Option<ErrorCode>,
     /// Why the entry was refused, as a sentence for a person; null where it was not.
     message: Option<String>,
     /// What is wrong with the document, where the code is `INVALID_DOCUMENT`. Of a document that was stored, what is to be said
@@ -153,7 +152,7 @@ impl ImportMutation {
             desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
         )]
         on_behalf_of: Option<Uuid>,
-    ) -> Result<ImportRecordsPayload> {
+    ) -> Result<Payload<ImportRecordsPayload>> {
         let (app, caller) = request_for(ctx, on_behalf_of)?;
         if input.entries.len() > MAX_ENTRIES {
             let message =
@@ -192,7 +191,7 @@ impl ImportMutation {
             entries,
         )
         .await?;
-        payload(ctx, stored, lost).await
+        Ok(Payload(payload(ctx, stored, lost).await?))
     }
 }
 
@@ -265,7 +264,7 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
             told(ImportOutcome::Amended, Some(record))
         }
         Err(error) => ImportResult {
-            code: Some(error.public_code().as_str().to_owned()),
+            code: Some(error.public_code()),
             message: Some(error.to_string()),
             issues: if let Error::Document(issues) = error {
                 document_issues(issues)

@@ -2,6 +2,7 @@
 import { Client, type Operation, cacheExchange, fetchExchange, makeOperation, mapExchange } from '@urql/core';
 import { graphql } from '../gql';
 import { restoreJsonText } from '../fhir/digits';
+import { complete, withUserErrors } from './payload';
 import { accessToken, end, refreshToken, renew, session } from './session';
 import { store } from './store';
 
@@ -58,7 +59,7 @@ function withTypes(operation: Operation): Operation {
 export function makeClient(): Client {
   return new Client({
     url: new URL('graphql', apiUrl).href,
-    exchanges: [mapExchange({ onOperation: withTypes }), cacheExchange, fetchExchange],
+    exchanges: [mapExchange({ onOperation: withTypes, onResult: withUserErrors }), cacheExchange, fetchExchange],
     fetch: send,
     fetchSubscriptions: true,
     preferGetMethod: false,
@@ -81,7 +82,8 @@ export async function logOut(why: 'idle' | null = null): Promise<void> {
   if (access && access.expiresAt > Date.now()) await revoke(access.token);
   else if (refresh) {
     const { data } = await bare.mutation(REFRESH, { input: { refreshToken: refresh } }).toPromise();
-    if (data?.refreshSession) await revoke(data.refreshSession.accessToken);
+    const renewed = complete(data?.refreshSession);
+    if (renewed) await revoke(renewed.accessToken);
   }
   await ended;
 }
@@ -170,7 +172,8 @@ async function exchange(): Promise<void> {
   const token = refreshToken();
   if (!token) return end('over');
   const { data, error } = await bare.mutation(REFRESH, { input: { refreshToken: token } }).toPromise();
-  if (data?.refreshSession) return renew(token, data.refreshSession) ? undefined : revoke(data.refreshSession.accessToken);
+  const renewed = complete(data?.refreshSession);
+  if (renewed) return renew(token, renewed) ? undefined : revoke(renewed.accessToken);
   if (refreshToken() !== token) return undefined;
   if (error?.networkError) throw error.networkError;
   const code = error?.graphQLErrors[0]?.extensions['code'];

@@ -4,6 +4,7 @@
 // the page can be loaded again, and the key of what is kept for the time without a connection.
 import type { LogInMutation } from '../gql/graphql';
 import { Answers, canKeep } from './answers';
+import type { Complete } from './payload';
 import { store } from './store';
 
 const KEY = 'meditrustal:portal';
@@ -12,7 +13,7 @@ const USED = 'meditrustal:portal:used';
 /** After how long without a key or a touch the portal logs out. Unit: milliseconds. */
 export const IDLE = 15 * 60_000;
 
-type LogIn = NonNullable<LogInMutation['logIn']>;
+type LogIn = Complete<NonNullable<LogInMutation['logIn']>>;
 export type Person = LogIn['user'];
 
 interface Kept {

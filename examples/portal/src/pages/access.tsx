@@ -1,6 +1,7 @@
 // Who has access, and giving or taking it: to give, choose the doctor and press; to take, press and confirm.
 import { useState } from 'react';
 import { useMutation, useQuery } from 'urql';
+import { complete } from '../api/payload';
 import { graphql } from '../gql';
 import type { DataCategory, ProcessingActivity, PurposeOfUse, WhoHasAccessQuery } from '../gql/graphql';
 import { Button, Card, Choice, Choices, Confirm, Empty, Failure, Field, Loaded, Notice, Page, Tag } from '../ui';
@@ -42,23 +43,23 @@ const REPRESENTATIVES = graphql(`
   }
 `);
 const GRANT = graphql(`
-  mutation GrantConsent($input: GrantConsentInput!) { grantConsent(input: $input) { consent { ...ConsentParts } } }
+  mutation GrantConsent($input: GrantConsentInput!) { grantConsent(input: $input) { consent { ...ConsentParts } userErrors { code field message } } }
 `);
 const WITHDRAW = graphql(`
   mutation WithdrawConsent($input: WithdrawConsentInput!) {
-    withdrawConsent(input: $input) { consent { ...ConsentParts } remaining { id purpose } }
+    withdrawConsent(input: $input) { consent { ...ConsentParts } remaining { id purpose } userErrors { code field message } }
   }
 `);
 const CREATE_CODE = graphql(`
   mutation CreateAccessCode($input: CreateAccessCodeInput!) {
-    createAccessCode(input: $input) { code accessCode { id purpose dataCategories processingActivities expiresAt } }
+    createAccessCode(input: $input) { code accessCode { id purpose dataCategories processingActivities expiresAt } userErrors { code field message } }
   }
 `);
 const CANCEL_CODE = graphql(`
-  mutation CancelAccessCode($input: CancelAccessCodeInput!) { cancelAccessCode(input: $input) { accessCode { id } } }
+  mutation CancelAccessCode($input: CancelAccessCodeInput!) { cancelAccessCode(input: $input) { accessCode { id } userErrors { code field message } } }
 `);
 const END_REPRESENTATION = graphql(`
-  mutation EndRepresentation($input: EndRepresentationInput!) { endRepresentation(input: $input) { representative { id endedAt isInForce } } }
+  mutation EndRepresentation($input: EndRepresentationInput!) { endRepresentation(input: $input) { representative { id endedAt isInForce } userErrors { code field message } } }
 `);
 
 interface Terms {
@@ -208,7 +209,7 @@ function Codes({ terms }: { terms: Terms }) {
   const [codes] = useQuery({ query: CODES });
   const [created, create] = useMutation(CREATE_CODE);
   const [, cancel] = useMutation(CANCEL_CODE);
-  const made = created.data?.createAccessCode;
+  const made = complete(created.data?.createAccessCode);
   return (
     <Card title={t('Access by a code')} actions={<Button isPending={created.fetching} onPress={() => create({ input: termsInput(terms) })}>{t('Make a code')}</Button>}>
       <p>{t('Tell it to your doctor: whoever types it within 15 minutes is let in, once.')} <span className="small">{termsText(terms)}</span></p>

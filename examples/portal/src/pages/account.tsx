@@ -2,8 +2,9 @@
 import { type FormEvent, useState } from 'react';
 import { useClient, useMutation, useQuery } from 'urql';
 import { logOut } from '../api/client';
+import { complete } from '../api/payload';
 import { graphql } from '../gql';
-import { Button, Card, Confirm, DialogTrigger, Facts, Failure, Field, Loaded, Notice, Page, Popup, Tag } from '../ui';
+import { Button, Card, Confirm, DialogTrigger, Facts, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag } from '../ui';
 import { t, time } from '../words';
 import { role } from '../words/labels';
 import { signText } from './wallet';
@@ -21,28 +22,28 @@ const WALLETS = graphql(`
   query Wallets { myWallets(first: 20) { nodes { id address chainId provenBy linkedAt unlinkedAt } } }
 `);
 const CHANGE_PASSWORD = graphql(`
-  mutation ChangePassword($input: ChangePasswordInput!) { changePassword(input: $input) { endedSessions } }
+  mutation ChangePassword($input: ChangePasswordInput!) { changePassword(input: $input) { endedSessions userErrors { code field message } } }
 `);
 const REVOKE = graphql(`
-  mutation RevokeSession($input: RevokeSessionInput!) { revokeSession(input: $input) { endedSessions } }
+  mutation RevokeSession($input: RevokeSessionInput!) { revokeSession(input: $input) { endedSessions userErrors { code field message } } }
 `);
 const EVERYWHERE = graphql(`
   mutation LogOutEverywhere { logOutEverywhere { endedSessions } }
 `);
 const START_FACTOR = graphql(`
-  mutation StartSecondFactor($input: StartSecondFactorInput!) { startSecondFactor(input: $input) { uri secret } }
+  mutation StartSecondFactor($input: StartSecondFactorInput!) { startSecondFactor(input: $input) { uri secret userErrors { code field message } } }
 `);
 const CONFIRM_FACTOR = graphql(`
-  mutation ConfirmSecondFactor($input: ConfirmSecondFactorInput!) { confirmSecondFactor(input: $input) { recoveryCodes } }
+  mutation ConfirmSecondFactor($input: ConfirmSecondFactorInput!) { confirmSecondFactor(input: $input) { recoveryCodes userErrors { code field message } } }
 `);
 const REMOVE_FACTOR = graphql(`
-  mutation RemoveSecondFactor($input: RemoveSecondFactorInput!) { removeSecondFactor(input: $input) { secondFactor { isOn } } }
+  mutation RemoveSecondFactor($input: RemoveSecondFactorInput!) { removeSecondFactor(input: $input) { secondFactor { isOn } userErrors { code field message } } }
 `);
 const LINK = graphql(`
-  mutation LinkWallet($input: LinkWalletInput!) { linkWallet(input: $input) { wallet { id address } } }
+  mutation LinkWallet($input: LinkWalletInput!) { linkWallet(input: $input) { wallet { id address } userErrors { code field message } } }
 `);
 const UNLINK = graphql(`
-  mutation UnlinkWallet($input: UnlinkWalletInput!) { unlinkWallet(input: $input) { wallet { id } } }
+  mutation UnlinkWallet($input: UnlinkWalletInput!) { unlinkWallet(input: $input) { wallet { id } userErrors { code field message } } }
 `);
 
 export default function Account() {
@@ -78,15 +79,15 @@ function Password() {
   return (
     <details>
       <summary>{t('Change the password')}</summary>
-      <form onSubmit={submit}>
+      <Form error={error} onSubmit={submit}>
         <div className="row">
-          <Field label={t('Password now')} type="password" autoComplete="current-password" value={current} isRequired onChange={setCurrent} />
-          <Field label={t('New password')} type="password" autoComplete="new-password" value={next} isRequired minLength={12} hint={t('At least 12 characters')} onChange={setNext} />
+          <Field label={t('Password now')} name="currentPassword" type="password" autoComplete="current-password" value={current} isRequired onChange={setCurrent} />
+          <Field label={t('New password')} name="newPassword" type="password" autoComplete="new-password" value={next} isRequired minLength={12} hint={t('At least 12 characters')} onChange={setNext} />
         </div>
-        {data?.changePassword ? <Notice kind="good">{t('It is changed. Other log-ins that were ended: {0}.', data.changePassword.endedSessions)}</Notice> : null}
+        {data?.changePassword ? <Notice kind="good">{t('It is changed. Other log-ins that were ended: {0}.', data.changePassword.endedSessions ?? 0)}</Notice> : null}
         <Failure error={error} />
         <div className="actions"><Button type="submit" isPending={fetching}>{t('Change it')}</Button></div>
-      </form>
+      </Form>
     </details>
   );
 }
@@ -125,7 +126,7 @@ function SecondFactorCard() {
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
   const factor = result.data?.mySecondFactor;
-  const begun = started.data?.startSecondFactor;
+  const begun = complete(started.data?.startSecondFactor);
   const codes = confirmed.data?.confirmSecondFactor?.recoveryCodes;
   const reload = () => again({ requestPolicy: 'network-only' });
   return (
@@ -145,16 +146,16 @@ function SecondFactorCard() {
         </form>
       ) : null}
       {begun && !codes && !factor?.isOn ? (
-        <form onSubmit={async (event) => { event.preventDefault(); if ((await confirm({ input: { code } })).data?.confirmSecondFactor) reload(); }}>
+        <Form error={confirmed.error} onSubmit={async (event) => { event.preventDefault(); if ((await confirm({ input: { code } })).data?.confirmSecondFactor) reload(); }}>
           <p>{t('Open this in your authenticator app, or type the secret there:')} <a href={begun.uri}>{t('open')}</a> <code data-testid="secret">{begun.secret}</code></p>
-          <Field label={t('The six digits that it shows')} inputMode="numeric" autoComplete="one-time-code" value={code} isRequired onChange={setCode} />
+          <Field label={t('The six digits that it shows')} name="code" inputMode="numeric" autoComplete="one-time-code" value={code} isRequired onChange={setCode} />
           <div className="actions"><Button type="submit" kind="main" isPending={confirmed.fetching}>{t('Turn it on')}</Button></div>
-        </form>
+        </Form>
       ) : null}
       {factor?.isOn ? (
         <details>
           <summary>{t('Turn it off')}</summary>
-          <form onSubmit={async (event) => { event.preventDefault(); if ((await remove({ input: { password, code: code || null } })).data) reload(); }}>
+          <form onSubmit={async (event) => { event.preventDefault(); if ((await remove({ input: { password, code: code || null } })).data?.removeSecondFactor) reload(); }}>
             <div className="row">
               <Field label={t('Password')} type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
               <Field label={t('Code of the second factor')} inputMode="numeric" value={code} isRequired onChange={setCode} />

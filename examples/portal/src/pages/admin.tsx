@@ -27,19 +27,19 @@ const REPRESENTATIVE_PROPOSALS = graphql(`
   }
 `);
 const SET_ROLE = graphql(`
-  mutation SetRole($input: SetRoleInput!) { setRole(input: $input) { outcome confirmBefore user { id role } } }
+  mutation SetRole($input: SetRoleInput!) { setRole(input: $input) { outcome confirmBefore user { id role } userErrors { code field message } } }
 `);
 const DEACTIVATE = graphql(`
-  mutation DeactivateUser($input: UserActivityInput!) { deactivateUser(input: $input) { user { id isActive } } }
+  mutation DeactivateUser($input: UserActivityInput!) { deactivateUser(input: $input) { user { id isActive } userErrors { code field message } } }
 `);
 const REACTIVATE = graphql(`
-  mutation ReactivateUser($input: UserActivityInput!) { reactivateUser(input: $input) { user { id isActive } } }
+  mutation ReactivateUser($input: UserActivityInput!) { reactivateUser(input: $input) { user { id isActive } userErrors { code field message } } }
 `);
 const APPROVE = graphql(`
-  mutation ApproveRepresentative($input: RepresentativeProposalInput!) { approveRepresentative(input: $input) { representative { id } } }
+  mutation ApproveRepresentative($input: RepresentativeProposalInput!) { approveRepresentative(input: $input) { representative { id } userErrors { code field message } } }
 `);
 const REJECT = graphql(`
-  mutation RejectRepresentative($input: RepresentativeProposalInput!) { rejectRepresentative(input: $input) { proposal { id } } }
+  mutation RejectRepresentative($input: RepresentativeProposalInput!) { rejectRepresentative(input: $input) { proposal { id } userErrors { code field message } } }
 `);
 
 export default function Accounts() {

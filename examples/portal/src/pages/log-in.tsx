@@ -1,24 +1,25 @@
 import { type FormEvent, useState } from 'react';
 import { useClient, useMutation } from 'urql';
+import { complete } from '../api/payload';
 import { useStore } from '../api/store';
 import { begin, ending } from '../api/session';
 import { graphql } from '../gql';
-import { Button, Card, Failure, Field, Notice, Page } from '../ui';
+import { Button, Card, Failure, Field, Form, Notice, Page } from '../ui';
 import { t } from '../words';
 import { signText } from './wallet';
 
 const LOG_IN = graphql(`
   mutation LogIn($input: LogInInput!) {
-    logIn(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt user { id username role } }
+    logIn(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt user { id username role } userErrors { code field message } }
   }
 `);
 const LOG_IN_WITH_WALLET = graphql(`
   mutation LogInWithWallet($input: LogInWithWalletInput!) {
-    logInWithWallet(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt user { id username role } }
+    logInWithWallet(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt user { id username role } userErrors { code field message } }
   }
 `);
 const REGISTER = graphql(`
-  mutation Register($input: RegisterInput!) { register(input: $input) { user { id } } }
+  mutation Register($input: RegisterInput!) { register(input: $input) { user { id } userErrors { code field message } } }
 `);
 
 export function LogIn() {
@@ -45,7 +46,8 @@ function WithPassword() {
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     const { data } = await logIn({ input: { login, password, code: code || null } });
-    if (data?.logIn) begin(data.logIn);
+    const begun = complete(data?.logIn);
+    if (begun) begin(begun);
   };
   return (
     <form onSubmit={submit}>
@@ -70,7 +72,8 @@ function WithWallet() {
     const signed = await signText(client, 'LOG_IN').catch((cause: unknown) => setWrong(cause instanceof Error ? cause.message : String(cause)));
     if (!signed) return;
     const { data } = await logIn({ input: signed });
-    if (data?.logInWithWallet) begin(data.logInWithWallet);
+    const begun = complete(data?.logInWithWallet);
+    if (begun) begin(begun);
   };
   return (
     <>
@@ -92,15 +95,16 @@ function Register() {
     const { data } = await register({ input: { username, email, password } });
     if (!data?.register) return;
     const answer = await logIn({ input: { login: username, password } });
-    if (answer.data?.logIn) begin(answer.data.logIn);
+    const begun = complete(answer.data?.logIn);
+    if (begun) begin(begun);
   };
   return (
-    <form onSubmit={submit}>
+    <Form error={error} onSubmit={submit}>
       <Field label={t('User name')} name="username" autoComplete="username" value={username} isRequired onChange={setUsername} />
       <Field label={t('E-mail address')} name="email" type="email" autoComplete="email" value={email} isRequired onChange={setEmail} />
       <Field label={t('Password')} name="password" type="password" autoComplete="new-password" value={password} isRequired minLength={12} hint={t('At least 12 characters')} onChange={setPassword} />
       <Failure error={error ?? loggingIn.error} />
       <div className="actions"><Button type="submit" kind="main" isPending={fetching || loggingIn.fetching}>{t('Make an account')}</Button></div>
-    </form>
+    </Form>
   );
 }

@@ -3,9 +3,10 @@ import type { CombinedError } from '@urql/core';
 import { useEffect, useState } from 'react';
 import { useClient, useMutation, useQuery } from 'urql';
 import { download } from '../api/client';
+import { complete } from '../api/payload';
 import { graphql } from '../gql';
 import type { DataCategory, DataDeletionRequest, DeletionRequestType } from '../gql/graphql';
-import { Button, Card, Choice, Choices, Confirm, DialogTrigger, Empty, Failure, Field, Loaded, Notice, Page, Popup, Table, Tag, save } from '../ui';
+import { Button, Card, Choice, Choices, Confirm, DialogTrigger, Empty, Failure, Field, Form, Loaded, Notice, Page, Popup, Table, Tag, save } from '../ui';
 import { day, t, time } from '../words';
 import { RECORD_TYPES, dataCategory, deletionStatus, deletionType, recordType } from '../words/labels';
 import { signTypedData } from './wallet';
@@ -25,16 +26,16 @@ const REQUESTS = graphql(`
   query DeletionRequests { dataDeletionRequests(first: 50) { nodes { ...DeletionParts } } }
 `);
 const REQUEST = graphql(`
-  mutation RequestDeletion($input: RequestDataDeletionInput!) { requestDataDeletion(input: $input) { request { ...DeletionParts } } }
+  mutation RequestDeletion($input: RequestDataDeletionInput!) { requestDataDeletion(input: $input) { request { ...DeletionParts } userErrors { code field message } } }
 `);
 const PROVE = graphql(`
-  mutation VerifyDeletion($input: VerifyDeletionRequestInput!) { verifyDeletionRequest(input: $input) { request { ...DeletionParts } } }
+  mutation VerifyDeletion($input: VerifyDeletionRequestInput!) { verifyDeletionRequest(input: $input) { request { ...DeletionParts } userErrors { code field message } } }
 `);
 const CHALLENGE = graphql(`
-  mutation DeletionChallenge($input: DeletionChallengeInput!) { deletionChallenge(input: $input) { typedData wallet expiresAt } }
+  mutation DeletionChallenge($input: DeletionChallengeInput!) { deletionChallenge(input: $input) { typedData wallet expiresAt userErrors { code field message } } }
 `);
 const CANCEL = graphql(`
-  mutation CancelDeletion($input: CancelDeletionInput!) { cancelDeletion(input: $input) { request { ...DeletionParts } } }
+  mutation CancelDeletion($input: CancelDeletionInput!) { cancelDeletion(input: $input) { request { ...DeletionParts } userErrors { code field message } } }
 `);
 const CERTIFICATE = graphql(`
   query Certificate($id: UUID!) { deletionCertificate(id: $id) { document sha256 issuedAt } }
@@ -170,7 +171,7 @@ function Prove({ id }: { id: string }) {
   const withWallet = async (close: () => void) => {
     const asked = await client.mutation(CHALLENGE, { input: { id } }).toPromise();
     setError(asked.error);
-    const challenge = asked.data?.deletionChallenge;
+    const challenge = complete(asked.data?.deletionChallenge);
     if (!challenge) return;
     const signature = await signTypedData(challenge.typedData, challenge.wallet).catch((cause: unknown) => setWrong(cause instanceof Error ? cause.message : String(cause)));
     if (!signature) return;
@@ -183,13 +184,13 @@ function Prove({ id }: { id: string }) {
       <Button kind="main">{t('Prove who you are')}</Button>
       <Popup title={t('Prove who you are')}>
         {(close) => (
-          <form onSubmit={async (event) => {
+          <Form error={error} onSubmit={async (event) => {
             event.preventDefault();
             const answer = await prove({ input: { id, currentPassword: password, code: code || null } });
             setError(answer.error);
             if (!answer.error) close();
           }}>
-            <Field label={t('Password')} type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
+            <Field label={t('Password')} name="currentPassword" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
             <Field label={t('Code of the second factor')} inputMode="numeric" autoComplete="one-time-code" value={code} onChange={setCode} />
             {wrong ? <Notice kind="bad">{wrong}</Notice> : null}
             <Failure error={error} />
@@ -198,7 +199,7 @@ function Prove({ id }: { id: string }) {
               {window.ethereum ? <Button onPress={() => withWallet(close)}>{t('Sign with the wallet')}</Button> : null}
               <Button onPress={close}>{t('Do nothing')}</Button>
             </div>
-          </form>
+          </Form>
         )}
       </Popup>
     </DialogTrigger>

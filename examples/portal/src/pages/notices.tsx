@@ -12,7 +12,7 @@ const NOTICES = graphql(`
   query Notices { notifications(first: 50) { nodes { id cursor kind at readAt sentence who { id username } } } }
 `);
 const MARK = graphql(`
-  mutation MarkRead($input: MarkNotificationsReadInput!) { markNotificationsRead(input: $input) { marked unread } }
+  mutation MarkRead($input: MarkNotificationsReadInput!) { markNotificationsRead(input: $input) { marked unread userErrors { code field message } } }
 `);
 
 export default function Notices() {

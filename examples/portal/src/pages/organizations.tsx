@@ -1,7 +1,7 @@
 import { useState } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { graphql } from '../gql';
-import { Button, Card, Confirm, Empty, Failure, Field, Loaded, Page, Tag } from '../ui';
+import { Button, Card, Confirm, Empty, Failure, Field, Form, Loaded, Page, Tag } from '../ui';
 import { day, t } from '../words';
 
 const ORGANIZATIONS = graphql(`
@@ -14,16 +14,16 @@ const DOCTORS = graphql(`
   query DoctorsForOrganization($search: String!) { doctors(search: $search, first: 5) { nodes { id username } } }
 `);
 const CREATE = graphql(`
-  mutation CreateOrganization($input: CreateOrganizationInput!) { createOrganization(input: $input) { organization { id name country isActive } } }
+  mutation CreateOrganization($input: CreateOrganizationInput!) { createOrganization(input: $input) { organization { id name country isActive } userErrors { code field message } } }
 `);
 const UPDATE = graphql(`
-  mutation UpdateOrganization($input: UpdateOrganizationInput!) { updateOrganization(input: $input) { organization { id name country isActive } } }
+  mutation UpdateOrganization($input: UpdateOrganizationInput!) { updateOrganization(input: $input) { organization { id name country isActive } userErrors { code field message } } }
 `);
 const ADD_MEMBER = graphql(`
-  mutation AddMember($input: AddMemberInput!) { addMember(input: $input) { membership { id isActive } } }
+  mutation AddMember($input: AddMemberInput!) { addMember(input: $input) { membership { id isActive } userErrors { code field message } } }
 `);
 const END_MEMBERSHIP = graphql(`
-  mutation EndMembership($id: UUID!) { endMembership(id: $id) { membership { id isActive endedAt } } }
+  mutation EndMembership($id: UUID!) { endMembership(id: $id) { membership { id isActive endedAt } userErrors { code field message } } }
 `);
 
 export default function Organizations() {
@@ -71,11 +71,11 @@ function Create() {
   const [{ error, fetching }, create] = useMutation(CREATE);
   return (
     <Card title={t('A new organisation')}>
-      <form className="inline-form" onSubmit={async (event) => { event.preventDefault(); if ((await create({ input: { name, country: country.toUpperCase() } })).data?.createOrganization) setName(''); }}>
-        <Field label={t('Name')} value={name} isRequired minLength={2} onChange={setName} />
-        <Field label={t('Country (two letters)')} value={country} isRequired minLength={2} maxLength={2} onChange={setCountry} />
+      <Form error={error} className="inline-form" onSubmit={async (event) => { event.preventDefault(); if ((await create({ input: { name, country: country.toUpperCase() } })).data?.createOrganization) setName(''); }}>
+        <Field label={t('Name')} name="name" value={name} isRequired minLength={2} onChange={setName} />
+        <Field label={t('Country (two letters)')} name="country" value={country} isRequired minLength={2} maxLength={2} onChange={setCountry} />
         <Button type="submit" kind="main" isPending={fetching}>{t('Make it')}</Button>
-      </form>
+      </Form>
       <Failure error={error} />
     </Card>
   );

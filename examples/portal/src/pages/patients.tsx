@@ -7,7 +7,7 @@ import { graphql } from '../gql';
 import type { PurposeOfUse } from '../gql/graphql';
 import { Records } from '../records/list';
 import { Trends } from '../records/trends';
-import { Button, Card, Choice, Confirm, DialogTrigger, Empty, Failure, Field, Loaded, Notice, Page, Popup, Tag } from '../ui';
+import { Button, Card, Choice, Confirm, DialogTrigger, Empty, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag } from '../ui';
 import { Tabs } from '../ui/tabs';
 import { t, time } from '../words';
 import { RECORD_TYPES, activity, purpose as purposeWord, recordType, reviewStatus } from '../words/labels';
@@ -24,13 +24,13 @@ const WINDOWS = graphql(`
   query Windows { myBreakGlassWindows(first: 20) { nodes { id purpose openedAt expiresAt closedAt isOpen reviewStatus decision doctor { id } patient { id username } } } }
 `);
 const REDEEM = graphql(`
-  mutation RedeemAccessCode($input: RedeemAccessCodeInput!) { redeemAccessCode(input: $input) { consent { id patient { id username } } } }
+  mutation RedeemAccessCode($input: RedeemAccessCodeInput!) { redeemAccessCode(input: $input) { consent { id patient { id username } } userErrors { code field message } } }
 `);
 const BREAK_GLASS = graphql(`
-  mutation BreakGlass($input: BreakGlassInput!) { breakGlass(input: $input) { window { id purpose patient { id username } } } }
+  mutation BreakGlass($input: BreakGlassInput!) { breakGlass(input: $input) { window { id purpose patient { id username } } userErrors { code field message } } }
 `);
 const END_BREAK_GLASS = graphql(`
-  mutation EndBreakGlass($input: EndBreakGlassInput!) { endBreakGlass(input: $input) { window { id isOpen closedAt } } }
+  mutation EndBreakGlass($input: EndBreakGlassInput!) { endBreakGlass(input: $input) { window { id isOpen closedAt } userErrors { code field message } } }
 `);
 
 export default function Patients() {
@@ -75,13 +75,13 @@ export default function Patients() {
 function Redeem() {
   const [code, setCode] = useState('');
   const [{ data, error, fetching }, redeem] = useMutation(REDEEM);
-  const patient = data?.redeemAccessCode?.consent.patient;
+  const patient = data?.redeemAccessCode?.consent?.patient;
   return (
     <Card title={t('A patient told you a code')}>
-      <form className="inline-form" onSubmit={(event) => { event.preventDefault(); void redeem({ input: { code } }); }}>
-        <Field label={t('Code')} value={code} isRequired autoComplete="off" onChange={setCode} />
+      <Form error={error} className="inline-form" onSubmit={(event) => { event.preventDefault(); void redeem({ input: { code } }); }}>
+        <Field label={t('Code')} name="code" value={code} isRequired autoComplete="off" onChange={setCode} />
         <Button type="submit" kind="main" isPending={fetching}>{t('Use the code')}</Button>
-      </form>
+      </Form>
       <Failure error={error} />
       {patient ? <Notice kind="good">{t('{0} let you in.', patient.username)} <Link href={`/patients/${patient.id}`}>{t('Open the records')}</Link></Notice> : null}
     </Card>
@@ -99,7 +99,7 @@ function BreakGlass({ patientId = '' }: { patientId?: string }) {
       <Button kind="danger">{t('Emergency access …')}</Button>
       <Popup title={t('Emergency access, without consent')}>
         {(close) => (
-          <form onSubmit={async (event) => {
+          <Form error={error} onSubmit={async (event) => {
             event.preventDefault();
             const { data } = await open({ input: { patientId: patient.trim(), purpose, reason } });
             const window = data?.breakGlass?.window;
@@ -108,12 +108,12 @@ function BreakGlass({ patientId = '' }: { patientId?: string }) {
             go(`/patients/${window.patient.id}/as/${window.purpose}`);
           }}>
             <Notice kind="warn">{t('For four hours. The patient is told at once, and an administrator reviews it.')}</Notice>
-            <Field label={t('ID of the patient')} value={patient} isRequired autoComplete="off" onChange={setPatient} />
+            <Field label={t('ID of the patient')} name="patientId" value={patient} isRequired autoComplete="off" onChange={setPatient} />
             <Choice<PurposeOfUse> label={t('What for')} value={purpose} onChange={setPurpose} options={[['BTG', purposeWord('BTG')], ['ETREAT', purposeWord('ETREAT')]]} />
-            <Field label={t('Why it cannot wait')} rows={3} value={reason} isRequired minLength={20} maxLength={1000} hint={t('20 to 1000 characters; the patient reads it')} onChange={setReason} />
+            <Field label={t('Why it cannot wait')} name="reason" rows={3} value={reason} isRequired minLength={20} maxLength={1000} hint={t('20 to 1000 characters; the patient reads it')} onChange={setReason} />
             <Failure error={error} />
             <div className="actions"><Button type="submit" kind="danger" isPending={fetching}>{t('Open the records')}</Button><Button onPress={close}>{t('Do nothing')}</Button></div>
-          </form>
+          </Form>
         )}
       </Popup>
     </DialogTrigger>

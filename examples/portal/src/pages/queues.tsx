@@ -3,7 +3,7 @@ import { useState } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { graphql } from '../gql';
 import type { BreakGlassDecision, BreakGlassReviewsQuery, DataDeletionRequest, DeletionDecision, DeletionStatus } from '../gql/graphql';
-import { Button, Card, Check, Choice, DialogTrigger, Empty, Facts, Failure, Field, Loaded, Notice, Page, Popup, Tag } from '../ui';
+import { Button, Card, Check, Choice, DialogTrigger, Empty, Facts, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag } from '../ui';
 import { Tabs } from '../ui/tabs';
 import { t, time } from '../words';
 import { DELETION_STATUSES, dataCategory, deletionStatus, deletionType, purpose, reviewStatus } from '../words/labels';
@@ -13,7 +13,7 @@ const QUEUE = graphql(`
   query DeletionQueue($status: DeletionStatus!) { deletionQueue(status: $status, first: 50) { nodes { ...DeletionParts } } }
 `);
 const REVIEW = graphql(`
-  mutation ReviewDeletion($input: ReviewDeletionInput!) { reviewDeletion(input: $input) { request { ...DeletionParts } } }
+  mutation ReviewDeletion($input: ReviewDeletionInput!) { reviewDeletion(input: $input) { request { ...DeletionParts } userErrors { code field message } } }
 `);
 const GLASS = graphql(`
   query BreakGlassReviews {
@@ -26,7 +26,7 @@ const GLASS = graphql(`
   }
 `);
 const REVIEW_GLASS = graphql(`
-  mutation ReviewBreakGlass($input: ReviewBreakGlassInput!) { reviewBreakGlass(input: $input) { review { window { id reviewStatus decision } } } }
+  mutation ReviewBreakGlass($input: ReviewBreakGlassInput!) { reviewBreakGlass(input: $input) { review { window { id reviewStatus decision } } userErrors { code field message } } }
 `);
 const HOLDS = graphql(`
   query Holds { legalHolds(first: 50) { nodes { id patientId dataCategories recordIds reason placedAt releaseProposedBy releasedAt } } }
@@ -80,7 +80,7 @@ function Decide({ of, done }: { of: DataDeletionRequest; done: () => void }) {
       <Button kind="main" aria-label={t('Decide about the request of {0}', of.subject.username)}>{t('Decide')}</Button>
       <Popup title={t('Decide about the request of {0}', of.subject.username)}>
         {(close) => (
-          <form onSubmit={async (event) => {
+          <Form error={error} onSubmit={async (event) => {
             event.preventDefault();
             const { data } = await review({ input: { id: of.id, decision, reason, overrideRetention: isOverride } });
             if (!data?.reviewDeletion) return;
@@ -88,11 +88,11 @@ function Decide({ of, done }: { of: DataDeletionRequest; done: () => void }) {
             done();
           }}>
             <Choice<DeletionDecision> label={t('Decision')} value={decision} onChange={setDecision} options={[['APPROVE', t('Approve')], ['REJECT', t('Reject')]]} />
-            <Field label={t('Reason')} value={reason} isRequired rows={2} onChange={setReason} />
+            <Field label={t('Reason')} name="reason" value={reason} isRequired rows={2} onChange={setReason} />
             {kept > 0 && decision === 'APPROVE' ? <Check isSelected={isOverride} onChange={setOverride}>{t('Erase {0} records although they are still to be kept', kept)}</Check> : null}
             <Failure error={error} />
             <div className="actions"><Button type="submit" kind={decision === 'APPROVE' ? 'danger' : 'main'} isPending={fetching}>{t('Decide')}</Button><Button onPress={close}>{t('Do nothing')}</Button></div>
-          </form>
+          </Form>
         )}
       </Popup>
     </DialogTrigger>
@@ -122,11 +122,11 @@ function ReviewItem({ of }: { of: Review }) {
       <p><strong>{window.doctor.username}</strong> → {window.patient.username} <Tag kind={window.reviewStatus === 'ESCALATED' ? 'bad' : 'plain'}>{window.isOpen ? t('open now') : reviewStatus(window.reviewStatus)}</Tag> {of.isAsSealed ? null : <Tag kind="bad">{t('changed outside the service')}</Tag>}</p>
       <Facts of={[[t('What for'), purpose(window.purpose)], [t('Reason'), window.reason], [t('Time'), `${time(window.openedAt)} – ${time(window.closedAt ?? window.expiresAt)}`], [t('Records shown'), of.recordsDisclosed], [t('Decision'), window.decision], [t('Note'), window.note]]} />
       {window.isOpen || window.reviewStatus === 'REVIEWED' ? null : (
-        <form className="inline-form" onSubmit={(event) => { event.preventDefault(); void review({ input: { id: window.id, decision, note: note || null } }); }}>
+        <Form error={error} className="inline-form" onSubmit={(event) => { event.preventDefault(); void review({ input: { id: window.id, decision, note: note || null } }); }}>
           <Choice<BreakGlassDecision> label={t('Decision')} value={decision} onChange={setDecision} options={[['JUSTIFIED', t('justified')], ['UNJUSTIFIED', t('unjustified')]]} />
-          <Field label={t('Note')} value={note} onChange={setNote} />
+          <Field label={t('Note')} name="note" value={note} onChange={setNote} />
           <Button type="submit" kind="main" isPending={fetching}>{t('Decide')}</Button>
-        </form>
+        </Form>
       )}
       <Failure error={error} />
     </li>

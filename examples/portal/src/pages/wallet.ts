@@ -12,7 +12,7 @@ declare global {
 }
 
 const CHALLENGE = graphql(`
-  mutation WalletChallenge($input: WalletChallengeInput!) { walletChallenge(input: $input) { message expiresAt } }
+  mutation WalletChallenge($input: WalletChallengeInput!) { walletChallenge(input: $input) { message expiresAt userErrors { code field message } } }
 `);
 
 export async function walletAddress(): Promise<string> {

@@ -287,18 +287,18 @@ graphql(`
 
 export const CREATE_RECORD = graphql(`
   mutation CreateRecord($input: CreateMedicalRecordInput!) {
-    createMedicalRecord(input: $input) { record { id recordType } }
+    createMedicalRecord(input: $input) { record { id recordType } userErrors { code field message issues { path message severity } } }
   }
 `);
 
 export const AMEND_RECORD = graphql(`
   mutation AmendRecord($input: AmendMedicalRecordInput!) {
-    amendMedicalRecord(input: $input) { record { id recordType } }
+    amendMedicalRecord(input: $input) { record { id recordType } userErrors { code field message issues { path message severity } } }
   }
 `);
 
 export const WITHDRAW_RECORD = graphql(`
   mutation WithdrawRecord($input: WithdrawMedicalRecordInput!) {
-    withdrawMedicalRecord(input: $input) { record { id recordType } }
+    withdrawMedicalRecord(input: $input) { record { id recordType } userErrors { code field message issues { path message severity } } }
   }
 `);

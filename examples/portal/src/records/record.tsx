@@ -92,9 +92,10 @@ function Withdraw({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
                 isDisabled={reason.trim().length < 10}
                 onPress={async () => {
                   const { data } = await withdraw({ input: { id: of.id, expectedVersion: of.version, reason, purpose: purpose ?? null } });
-                  if (!data?.withdrawMedicalRecord) return;
+                  const last = data?.withdrawMedicalRecord?.record;
+                  if (!last) return;
                   close();
-                  go(`/records/${data.withdrawMedicalRecord.record.id}${suffixOf(purpose)}`);
+                  go(`/records/${last.id}${suffixOf(purpose)}`);
                 }}
               >
                 {t('Mark it')}

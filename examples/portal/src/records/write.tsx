@@ -10,7 +10,7 @@ import { emptyLaboratory, readLaboratory, writeLaboratory } from '../fhir/labora
 import { emptyPrescription, readPrescription, writePrescription } from '../fhir/prescription';
 import { emptyVitals, readVitals, writeVitals } from '../fhir/vitals';
 import type { PurposeOfUse, RecordType } from '../gql/graphql';
-import { Button, Card, Choice, Failure, Field, Loaded, Notice, Page } from '../ui';
+import { Button, Card, Choice, Failure, Field, Form, Loaded, Notice, Page } from '../ui';
 import { t } from '../words';
 import { RECORD_TYPES, recordType } from '../words/labels';
 import { LaboratoryForm, PrescriptionForm, VitalsForm } from './forms';
@@ -112,9 +112,10 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
     if (why) return;
     const input = { patientId, recordType: draft.kind === 'JSON' ? draft.type : draft.kind, document: asVariable(textOf(draft)), idempotencyKey: key };
     const { data } = await create({ input });
-    if (!data?.createMedicalRecord) return;
-    remember([data.createMedicalRecord.record]);
-    go(`/records/${data.createMedicalRecord.record.id}`, { replace: true });
+    const record = data?.createMedicalRecord?.record;
+    if (!record) return;
+    remember([record]);
+    go(`/records/${record.id}`, { replace: true });
   };
   return (
     <Page title={t('Write a record')} lead={<Link className="back" href={back}>{t('back')}</Link>}>
@@ -180,19 +181,20 @@ function AmendForm({ record, purpose }: { record: Found; purpose?: PurposeOfUse 
     const input = { id: record.id, expectedVersion: record.version, document: asVariable(textOf(draft)), reason, purpose: purpose ?? null };
     const answer = await amend({ input });
     setError(answer.error);
-    if (!answer.data?.amendMedicalRecord) return;
-    remember([answer.data.amendMedicalRecord.record]);
-    go(`/records/${answer.data.amendMedicalRecord.record.id}${purpose ? `/as/${purpose}` : ''}`, { replace: true });
+    const next = answer.data?.amendMedicalRecord?.record;
+    if (!next) return;
+    remember([next]);
+    go(`/records/${next.id}${purpose ? `/as/${purpose}` : ''}`, { replace: true });
   };
   return (
     <Card title={recordType(record.recordType)}>
-      <form onSubmit={submit}>
+      <Form error={error} onSubmit={submit}>
         <Editor of={draft} onChange={setDraft} />
-        <Field label={t('Why is it amended?')} value={reason} isRequired minLength={10} maxLength={500} hint={t('10 to 500 characters, kept with the record')} onChange={setReason} />
+        <Field label={t('Why is it amended?')} name="reason" value={reason} isRequired minLength={10} maxLength={500} hint={t('10 to 500 characters, kept with the record')} onChange={setReason} />
         {wrong ? <Notice kind="bad">{wrong}</Notice> : null}
         <Failure error={error} />
         <div className="actions"><Button type="submit" kind="main" isPending={fetching}>{t('Store the new version')}</Button></div>
-      </form>
+      </Form>
     </Card>
   );
 }

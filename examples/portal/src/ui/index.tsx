@@ -1,6 +1,6 @@
 // The parts that every page is made of. Keyboard, focus and screen readers are React Aria's.
 import type { CombinedError } from '@urql/core';
-import { type ReactNode, useEffect, useId, useRef, useState } from 'react';
+import { type ComponentProps, type ReactNode, createContext, useContext, useEffect, useId, useMemo, useRef, useState } from 'react';
 import {
   Button as AriaButton,
   type ButtonProps,
@@ -20,7 +20,7 @@ import {
   type TextFieldProps,
 } from 'react-aria-components';
 import { t } from '../words';
-import { explain } from '../words/errors';
+import { explain, fieldErrors } from '../words/errors';
 
 export { DialogTrigger };
 
@@ -36,6 +36,15 @@ export function Button({ kind = 'plain', isPending = false, type = 'button', onP
   );
 }
 
+/** What is to be mended in the form around, by the names of its fields. */
+const Wrong = createContext<ReadonlyMap<string, string>>(new Map());
+
+/** A form that shows at its fields what its mutation was refused for: each has the name that it has in the input. */
+export function Form({ error, ...props }: ComponentProps<'form'> & { error: CombinedError | undefined }) {
+  const wrong = useMemo(() => fieldErrors(error), [error]);
+  return <Wrong value={wrong}><form {...props} /></Wrong>;
+}
+
 interface FieldProps extends Omit<TextFieldProps, 'children' | 'onChange'> {
   label: string;
   hint?: string | undefined;
@@ -47,6 +56,7 @@ interface FieldProps extends Omit<TextFieldProps, 'children' | 'onChange'> {
 }
 
 export function Field({ label, hint, rows, unit, placeholder, list, ...props }: FieldProps) {
+  const wrong = useContext(Wrong).get(props.name ?? '');
   return (
     // What is typed about a patient is nothing for the browser to suggest to the next person.
     <TextField autoComplete="off" {...props} className="field">
@@ -55,7 +65,7 @@ export function Field({ label, hint, rows, unit, placeholder, list, ...props }: 
         {rows ? <TextArea rows={rows} placeholder={placeholder ?? ''} /> : <Input placeholder={placeholder ?? ''} {...(list ? { list } : {})} />}
         {unit ? <span className="unit">{unit}</span> : null}
       </span>
-      {hint ? <Text slot="description" className="hint">{hint}</Text> : null}
+      {wrong || hint ? <Text slot="description" className={wrong ? 'wrong' : 'hint'}>{wrong ?? hint}</Text> : null}
       <FieldError className="wrong" />
     </TextField>
   );

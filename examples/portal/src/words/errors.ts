@@ -39,6 +39,16 @@ const advice: Record<string, English> = {
   WRONG_CREDENTIALS: 'The name, the password or the code is wrong.',
 };
 
+/** What is told of the fields of a form, by the names that they have in the input. */
+export function fieldErrors(error: CombinedError | undefined): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const { message, extensions } of error?.graphQLErrors ?? []) {
+    const { field } = extensions as { field?: string };
+    if (field) found.set(field, message);
+  }
+  return found;
+}
+
 export function explain(error: CombinedError): Explained {
   const first = error.graphQLErrors[0];
   if (!first) {
