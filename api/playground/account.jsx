@@ -24,6 +24,11 @@ export function AccountBar() {
 function LogInForm() {
   const [busy, setBusy] = useState(false);
   const passwordField = useRef(null);
+  const [again] = useState(() => notice.get()?.login);
+  // A log-in that ended by itself takes the focus from nobody who types elsewhere.
+  useEffect(() => {
+    if (again && document.activeElement === document.body) passwordField.current?.focus();
+  }, []);
 
   async function submit(event) {
     event.preventDefault();
@@ -40,16 +45,16 @@ function LogInForm() {
   }
 
   return (
-    <form onSubmit={submit} aria-label="Log in" aria-busy={busy}>
+    <form onSubmit={submit} aria-label={again ? 'Log in again' : 'Log in'} aria-busy={busy} data-again={again && ''}>
       <label>
         <span>E-mail or user name</span>
-        <input name="login" type="text" autoComplete="username" autoCapitalize="none" spellCheck="false" required />
+        <input name="login" type="text" autoComplete="username" autoCapitalize="none" spellCheck="false" defaultValue={again} required />
       </label>
       <label>
         <span>Password</span>
         <input ref={passwordField} name="password" type="password" autoComplete="current-password" required />
       </label>
-      <Button type="submit" disabled={busy}>{busy ? 'Logging in …' : 'Log in'}</Button>
+      <Button type="submit" disabled={busy}>{busy ? 'Logging in …' : again ? 'Log in again' : 'Log in'}</Button>
     </form>
   );
 }

@@ -110,7 +110,7 @@ async function bundle() {
     define: { ...common.define, __WORKERS__: JSON.stringify(workerFiles) },
     loader: { '.graphql': 'text', '.json': 'text', '.svg': 'file' },
     publicPath: ASSETS,
-    plugins: [monacoStylesOnce, fontsAsFiles],
+    plugins: [monacoStylesOnce, fontsAsFiles, graphqlOnce],
   });
 
   const outputs = [...workers.outputFiles, ...page.outputFiles];
@@ -148,6 +148,19 @@ const fontsAsFiles = {
     });
     build.onResolve({ filter: /^font:/ }, ({ path }) => ({ path, namespace: 'font' }));
     build.onLoad({ filter: /./, namespace: 'font' }, ({ path }) => ({ contents: fonts.get(path), loader: 'file' }));
+  },
+};
+
+// The explorer is CommonJS: its `graphql` would be a second copy, which knows no type of the first one's schema.
+const graphqlOnce = {
+  name: 'graphql-once',
+  setup(build) {
+    const resolving = Symbol('resolving');
+    build.onResolve({ filter: /^graphql$/ }, async ({ resolveDir, pluginData }) => {
+      if (pluginData === resolving) return undefined;
+      const { path, errors } = await build.resolve('graphql', { kind: 'import-statement', resolveDir, pluginData: resolving });
+      return errors.length ? { errors } : { path };
+    });
   },
 };
 

@@ -1,5 +1,6 @@
 // The tabs a new visitor finds. The operations are files of their own, so that a test can
 // hold them against schema.graphql.
+import { operationNames } from './operation.js';
 import welcome from './examples/1-welcome.graphql';
 import logIn from './examples/2-log-in.graphql';
 import logInVariables from './examples/2-log-in.json';
@@ -35,24 +36,42 @@ import deletionCertificateVariables from './examples/19-deletion-certificate.jso
 /** Stands in the examples' variables for the id of whoever logs in. */
 export const OWN_ID = '<your id>';
 
-export const examples = [
-  { query: welcome },
-  { query: logIn, variables: logInVariables },
-  { query: myRecords },
-  { query: search },
-  { query: oneRecord, variables: oneRecordVariables },
-  { query: createRecord, variables: createRecordVariables },
-  { query: amendRecord, variables: amendRecordVariables },
-  { query: withdrawRecord, variables: withdrawRecordVariables },
-  { query: grantConsent, variables: grantConsentVariables },
-  { query: accessCode, variables: accessCodeVariables },
-  { query: whoHasAccess, variables: whoHasAccessVariables },
-  { query: breakGlass, variables: breakGlassVariables },
-  { query: emergencyReviews },
-  { query: reviewEmergency, variables: reviewEmergencyVariables },
-  { query: notifications },
-  { query: requestDeletion, variables: requestDeletionVariables },
-  { query: deletionCertificate, variables: deletionCertificateVariables },
-  { query: accessLog },
-  { query: integrityEvents },
-];
+/** The examples by what they are about, in the order of their tabs. */
+const GROUPS = {
+  Begin: [{ query: welcome }, { query: logIn, variables: logInVariables }],
+  Records: [
+    { query: myRecords },
+    { query: search },
+    { query: oneRecord, variables: oneRecordVariables },
+    { query: createRecord, variables: createRecordVariables },
+    { query: amendRecord, variables: amendRecordVariables },
+    { query: withdrawRecord, variables: withdrawRecordVariables },
+  ],
+  Consents: [
+    { query: grantConsent, variables: grantConsentVariables },
+    { query: accessCode, variables: accessCodeVariables },
+    { query: whoHasAccess, variables: whoHasAccessVariables },
+  ],
+  Emergencies: [
+    { query: breakGlass, variables: breakGlassVariables },
+    { query: emergencyReviews },
+    { query: reviewEmergency, variables: reviewEmergencyVariables },
+  ],
+  Deletion: [
+    { query: requestDeletion, variables: requestDeletionVariables },
+    { query: deletionCertificate, variables: deletionCertificateVariables },
+  ],
+  'What happened': [{ query: notifications }, { query: accessLog }, { query: integrityEvents }],
+};
+
+/** What the tabs are about that a visitor opened. */
+const OWN_GROUP = 'Your own';
+
+export const examples = Object.values(GROUPS).flat();
+
+const groupOfName = new Map(
+  Object.entries(GROUPS).flatMap(([group, ofGroup]) => ofGroup.map(({ query }) => [operationNames(query)[0], group])),
+);
+
+/** What a tab is about, by the name of its operation, which is its title. */
+export const groupOf = ({ title }) => groupOfName.get(title) ?? OWN_GROUP;

@@ -14,7 +14,7 @@ export function nameInDocument(query, shown) {
 }
 
 /** The operations' names, `undefined` for one without; null for a document that does not parse: the API says why. */
-function operationNames(query) {
+export function operationNames(query) {
   try {
     const operations = parse(query).definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION);
     return operations.map(({ name }) => name?.value);

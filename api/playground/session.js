@@ -7,11 +7,19 @@ const AHEAD = 30_000;
 /** How long to wait for an API that does not answer. Unit: milliseconds. */
 const AGAIN = 5_000;
 
-/** `{ token, expiresAt: Date, refreshToken?, refreshExpiresAt?: Date, user: { id, username, email, role } }`, or null. */
-export const session = state(restore());
+/** What is told where a log-in has ended by itself. */
+const OVER = { kind: 'error', text: 'Your log-in is over. Log in again: what is in your tabs stays.' };
 
-/** What the account bar has to say besides who is logged in: `{ kind: 'hint' | 'error', text }`, or null. */
-export const notice = state(null);
+const stored = read();
+
+/** `{ token, expiresAt: Date, refreshToken?, refreshExpiresAt?: Date, user: { id, username, email, role } }`, or null. */
+export const session = state(stored && !isOver(stored) ? stored : null);
+
+/**
+ * What the account bar has to say besides who is logged in: `{ kind: 'hint' | 'error', text, login? }`, or null; `login` is
+ * the user name of whoever was logged in until now, where that ended by itself.
+ */
+export const notice = state(stored && !session.get() ? { ...OVER, login: stored.user?.username } : null);
 
 let timer;
 let refresh;
@@ -26,7 +34,8 @@ export function goOnBy(ask) {
   watchExpiry();
 }
 
-function restore() {
+/** The log-in that this tab had when its page was loaded last; it may be over. */
+function read() {
   try {
     return withDates(JSON.parse(sessionStorage.getItem(KEY)));
   } catch {
@@ -35,12 +44,11 @@ function restore() {
 }
 
 function withDates(stored) {
-  const dated = {
+  return {
     ...stored,
     expiresAt: new Date(stored.expiresAt),
     refreshExpiresAt: stored.refreshExpiresAt && new Date(stored.refreshExpiresAt),
   };
-  return isOver(dated) ? null : dated;
 }
 
 function isOver({ expiresAt, refreshToken, refreshExpiresAt }) {
@@ -53,17 +61,21 @@ export function begin({ accessToken, expiresAt, refreshToken, refreshExpiresAt, 
   const next = { token: accessToken, expiresAt, refreshToken, refreshExpiresAt, user: user ?? session.get()?.user };
   if (user) tokens.clear();
   else if (session.get()) tokens.add(session.get().token);
-  session.set(withDates(next));
+  const dated = withDates(next);
+  session.set(isOver(dated) ? null : dated);
   sessionStorage.setItem(KEY, JSON.stringify(next));
   notice.set(null);
   watchExpiry();
 }
 
+/** Forgets the log-in. With a reason where nobody asked for it: the bar says why, and offers to log in again as the same. */
 export function end(reason = null) {
+  const login = session.get()?.user?.username;
   sessionStorage.removeItem(KEY);
   tokens.clear();
+  // Before the form is there, which begins with that name.
+  notice.set(reason && { ...reason, login });
   session.set(null);
-  notice.set(reason);
   watchExpiry();
 }
 
@@ -88,7 +100,7 @@ function watchExpiry() {
     return;
   }
   const left = Math.max(now.expiresAt - Date.now(), 0);
-  timer = setTimeout(() => end({ kind: 'hint', text: 'Your token has expired. Log in again.' }), left);
+  timer = setTimeout(() => end({ kind: 'error', text: 'Your token has expired. Log in again.' }), left);
 }
 
 async function goOn() {
@@ -97,11 +109,11 @@ async function goOn() {
     const next = await refresh(asked.refreshToken);
     if (session.get() !== asked) return; // Somebody logged in or out meanwhile.
     if (next) begin(next);
-    else end({ kind: 'hint', text: 'Your log-in is over. Log in again.' });
+    else end(OVER);
   } catch {
     // Nobody answers: the token may still be good, and the next attempt may be heard.
     if (session.get() !== asked) return;
-    if (isOver(asked)) end({ kind: 'hint', text: 'Your log-in is over. Log in again.' });
+    if (isOver(asked)) end(OVER);
     else timer = setTimeout(() => renew().catch(() => {}), AGAIN);
   }
 }

@@ -17,6 +17,9 @@ import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Failure, cleanUp, complaints, escape, start, step, watchErrors } from './browser.mjs';
 
+/** A desktop's. */
+const VIEWPORT = { width: 1440, height: 900 };
+
 const options = readOptions();
 const origin = new URL(options.url).origin;
 let page;
@@ -67,6 +70,31 @@ async function run() {
     return `Welcome → ${username}, ${(await textOf('.status-line')).replace(/ · request .*/, '')}`;
   });
 
+  await step('builds by clicks', async () => {
+    await click('button[aria-label="Show GraphiQL Explorer"]');
+    await see('.graphiql-explorer-root [data-field-name="medicalRecords"]', 'the fields of the schema in the explorer');
+    await click('.graphiql-explorer-me [data-field-name="isActive"]');
+    await seeText('.graphiql-query-editor .view-lines', /\bisActive\b/, 'the field isActive in the operation');
+    await click('button[aria-label="Show Documentation Explorer"]');
+    return 'Welcome asks for isActive';
+  });
+
+  await step('tabs are grouped', async () => {
+    const groups = await page.$$eval('.tab-groups button', (buttons) => buttons.map((button) => button.textContent));
+    await click('.tab-groups button ::-p-text(What happened)');
+    await see('.graphiql-tab-active button[title="Notifications"]', 'the first tab of the last group');
+    await until('its tab to be in view', () => {
+      const bar = document.querySelector('.graphiql-tabs').getBoundingClientRect();
+      const tab = document.querySelector('.graphiql-tab-active').getBoundingClientRect();
+      return tab.left >= bar.left - 1 && tab.right <= bar.right + 1;
+    });
+    const begins = await page.$$eval('.graphiql-tab[data-begins-group]', (tabs) => tabs.length);
+    expectEqual(begins, groups.length - 1, 'the number of groups after the first');
+    await click('.tab-groups button ::-p-text(Begin)');
+    await see('.graphiql-tab-active button[title="Welcome"]', 'the first tab');
+    return groups.join(', ');
+  });
+
   await step('every example is valid', async () => {
     const titles = await page.$$eval('.graphiql-tab button[id^="graphiql-session-tab-"]', (tabs) => tabs.map((tab) => tab.textContent));
     for (const title of titles) {
@@ -82,6 +110,45 @@ async function run() {
       if (wrong.length) throw new Failure(`the example ${title} does not fit the schema: ${wrong.join('; ')}`);
     }
     return titles.join(', ');
+  });
+
+  await step('log-in ends elsewhere', async () => {
+    await openTab('Welcome');
+    await page.evaluate(async () => {
+      const { token } = JSON.parse(sessionStorage.getItem('meditrustal:session'));
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      await fetch('/graphql', { method: 'POST', headers, body: '{"query":"mutation { logOut { endedSessions } }"}' });
+    });
+    await click('.graphiql-execute-button');
+    await seeText('.account-error', /Log in again/, 'that the log-in is over');
+    await seeText('.account-bar button[type="submit"]', /Log in again/, 'the offer to log in again');
+    const login = await page.$eval('.account-bar input[name="login"]', (input) => input.value);
+    await page.type('.account-bar input[name="password"]', password);
+    await click('.account-bar button[type="submit"]');
+    await seeText('.account-bar .account strong', new RegExp(escape(login)), `${login} in the account bar again`);
+    await seeText('.graphiql-editor-tool .graphiql-editor:not(.hidden) .view-lines', /"Authorization":\s*"Bearer /, 'the new token in the Headers editor');
+    await click('.graphiql-execute-button');
+    await seeText('.result-window', new RegExp(`"username":\\s*"${escape(login)}"`), `the user name ${login} in the response`);
+    return `${login} again`;
+  });
+
+  await step('narrow screen', async () => {
+    await page.setViewport({ width: 390, height: 844 });
+    await until('everything to be as wide as the screen', () => {
+      const wide = ['.graphiql-editors', '.graphiql-response'].map((css) => document.querySelector(css).getBoundingClientRect());
+      const [editors, response] = wide;
+      return (
+        document.documentElement.scrollWidth <= innerWidth &&
+        wide.every(({ width, height }) => width >= 300 && height >= 80) &&
+        response.top >= editors.bottom - 1
+      );
+    });
+    await page.setViewport(VIEWPORT);
+    await until('both editors to be side by side again', () => {
+      const [editors, response] = ['.graphiql-editors', '.graphiql-response'].map((css) => document.querySelector(css).getBoundingClientRect());
+      return response.left >= editors.right - 1;
+    });
+    return '390 pixels';
   });
 
   await step('subscription', async () => {
@@ -197,7 +264,7 @@ async function readPassword() {
 }
 
 async function begin() {
-  const started = await start({ timeoutMillis: options.timeoutMillis, viewport: { width: 1440, height: 900 } });
+  const started = await start({ timeoutMillis: options.timeoutMillis, viewport: VIEWPORT });
   page = started.page;
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: options.dark ? 'dark' : 'light' }]);
   await watch(page);

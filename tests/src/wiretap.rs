@@ -22,6 +22,17 @@ const BACKGROUND: [&str; 6] = [
     "FROM sessions WHERE revoked_at >",
 ];
 
+/// What a process runs while nobody asks, by a part of its text on one line.
+const IDLE: [&str; 7] = [
+    "FROM registry_feed AS feed",
+    "FROM anchor_outbox",
+    "FROM record_closings",
+    "WHERE finding.kind = 'ANCHOR_STUCK'",
+    "FROM sessions WHERE revoked_at >",
+    "feed.position > $1 ORDER",
+    "FROM notifications WHERE position > $1 ORDER",
+];
+
 /// How a transaction begins of what one process at a time does by itself, such as giving audit rows their places: whatever is
 /// asked, it goes on beside it, and is not recorded.
 const JOB: &str = "pg_try_advisory_xact_lock(";
@@ -79,6 +90,15 @@ impl Wiretap {
             heard.extend(self.takes());
         }
         heard
+    }
+
+    /// What was executed since this or [`Self::takes`] was last asked, each on one line, but for what an api runs while
+    /// nobody asks.
+    pub fn takes_asked(&self) -> Vec<String> {
+        let heard = self.takes().into_iter();
+        let flat = heard.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+        flat.filter(|text| !IDLE.iter().any(|idle| text.contains(idle)))
+            .collect()
     }
 
     /// What was executed since this was last asked.

@@ -14,6 +14,8 @@ pub enum Figure {
     PerSecond(f64),
     /// So many milliseconds.
     Milliseconds(f64),
+    /// So many microseconds.
+    Microseconds(f64),
     /// So many million bytes.
     Megabytes(f64),
     /// So many.
@@ -32,7 +34,10 @@ impl Figure {
     )]
     fn value(self) -> f64 {
         match self {
-            Self::PerSecond(value) | Self::Milliseconds(value) | Self::Megabytes(value) => value,
+            Self::PerSecond(value)
+            | Self::Milliseconds(value)
+            | Self::Microseconds(value)
+            | Self::Megabytes(value) => value,
             Self::Count(count) => count as f64,
         }
     }
@@ -43,6 +48,7 @@ impl fmt::Display for Figure {
         match self {
             Self::PerSecond(value) => write!(f, "{value:.0}/s"),
             Self::Milliseconds(value) => write!(f, "{value:.1} ms"),
+            Self::Microseconds(value) => write!(f, "{value:.1} µs"),
             Self::Megabytes(value) => write!(f, "{value:.0} MB"),
             Self::Count(value) => write!(f, "{value}"),
         }

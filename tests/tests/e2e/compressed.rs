@@ -1,9 +1,12 @@
-//! Uploads that are compressed: the same as others, and ended where they are damaged or come to too much.
+//! Uploads that are compressed: the same as others, and ended where they are damaged or come to too much. Long answers that are,
+//! by what their client wants most.
 
-use async_compression::tokio::bufread::{GzipEncoder, ZstdEncoder};
+use async_compression::tokio::bufread::{
+    BrotliDecoder, GzipDecoder, GzipEncoder, ZstdDecoder, ZstdEncoder,
+};
 use serde_json::json;
 use tests::transfer::{NDJSON, Report, heart_rates, stored};
-use tests::{Person, World};
+use tests::{Person, World, documents};
 use tokio::io::AsyncReadExt as _;
 
 async fn gzip(plain: &str) -> Vec<u8> {
@@ -97,4 +100,55 @@ async fn the_command_sends_a_compressed_file_as_it_is() {
         assert_eq!(ended.code, Some(0), "{}", ended.complaint);
     }
     assert_eq!(stored(&world).await, 7, "five of the seven were there");
+}
+
+#[tokio::test]
+async fn documents_come_by_the_coding_with_the_highest_weight() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    for (record_type, _) in documents::ALL {
+        ana.creates(&ana, record_type, documents::of(record_type))
+            .await;
+    }
+    let bearer = ana.bearer();
+    let body = json!({ "query": "{ medicalRecords(first: 20) { nodes { id document } } }" });
+    let body = body.to_string();
+    let asks = async |accepted: &str| {
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("accept-encoding", accepted),
+        ];
+        world.api.posts(&headers, &body).await
+    };
+
+    let plain = asks("identity").await;
+    assert!(plain.json()["errors"].is_null(), "{}", plain.body);
+    for (accepted, coding) in [
+        ("br", "br"),
+        ("br;q=1.0, zstd;q=0.9, gzip;q=0.8", "br"),
+        ("br;q=0.1, zstd;q=0.2, gzip;q=0.3", "gzip"),
+        ("zstd;q=0.9, br;q=0.8", "zstd"),
+        ("zstd;q=0, *", "br"),
+        ("br;q=0, zstd;q=0, *;q=0.5", "gzip"),
+        ("br;q=0", ""),
+    ] {
+        let reply = asks(accepted).await;
+
+        assert_eq!(reply.header("content-encoding"), coding, "{accepted}");
+        let mut text = String::new();
+        let bytes = reply.bytes.as_slice();
+        let read = match coding {
+            "br" => BrotliDecoder::new(bytes).read_to_string(&mut text).await,
+            "gzip" => GzipDecoder::new(bytes).read_to_string(&mut text).await,
+            "zstd" => ZstdDecoder::new(bytes).read_to_string(&mut text).await,
+            _ => {
+                text.clone_from(&reply.body);
+                Ok(text.len())
+            }
+        };
+        read.expect("it is compressed as its header says");
+        assert_eq!(text, plain.body, "{accepted}");
+        let is_shorter = bytes.len() < plain.bytes.len() / 2;
+        assert_eq!(is_shorter, !coding.is_empty(), "{accepted}");
+    }
 }

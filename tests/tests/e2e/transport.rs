@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
+use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
 use serde_json::{Value, json};
 use tests::{Person, Program, World, documents, id, text};
 use tokio::io::AsyncReadExt as _;
@@ -747,6 +747,7 @@ async fn decoded(bytes: &[u8], coding: &str) -> String {
     let mut text = String::new();
     let read = match coding {
         "" => return String::from_utf8_lossy(bytes).into_owned(),
+        "br" => BrotliDecoder::new(bytes).read_to_string(&mut text).await,
         "gzip" => GzipDecoder::new(bytes).read_to_string(&mut text).await,
         "zstd" => ZstdDecoder::new(bytes).read_to_string(&mut text).await,
         other => panic!("nobody compresses by {other:?}"),
@@ -784,7 +785,8 @@ async fn an_answer_is_compressed_as_its_client_wants_and_one_with_tokens_never()
         ("gzip, deflate, br, zstd", "zstd"),
         ("gzip;q=1.0, zstd;q=0.5", "gzip"),
         ("gzip;q=0, zstd;q=0", ""),
-        ("br", ""),
+        ("br", "br"),
+        ("gzip, deflate, br", "br"),
         ("*;q=0", ""),
     ] {
         for accept in ["application/json", "application/graphql-response+json"] {
@@ -797,9 +799,9 @@ async fn an_answer_is_compressed_as_its_client_wants_and_one_with_tokens_never()
         }
     }
 
-    let short = asks(NAME, "*/*", "gzip, zstd").await;
+    let short = asks(NAME, "*/*", "gzip, br, zstd").await;
     assert_eq!(short.header("content-encoding"), "");
-    let stream = asks(&long, "text/event-stream", "gzip, zstd").await;
+    let stream = asks(&long, "text/event-stream", "gzip, br, zstd").await;
     assert_eq!(stream.header("content-encoding"), "");
     assert!(stream.body.contains("user14"), "{}", stream.body);
     // An answer long enough, and full of tokens.
@@ -811,7 +813,7 @@ async fn an_answer_is_compressed_as_its_client_wants_and_one_with_tokens_never()
         "query": format!("mutation($input: LogInInput!) {{ logIn(input: $input) {{ {tokens} }} }}"),
         "variables": { "input": { "login": "ana", "password": ana.password } },
     });
-    let headers = [("accept-encoding", "gzip, zstd")];
+    let headers = [("accept-encoding", "gzip, br, zstd")];
     let reply = world.api.posts(&headers, &log_in.to_string()).await;
     assert_eq!(reply.header("content-encoding"), "");
     assert!(reply.json()["data"]["logIn"]["token13"].is_string());
