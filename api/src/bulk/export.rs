@@ -1,8 +1,10 @@
 //! `GET /export`: a patient's records as NDJSON, as a `Bundle` (a collection, or a transaction that another
-//! FHIR server takes), or as an archive that can be brought back.
+//! FHIR server takes), or as an archive that can be brought back; with their files, if that is asked for.
 //!
 //! Nothing is opened before there is room for it on the way out. An export that ends before it is whole
 //! breaks the connection off, after it has said why.
+
+mod files;
 
 use std::{
     collections::VecDeque,
@@ -214,6 +216,7 @@ pub(crate) async fn answer(
     match finished(&schema, begun).await {
         Ok((transfer, begun, cursors, form, after)) => {
             let (output, answer) = ResponseBody::new();
+            let with_files = begun.has_files();
             let run = ExportRun {
                 transfer,
                 cursors,
@@ -226,6 +229,7 @@ pub(crate) async fn answer(
                     VecDeque::new()
                 },
                 is_first: true,
+                with_files,
                 output,
             };
             tokio::spawn(run.run().in_current_span());
@@ -286,6 +290,7 @@ fn asked(
         ..Filter::default()
     };
     let purpose = asked.purpose();
+    let with_files = asked.is("attachments");
     let destination = asked.destination();
     let represented = asked.represented();
     let after = asked.take("after").map(Cursor::of_text);
@@ -296,9 +301,16 @@ fn asked(
             "a transaction is whole: begin again, or take an archive",
         );
     }
+    if with_files && form == ExportFormat::Archive {
+        asked.refuse(
+            "attachments",
+            "an archive holds documents alone: take another format, or everything by GET /my-data",
+        );
+    }
     let patient = asked.finish(patient)?;
     let export = Export {
         patient,
+        with_files,
         purpose,
         destination: abroad(destination, home),
         criteria: Criteria {
@@ -336,6 +348,8 @@ struct ExportRun {
     /// they were stored.
     left: VecDeque<RecordType>,
     is_first: bool,
+    /// Whether the files beside records come with them.
+    with_files: bool,
     output: ResponseBody,
 }
 
@@ -438,9 +452,10 @@ impl ExportRun {
         let disclosed = self.still_permitted(disclosed, decided).await?;
         let record = &disclosed.record;
         let cursor = self.cursors.at(&export::page_key(record));
-        let piece = match export::open(self.transfer.app.decryption(), &disclosed).await {
-            Ok(bytes) => self.form.record(&disclosed, &bytes, &cursor),
-            Err(error @ Error::Integrity(_)) => self.form.withheld(record, &error, &cursor),
+        let (piece, document) = match export::open(self.transfer.app.decryption(), &disclosed).await
+        {
+            Ok(bytes) => (self.form.record(&disclosed, &bytes, &cursor), Some(bytes)),
+            Err(error @ Error::Integrity(_)) => (self.form.withheld(record, &error, &cursor), None),
             Err(error) => return Err(ExportStop::Over((&error).into())),
         };
         let before: &[u8] = match (self.form, self.is_first) {
@@ -452,6 +467,9 @@ impl ExportRun {
         self.output.output(piece.len());
         room.send(Ok(piece.into()));
         self.is_first = false;
-        Ok(())
+        match document {
+            Some(document) if self.with_files => self.files(disclosed, &document).await,
+            Some(_) | None => Ok(()),
+        }
     }
 }
