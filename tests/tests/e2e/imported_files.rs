@@ -1,6 +1,8 @@
 //! Files in documents that are too long with them: they come in with the document, are stored beside its record, and go out as
 //! `Binary` resources.
 
+use std::fs;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use tests::transfer::{BUNDLE, NDJSON, Report, heart_rate};
@@ -303,12 +305,19 @@ async fn an_export_takes_the_files_with_it_if_it_is_asked_to() {
         (archive.status, archive.code().as_str()),
         (400, "BAD_USER_INPUT")
     );
+    let path = world.file("ana.ndjson");
+    let command = ["export", &path, "--format", "ndjson", "--attachments"];
+    let ended = world.runs(&ana, &ana, &command).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.complaint.contains("1 in"), "{ended:?}");
+    let written = fs::read_to_string(&path).expect("it is there");
+    assert_eq!(written.lines().collect::<Vec<_>>(), lines);
     let asked = world
         .audit_rows("action_type = 'RECORD_SEARCH' AND new_value ->> 'attachments' = 'true'")
         .await;
-    assert_eq!(asked.len(), 3);
+    assert_eq!(asked.len(), 4);
     let taken = world.audit_rows("action_type = 'RECORD_EXPORT'").await;
-    assert_eq!(taken.len(), 4);
+    assert_eq!(taken.len(), 5);
 
     // A file that is not what was stored is told in its place.
     world
