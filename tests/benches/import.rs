@@ -1,10 +1,12 @@
 //! A file as Synthea writes it, brought in by `meditrustal import`: how many entries a second, in how much memory, and that the
-//! same file again changes nothing. And files of records: what sealing and opening them takes of a processor.
+//! same file again changes nothing. And files of records: what sealing and opening them takes of a processor, by themselves and
+//! in the documents that bring them.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use tests::bench::{Arguments, Bar, Costs, Figure, Report, analyze, progress};
 use tests::{Person, World, documents, id, synthea};
@@ -38,6 +40,7 @@ async fn main() {
         );
     }
     files(&world, arguments.many(FILES), &mut report).await;
+    within(&world, arguments.many(FILES), &mut report).await;
     report.memory(&world);
     report.print("import");
 }
@@ -129,6 +132,38 @@ async fn files(world: &World, count: u64, report: &mut Report) {
     for (what, seconds) in [("sealed", sealed), ("opened", opened)] {
         let what = format!("MB of files {what} in a second of the api's processor time");
         report.figure(what, megabytes_in(count, seconds), Bar::AtLeast(100.0));
+    }
+}
+
+/// Brings so many reports in with their files in them, and takes them out again with them.
+async fn within(world: &World, count: u64, report: &mut Report) {
+    let dian = world.patient("dian").await;
+    let document = documents::of("IMAGING");
+    let mut document: Value = serde_json::from_str(&document).expect("JSON");
+    let data = BASE64_STANDARD.encode(contents());
+    document["presentedForm"] = json!([{ "contentType": "text/plain", "data": data }]);
+    let file = world.file("reports.ndjson");
+    let mut output = BufWriter::new(File::create(&file).expect("a file can be made"));
+    for nth in 0..count {
+        document["conclusion"] = json!(format!("Report {nth}"));
+        writeln!(output, "{document}").expect("written");
+    }
+    output.flush().expect("written");
+
+    progress(format_args!("importing {count} reports with their files"));
+    let costs = Costs::begin(world);
+    let says = format!("{count} stored, 0 there already, 0 refused");
+    runs(world, &dian, &file, &says).await;
+    let came = costs.end(world).of_api();
+    let costs = Costs::begin(world);
+    let exported = dian.exports(&world.api, &dian, "&attachments=true").await;
+    let went = costs.end(world).of_api();
+    let lines = exported.body.lines().count() as u64;
+    assert_eq!(lines, 2 * count, "a record and its file");
+    for (what, seconds) in [("imported", came), ("exported", went)] {
+        let what =
+            format!("MB of files {what} with documents in a second of the api's processor time");
+        report.figure(what, megabytes_in(count, seconds), Bar::None);
     }
 }
 

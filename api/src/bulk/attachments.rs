@@ -38,7 +38,7 @@ use crate::{
 /// The same. Unit: bytes.
 const CHUNK_BYTES: u64 = CHUNK as u64;
 /// How long a decision is good for: whoever reads slowly is decided on again.
-const DECIDED_FOR: Duration = Duration::from_secs(10);
+pub(super) const DECIDED_FOR: Duration = Duration::from_secs(10);
 
 /// Which file an address names, and for whom the caller acts.
 fn asked(

@@ -1,8 +1,10 @@
 //! `GET /export`: a patient's records as NDJSON, as a `Bundle` (a collection, or a transaction that another
-//! FHIR server takes), or as an archive that can be brought back.
+//! FHIR server takes), or as an archive that can be brought back; with their files, if that is asked for.
 //!
 //! Nothing is opened before there is room for it on the way out. An export that ends before it is whole
 //! breaks the connection off, after it has said why.
+
+mod files;
 
 use std::{
     collections::VecDeque,
@@ -204,6 +206,7 @@ pub(crate) async fn answer(request: TransferRequest) -> Response {
     match request.finish(begun).await {
         Ok((transfer, begun, cursors, form, after)) => {
             let (output, answer) = ResponseBody::new();
+            let with_files = begun.has_files();
             let run = ExportRun {
                 transfer,
                 cursors,
@@ -216,6 +219,7 @@ pub(crate) async fn answer(request: TransferRequest) -> Response {
                     VecDeque::new()
                 },
                 is_first: true,
+                with_files,
                 output,
             };
             tokio::spawn(run.run().in_current_span());
@@ -276,6 +280,7 @@ fn asked(
         ..Filter::default()
     };
     let purpose = asked.purpose();
+    let with_files = asked.is("attachments");
     let destination = asked.destination();
     let represented = asked.represented();
     let after = asked.take("after").map(Cursor::of_text);
@@ -286,9 +291,16 @@ fn asked(
             "a transaction is whole: begin again, or take an archive",
         );
     }
+    if with_files && form == ExportFormat::Archive {
+        asked.refuse(
+            "attachments",
+            "an archive holds documents alone: take another format, or everything by GET /my-data",
+        );
+    }
     let patient = asked.finish(patient)?;
     let export = Export {
         patient,
+        with_files,
         purpose,
         destination: abroad(destination, home),
         criteria: Criteria {
@@ -326,6 +338,8 @@ struct ExportRun {
     /// they were stored.
     left: VecDeque<RecordType>,
     is_first: bool,
+    /// Whether the files beside records come with them.
+    with_files: bool,
     output: ResponseBody,
 }
 
@@ -428,9 +442,10 @@ impl ExportRun {
         let disclosed = self.still_permitted(disclosed, decided).await?;
         let record = &disclosed.record;
         let cursor = self.cursors.at(&export::page_key(record));
-        let piece = match export::open(self.transfer.app.decryption(), &disclosed).await {
-            Ok(bytes) => self.form.record(&disclosed, &bytes, &cursor),
-            Err(error @ Error::Integrity(_)) => self.form.withheld(record, &error, &cursor),
+        let (piece, document) = match export::open(self.transfer.app.decryption(), &disclosed).await
+        {
+            Ok(bytes) => (self.form.record(&disclosed, &bytes, &cursor), Some(bytes)),
+            Err(error @ Error::Integrity(_)) => (self.form.withheld(record, &error, &cursor), None),
             Err(error) => return Err(ExportStop::Over((&error).into())),
         };
         let before: &[u8] = match (self.form, self.is_first) {
@@ -442,6 +457,9 @@ impl ExportRun {
         self.output.output(piece.len());
         room.send(Ok(piece.into()));
         self.is_first = false;
-        Ok(())
+        match document {
+            Some(document) if self.with_files => self.files(disclosed, &document).await,
+            Some(_) | None => Ok(()),
+        }
     }
 }

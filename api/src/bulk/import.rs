@@ -30,7 +30,7 @@ use fhir::upload::Cut;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::Interval;
+use tokio::{sync::Semaphore, time::Interval};
 use tracing::Instrument as _;
 
 use self::{
@@ -47,11 +47,13 @@ use crate::{
     records::{
         draft::Draft,
         import::{
-            Drafted, Import, MAX_BYTES, interrupts,
+            Drafted, Entry, Import, LONG_ENTRY, MAX_BYTES,
+            files::{FilesStored, TakenFile},
+            interrupts,
             prepared::Prepared,
             references::{Learned, References, Resolution},
-            report::{self, Imported, Totals},
-            store,
+            report::{self, EntryRemarks, Imported, Totals},
+            store_with_files,
         },
     },
     wire::UNBUFFERED,
@@ -61,6 +63,8 @@ use crate::{
 const WINDOW: usize = 64;
 /// How long they are together, after which no other one is read. Unit: bytes.
 const WINDOW_BYTES: usize = 2 << 20;
+/// Who takes the files out of a long entry: one import of this process at a time, because it is held several times over meanwhile.
+static LONG_ENTRIES: Semaphore = Semaphore::const_new(1);
 /// How often something is said while entries are put aside: a blank line.
 const BEAT: Duration = Duration::from_secs(10);
 
@@ -135,6 +139,10 @@ struct Links {
     unresolved: u64,
     /// What there is to say of its profiles.
     notes: Vec<fhir::Issue>,
+    /// The files that were taken out of it, until they are stored.
+    files: Vec<TakenFile>,
+    /// What became of them.
+    files_stored: FilesStored,
 }
 
 /// What an entry has come to.
@@ -329,7 +337,7 @@ impl ImportRun {
 
     /// Sends an entry on its way, or puts it aside.
     async fn arrive(&mut self, cut: Cut) -> Result<(), ImportEnd> {
-        let Some(arrived) = self.take(cut) else {
+        let Some(arrived) = self.take(cut).await else {
             return Ok(());
         };
         let refers = match &arrived.drafted {
@@ -357,19 +365,19 @@ impl ImportRun {
     }
 
     /// Reads an entry; `None` of what is not reported.
-    fn take(&mut self, cut: Cut) -> Option<ArrivedEntry> {
+    async fn take(&mut self, cut: Cut) -> Option<ArrivedEntry> {
         self.read += 1;
         let number = self.read;
         if number < self.from {
             if let Cut::Entry(entry) = cut {
-                self.pass_over(&entry);
+                self.pass_over(entry).await;
             }
             return None;
         }
         let (bytes, (kind, drafted)) = match cut {
             // A blank line has a number and nothing to report.
             Cut::Entry(entry) if entry.trim_ascii().is_empty() => return None,
-            Cut::Entry(entry) => (entry.len(), self.prepare(&entry)),
+            Cut::Entry(entry) => (entry.len(), self.prepare(entry).await),
             Cut::TooLong => {
                 let refusal = format!("an entry has at most {MAX_BYTES} bytes");
                 (0, (None, Err(Error::bad("document", refusal))))
@@ -424,6 +432,8 @@ impl ImportRun {
             resolved: resolution.resolved(),
             unresolved: resolution.unresolved,
             notes: Vec::new(),
+            files: prepared.files().to_vec(),
+            files_stored: FilesStored::default(),
         };
         let Transfer { app, caller, .. } = &self.transfer;
         let with = (reserved, &resolution.to);
@@ -501,17 +511,17 @@ impl ImportRun {
     }
 
     /// Learns whom an entry names that was reported before, and nothing else.
-    fn pass_over(&mut self, entry: &[u8]) {
+    async fn pass_over(&mut self, entry: Vec<u8>) {
         if !self.import.restores
             && !entry.trim_ascii().is_empty()
-            && let Ok(entry) = self.form.read(entry)
+            && let Ok(entry) = read(self.form, false, entry).await
         {
             self.import.pass_over(entry);
         }
     }
 
-    fn prepare(&mut self, entry: &[u8]) -> (Option<&'static str>, Result<Drafted, Error>) {
-        let entry = match self.form.read(entry) {
+    async fn prepare(&mut self, entry: Vec<u8>) -> (Option<&'static str>, Result<Drafted, Error>) {
+        let entry = match read(self.form, self.import.restores, entry).await {
             Ok(entry) => entry,
             Err(error) => return (None, Err(error)),
         };
@@ -526,6 +536,11 @@ impl ImportRun {
     }
 
     fn push(&mut self, number: u64, kind: Option<&'static str>, links: Links, outcome: Outcome) {
+        // Nobody stores its files.
+        let links = Links {
+            files: Vec::new(),
+            ..links
+        };
         let done = Done {
             number,
             kind,
@@ -542,7 +557,7 @@ impl ImportRun {
             number,
             kind,
             bytes,
-            links,
+            mut links,
             draft,
         } = later;
         if self.is_refused(&draft) {
@@ -554,13 +569,19 @@ impl ImportRun {
         self.under_way.extend(links.source);
         let target = Some((draft.patient, draft.record_type));
         let done = async move {
+            let files = std::mem::take(&mut links.files);
+            let storage = (&app.disclosure, app.decryption());
+            let stored =
+                store_with_files(&app.writer, app.drafting(), storage, draft, &files).await;
+            let (result, files_stored) = stored;
+            links.files_stored = files_stored;
             Done {
                 number,
                 kind,
                 target,
                 bytes,
                 links,
-                outcome: Outcome::Came(store(&app.writer, app.drafting(), draft).await),
+                outcome: Outcome::Came(result),
             }
         };
         self.window.push_back(done.boxed());
@@ -599,8 +620,12 @@ impl ImportRun {
                 Ok(_) | Err(_) => PatientCheck::Permitted,
             });
         }
-        let told = (done.links.unresolved, done.links.notes.as_slice());
-        let line = report::line(done.number, done.kind, &result, told);
+        let remarks = EntryRemarks {
+            unresolved: done.links.unresolved,
+            notes: &done.links.notes,
+            files: done.links.files_stored,
+        };
+        let line = report::line(done.number, done.kind, &result, remarks);
         self.say(&line).await?;
         self.totals.count(done.kind, &result);
         self.link(&done.links, done.kind, &result);
@@ -636,6 +661,8 @@ impl ImportRun {
             self.totals.note(&links.notes);
             self.totals.resolved += links.resolved;
             self.totals.unresolved += links.unresolved;
+            self.totals.files.stored += links.files_stored.stored;
+            self.totals.files.refused += links.files_stored.refused;
         }
         // What was put aside is known already.
         if let (Some(record), Some(kind), false) = (record, kind, self.puts_aside) {
@@ -648,6 +675,16 @@ impl ImportRun {
             });
         }
     }
+}
+
+/// Reads an entry, without its files where it is too long with them. What is brought back is as it was.
+async fn read(form: ImportFormat, restores: bool, entry: Vec<u8>) -> Result<Entry, Error> {
+    if entry.len() <= LONG_ENTRY || restores {
+        return form.read(&entry);
+    }
+    let _turn = LONG_ENTRIES.acquire().await;
+    let read = tokio::task::spawn_blocking(move || form.read(&entry)?.with_files_apart());
+    read.await.map_err(|_| Error::Internal)?
 }
 
 fn in_line(value: &Value) -> Vec<u8> {

@@ -87,6 +87,8 @@ async fn records_of(transfer: &Transfer, data: &MyData) -> Result<ExportStart, E
         patient: data.owner,
         purpose: Some(Purpose::PatientRequest),
         destination: None,
+        // They are sent as files of the archive.
+        with_files: false,
         criteria: Criteria {
             patient: Some(data.owner),
             filter: Filter {

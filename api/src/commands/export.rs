@@ -19,8 +19,8 @@ use super::{
     remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
 };
 
-/// The longest line. Unit: bytes.
-const MAX_LINE: usize = 8 << 20;
+/// The longest line: a file of 16 MiB in base64. Unit: bytes.
+const MAX_LINE: usize = 24 << 20;
 
 /// Settings of `export`.
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub(crate) struct ExportFile {
 
     /// Everything about whoever the token is of, as a tar archive: records, consents, the access log with proofs, account,
     /// log-ins, wallets, notifications and deletion requests; goes on by itself where the line breaks
-    #[arg(long, conflicts_with_all = ["patient", "form", "history", "record_type", "purpose"])]
+    #[arg(long, conflicts_with_all = ["patient", "form", "history", "attachments", "record_type", "purpose"])]
     everything: bool,
 
     /// How they are written: an archive can be brought back with `import --restore`, goes on by itself where
@@ -57,6 +57,10 @@ pub(crate) struct ExportFile {
     /// Older versions, too
     #[arg(long)]
     history: bool,
+
+    /// The files beside records, too, as FHIR `Binary` resources: in any format but an archive
+    #[arg(long)]
+    attachments: bool,
 
     /// Only records of this type, such as `LAB_RESULT`
     #[arg(long)]
@@ -121,6 +125,8 @@ impl ExportFile {
         query.extend(self.remote.purpose.clone().map(|it| ("purpose", it)));
         query.extend(self.record_type.map(|it| ("recordType", it)));
         query.extend(self.history.then(|| ("history", "true".to_owned())));
+        let files = ("attachments", "true".to_owned());
+        query.extend(self.attachments.then_some(files));
         let mut connection = self.remote.connect()?;
         let mut arrived = Arrived {
             form: self.form,
@@ -249,7 +255,7 @@ impl Arrived {
         }
         if outcome || line["withheld"].is_string() {
             self.withheld += 1;
-        } else {
+        } else if line["resourceType"] != "Binary" {
             self.records += 1;
         }
         text.push(b'\n');

@@ -29,7 +29,7 @@ const PIECE: usize = 64 << 10;
 /// The longest line of a report. Unit: bytes.
 const MAX_LINE: usize = 4 << 20;
 /// The longest entry that is looked at for patients. Unit: bytes.
-const MAX_ENTRY: usize = 2 << 20;
+const MAX_ENTRY: usize = 24 << 20;
 /// After how many entries progress is told.
 const TELL_EVERY: u64 = 1000;
 

@@ -115,7 +115,8 @@ fn wrong((nth, attachment): (usize, &Attachment<'_>)) -> Vec<Issue> {
     }
 }
 
-fn is_of(content_type: ContentType, content: &[u8]) -> bool {
+/// Whether a file is of this type and of no other.
+pub(crate) fn is_of(content_type: ContentType, content: &[u8]) -> bool {
     content_type.begins(content.get(..HEAD).unwrap_or(content)) && content_type.goes_on(content)
 }
 

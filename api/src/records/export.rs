@@ -54,6 +54,8 @@ pub(crate) struct Export {
     pub(crate) purpose: Option<Purpose>,
     /// The country that it goes to, where that is not the home country.
     pub(crate) destination: Option<Country>,
+    /// Whether the files beside records go with them.
+    pub(crate) with_files: bool,
 }
 
 /// An export that was begun: what its caller may take out.
@@ -178,9 +180,13 @@ impl Export {
         let destination = self
             .destination
             .or_else(|| rights.types.iter().find_map(reached));
+        let mut told = json!({ "export": true, "filters": self.criteria.names() });
+        if self.with_files {
+            told["attachments"] = json!(true);
+        }
         let asked = AuditEntry {
             resource_type: ResourceType::MedicalRecord,
-            new_value: Some(json!({ "export": true, "filters": self.criteria.names() })),
+            new_value: Some(told),
             classification: Classification::Medical,
             encryption: EncryptionStatus::MetadataOnly,
             patient: Some(self.patient),
@@ -212,6 +218,11 @@ impl ExportStart {
     /// Whose records they are.
     pub(crate) const fn patient(&self) -> UserId {
         self.export.patient
+    }
+
+    /// Whether the files beside records go with them.
+    pub(crate) const fn has_files(&self) -> bool {
+        self.export.with_files
     }
 
     /// The next group, each record decided on and written down. Those that may not be had any more, or

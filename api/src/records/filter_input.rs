@@ -32,8 +32,8 @@ pub(crate) struct RecordFilterInput {
     created_from: Option<DateTime<Utc>>,
     /// Only records that were stored before this time.
     created_to: Option<DateTime<Utc>>,
-    /// Only records whose `effectiveAt` is at this time or later. Where it is null, the time of storing
-    /// counts.
+    /// Only records about a time that ends after this one: what a document dates by a year, a month or a day
+    /// counts to the end of that. Where `effectiveAt` is null, the time of storing counts.
     effective_from: Option<DateTime<Utc>>,
     /// Only records whose `effectiveAt` is before this time. Where it is null, the time of storing
     /// counts.
@@ -72,9 +72,11 @@ pub(crate) enum RecordOrder {
     CreatedDesc,
     /// By the time of storing, the earliest first.
     CreatedAsc,
-    /// By `effectiveAt`, or the time of storing where that is null, the latest first.
+    /// By `effectiveAt`, which is the beginning of a year, a month or a day, or the time of storing where that is null, the
+    /// latest first.
     EffectiveDesc,
-    /// By `effectiveAt`, or the time of storing where that is null, the earliest first.
+    /// By `effectiveAt`, which is the beginning of a year, a month or a day, or the time of storing where that is null, the
+    /// earliest first.
     EffectiveAsc,
 }
 

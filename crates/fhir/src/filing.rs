@@ -7,6 +7,15 @@ use crate::record_types::{RecordType, resource_type};
 use crate::validate;
 
 const CONDITION_CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/condition-category";
+/// What says of a Condition that it stands on a list of problems: in HL7's words, in those of IPS, and in those of US Core.
+const PROBLEMS: [(&str, &str); 3] = [
+    (CONDITION_CATEGORY, "problem-list-item"),
+    ("http://loinc.org", "75326-9"),
+    (
+        "http://hl7.org/fhir/us/core/CodeSystem/condition-category",
+        "health-concern",
+    ),
+];
 
 /// The record type that takes a document: by its kind and its category. `preferred` decides between
 /// several that do, before what the document says of itself, and nothing else.
@@ -49,14 +58,16 @@ pub fn record_type_of(
 
 /// A list of problems is a history; a diagnosis is made in an encounter.
 fn of_conditions(roots: &[&Json]) -> Option<RecordType> {
-    let says = |code: &str| {
-        let codes = [code];
-        roots.iter().all(|root| {
-            resource_type(root) == Some("Condition")
-                && kinds::has_category(root, CONDITION_CATEGORY, &codes)
-        })
+    let says = |named: &[(&str, &str)]| {
+        let has = |root: &Json| {
+            let mut named = named.iter();
+            named.any(|(system, code)| kinds::has_category(root, system, &[*code]))
+        };
+        let mut roots = roots.iter();
+        roots.all(|root| resource_type(root) == Some("Condition") && has(root))
     };
-    match (says("encounter-diagnosis"), says("problem-list-item")) {
+    let diagnosis = [(CONDITION_CATEGORY, "encounter-diagnosis")];
+    match (says(&diagnosis), says(&PROBLEMS)) {
         (true, false) => Some(RecordType::Diagnosis),
         (false, true) => Some(RecordType::MedicalHistory),
         _ => None,
@@ -198,6 +209,13 @@ mod tests {
             ),
             (
                 with_category("Condition", "condition-category", "problem-list-item"),
+                Some(MedicalHistory),
+            ),
+            (
+                with_category("Condition", "x", "75326-9").replace(
+                    "http://terminology.hl7.org/CodeSystem/x",
+                    "http://loinc.org",
+                ),
                 Some(MedicalHistory),
             ),
             (bare("Condition"), None),

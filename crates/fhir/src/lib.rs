@@ -5,13 +5,14 @@
 //! and fit for its record type ([`check`]), what it says ([`summary`]), what it is
 //! found by ([`searchable()`]), which record type it is of where nobody says
 //! ([`record_type_of`]), where it comes from and what it refers to ([`origin`]), and what the
-//! server writes into it ([`stamp()`]), which files it names ([`attachments`]), what the profiles that it
+//! server writes into it ([`stamp()`]), which files it names ([`attachments`]) and which are taken out of it ([`apart`]), what the profiles that it
 //! declares demand of it ([`profiles`]). Cuts uploads of many documents into single ones ([`upload`]).
 //! Pure: no I/O, no clock, no randomness. Hashing and encryption are left to
 //! `vault`, decisions about people to `domain`.
 //!
 //! An [`Issue`] never repeats what a document says: the value is health data.
 
+pub mod apart;
 pub mod attachments;
 pub mod canonical;
 mod completeness;

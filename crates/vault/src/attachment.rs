@@ -96,6 +96,35 @@ impl FileHash {
     }
 }
 
+/// Writes a file in base64 as it comes, in pieces of any length.
+#[derive(Default)]
+pub struct FileEncoder {
+    /// What does not fill three bytes yet.
+    left: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for FileEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FileEncoder(…)")
+    }
+}
+
+impl FileEncoder {
+    /// What there is to write once the next piece is there.
+    pub fn update(&mut self, piece: &[u8]) -> String {
+        self.left.extend_from_slice(piece);
+        let whole = self.left.len() / 3 * 3;
+        let text = STANDARD.encode(self.left.get(..whole).unwrap_or_default());
+        self.left.drain(..whole);
+        text
+    }
+
+    /// The end of it.
+    pub fn finish(self) -> String {
+        STANDARD.encode(self.left.as_slice())
+    }
+}
+
 /// What `base64Binary` of R4 says, which may have white space; `None` where it is not base64.
 pub fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let digits: Vec<u8> = text
@@ -151,6 +180,18 @@ mod tests {
         assert_eq!(file.open(&key, 0, &sealed), Err(OpenError::Forged));
         let stranger = PatientKey::from_bytes(Zeroizing::new([8; 32]));
         assert_eq!(file.open(&stranger, 1, &sealed), Err(OpenError::Forged));
+    }
+
+    #[test]
+    fn a_file_in_pieces_of_any_length_is_written_as_one() {
+        let file: Vec<u8> = (0..=255).collect();
+        for length in [1, 2, 3, 4, 100, 256] {
+            let mut encoder = FileEncoder::default();
+            let pieces = file.chunks(length).map(|piece| encoder.update(piece));
+            let text: String = pieces.collect();
+            let text = text + &encoder.finish();
+            assert_eq!(text, STANDARD.encode(&file), "{length}");
+        }
     }
 
     #[test]

@@ -314,6 +314,44 @@ async fn pages_neither_repeat_nor_skip_what_was_there_while_somebody_writes() {
 }
 
 #[tokio::test]
+async fn a_year_a_month_and_a_day_are_found_by_any_time_within_them() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["SEARCH"]).await;
+    let dates = ["2024", "2024-02", "2024-02-29", "2024-02-29T10:00:00Z"];
+    let mut records = Vec::new();
+    for at in dates {
+        records.push(id(&ana.creates(&ana, "VITAL_SIGNS", measured(at)).await));
+    }
+    let table: [(&str, &str, &[usize]); 8] = [
+        ("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", &[0]),
+        (
+            "2024-02-29T10:00:00Z",
+            "2024-02-29T10:00:01Z",
+            &[0, 1, 2, 3],
+        ),
+        ("2024-02-29T10:00:01Z", "2024-03-01T00:00:00Z", &[0, 1, 2]),
+        ("2024-03-01T00:00:00Z", "2024-04-01T00:00:00Z", &[0]),
+        ("2024-12-31T23:59:59Z", "2025-06-01T00:00:00Z", &[0]),
+        ("2025-01-01T00:00:00Z", "2025-06-01T00:00:00Z", &[]),
+        ("2023-01-01T00:00:00Z", "2024-01-01T00:00:00Z", &[]),
+        ("2023-01-01T00:00:00Z", "2024-02-01T00:00:01Z", &[0, 1]),
+    ];
+    for (from, to, expected) in table {
+        let filter = json!({ "effectiveFrom": from, "effectiveTo": to });
+        let expected: Vec<&String> = expected.iter().map(|nth| &records[*nth]).collect();
+        // By where they begin.
+        let found = pages(&ana, "EFFECTIVE_ASC", &filter, 2).await;
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter}");
+        // The totals, and a doctor's way to find them, say the same.
+        for person in [&ana, &dr_bo] {
+            let found = types_found(person, None, &filter).await;
+            assert_eq!(found.len(), expected.len(), "{filter}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_order_is_kept_across_pages_and_runs_backwards_to_its_opposite() {
     let world = World::start().await;
     let ana = world.patient("ana").await;

@@ -443,6 +443,59 @@ async fn a_history_becomes_versions_and_deletions_are_told() {
 }
 
 #[tokio::test]
+async fn of_a_history_that_begins_with_the_newest_version_that_one_is_current() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    // The version stands in the resource, or beside it.
+    let within = |url: &str, number: u32| {
+        let at = format!("2026-03-0{number}T08:00:00Z");
+        let more = format!(r#""id":"7","meta":{{"lastUpdated":"{at}"}}"#);
+        entry(url, &measured(60 + number, &more))
+    };
+    let beside = |url: &str, number: u32| {
+        let resource = measured(70 + number, r#""id":"8""#);
+        format!(
+            r#"{{"fullUrl":"{url}","resource":{resource},"request":{{"method":"PUT","url":"Observation/8"}},
+                "response":{{"status":"200","etag":"W/\"{number}\"","lastModified":"2026-03-0{number}T08:00:00Z"}}}}"#
+        )
+    };
+    let (seven, eight) = (
+        format!("{BASE}/Observation/7"),
+        format!("{BASE}/Observation/8"),
+    );
+    let entries = [
+        within(&seven, 3),
+        beside(&eight, 3),
+        within(&seven, 2),
+        beside(&eight, 2),
+        within(&seven, 1),
+        beside(&eight, 1),
+    ];
+    let upload = bundle("history", &entries);
+
+    let report = ana
+        .imports(&world.api, &ana, (BUNDLE, ""), upload.clone())
+        .await;
+    let again = ana.imports(&world.api, &ana, (BUNDLE, ""), upload).await;
+
+    let outcomes = [
+        "CREATED", "CREATED", "OUTDATED", "OUTDATED", "OUTDATED", "OUTDATED",
+    ];
+    assert_eq!(
+        report.each("outcome"),
+        outcomes.map(|it| json!(it)),
+        "{:?}",
+        report.lines
+    );
+    assert_eq!(again.end["alreadyThere"], 2);
+    assert_eq!(stored(&world).await, 2);
+    for (line, value) in [(0, 63.0), (1, 73.0)] {
+        let kept = document(&ana, &report.lines[line]["recordId"]).await;
+        assert_eq!(kept["valueQuantity"]["value"], value);
+    }
+}
+
+#[tokio::test]
 async fn an_import_that_is_killed_goes_on_with_the_same_ids() {
     const COUNT: u32 = 300;
     let mut world = World::start().await;

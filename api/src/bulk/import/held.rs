@@ -14,7 +14,7 @@ use crate::{
         Drafted, Import,
         prepared::Prepared,
         references::ImportContext,
-        report::{self, Imported},
+        report::{self, EntryRemarks, Imported},
     },
 };
 
@@ -79,7 +79,7 @@ impl ImportRun {
             Err(error) => Err(error),
         };
         let told = ToldEntry {
-            line: report::line(number, kind, &result, (0, &[])),
+            line: report::line(number, kind, &result, EntryRemarks::default()),
             kind: kind.map(str::to_owned),
             outcome: report::outcome_of(&result).to_owned(),
             reason: report::reason_of(&result),

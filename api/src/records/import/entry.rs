@@ -8,10 +8,16 @@ use domain::{
 use fhir::{Json, reader};
 use serde_json::Value;
 
+use super::files::{self, TakenFile};
 use crate::error::Error;
 
-/// The longest entry. Unit: bytes. As of a GraphQL request: a document of 1 MiB with white space in it.
-pub(crate) const MAX_BYTES: usize = crate::limits::MAX_BODY;
+/// The longest entry. Unit: bytes. A document with a file of 16 MiB in it, which is a third longer in base64.
+pub(crate) const MAX_BYTES: usize = 24 << 20;
+/// How much of it is not in long texts, such as files. Unit: bytes. As of a GraphQL request: a document of 1 MiB with white
+/// space in it.
+const MAX_AROUND_FILES: usize = crate::limits::MAX_BODY;
+/// From which length on an entry may be too long with its files. Unit: bytes.
+pub(crate) const LONG_ENTRY: usize = reader::MAX_BYTES;
 /// How much deeper than a document what it comes in may be nested.
 const WRAPPING: usize = 2;
 
@@ -45,6 +51,8 @@ pub(crate) struct Entry {
     exported: Option<Exported>,
     /// Whether it says that this was deleted at its source.
     pub(super) is_deletion: bool,
+    /// The files that were taken out of it.
+    pub(super) files: Vec<TakenFile>,
 }
 
 impl Entry {
@@ -61,7 +69,17 @@ impl Entry {
             full_url: None,
             exported: None,
             is_deletion: false,
+            files: Vec::new(),
         }
+    }
+
+    /// The same without its files, where it is too long with them.
+    ///
+    /// # Errors
+    /// [`Error::Document`] where one of them is not what the document says of it.
+    pub(crate) fn with_files_apart(mut self) -> Result<Self, Error> {
+        self.files = files::take_out(&mut self.document)?;
+        Ok(self)
     }
 
     /// The kind of resource that it is, if R4 has it.
@@ -91,6 +109,7 @@ impl Entry {
             full_url: None,
             exported: Some(exported),
             is_deletion: false,
+            files: Vec::new(),
         })
     }
 
@@ -130,6 +149,11 @@ impl Entry {
 }
 
 fn read(bytes: &[u8]) -> Result<Json, Error> {
+    let is_long = bytes.len() > MAX_AROUND_FILES;
+    if is_long && files::length_without_long_texts(bytes) > MAX_AROUND_FILES {
+        let message = format!("an entry has at most {MAX_AROUND_FILES} bytes beside its files");
+        return Err(Error::bad("document", message));
+    }
     let limits = reader::Limits {
         max_bytes: MAX_BYTES,
         max_depth: reader::MAX_DEPTH + WRAPPING,

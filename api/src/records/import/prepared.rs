@@ -1,6 +1,8 @@
 //! A document of an import of which it is known what it is and whose, before its references are replaced; and the same as
 //! bytes, to be put aside until all of its import has arrived.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
@@ -11,7 +13,9 @@ use fhir::{Json, origin::NameScope};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+use vault::row::Content;
 
+use super::files::TakenFile;
 use crate::{
     error::Error,
     records::{decrypt, draft::DraftSource},
@@ -40,6 +44,8 @@ pub(crate) struct Prepared {
     pub(super) full_url: Option<String>,
     /// What it refers to outside of itself.
     pub(super) references: Vec<String>,
+    /// The files that were taken out of it.
+    pub(super) files: Vec<TakenFile>,
 }
 
 /// What stands before the document of a [`Prepared`] among bytes.
@@ -54,6 +60,8 @@ struct Head {
     names: Vec<String>,
     full_url: Option<String>,
     references: Vec<String>,
+    /// How long each of its files is, and its SHA-256.
+    files: Vec<(usize, [u8; 32])>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,6 +97,11 @@ impl Prepared {
         &self.references
     }
 
+    /// The files that were taken out of it.
+    pub(crate) fn files(&self) -> &[TakenFile] {
+        &self.files
+    }
+
     /// The kind of resource, if R4 has it.
     pub(crate) fn kind(&self) -> Option<&'static str> {
         Some(self.kind).filter(|kind| !kind.is_empty())
@@ -114,10 +127,18 @@ impl Prepared {
             names: self.names.clone(),
             full_url: self.full_url.clone(),
             references: self.references.clone(),
+            files: self
+                .files
+                .iter()
+                .map(|file| (file.content.len(), file.sha256))
+                .collect(),
         };
         let mut bytes = serde_json::to_vec(&head).map_err(|_| Error::Internal)?;
         // JSON has no such byte.
         bytes.push(0);
+        for file in &self.files {
+            bytes.extend_from_slice(&file.content);
+        }
         bytes.extend(fhir::canonical::to_bytes(&self.document));
         Ok(bytes)
     }
@@ -130,7 +151,15 @@ impl Prepared {
         let end = bytes.iter().position(|&byte| byte == 0);
         let (head, document) = bytes.split_at(end.ok_or(Error::Internal)?);
         let head: Head = serde_json::from_slice(head).map_err(|_| Error::Internal)?;
-        let document = decrypt::document(&document[1..]).ok_or(Error::Internal)?;
+        let mut rest = document.get(1..).ok_or(Error::Internal)?;
+        let mut files = Vec::with_capacity(head.files.len());
+        for (length, sha256) in head.files {
+            let (content, behind) = rest.split_at_checked(length).ok_or(Error::Internal)?;
+            let content = Arc::new(Content::new(content.to_vec()));
+            files.push(TakenFile { content, sha256 });
+            rest = behind;
+        }
+        let document = decrypt::document(rest).ok_or(Error::Internal)?;
         let kind = fhir::kind_of(&document).unwrap_or_default();
         let source = head.source.map(|source| DraftSource {
             kind,
@@ -152,6 +181,7 @@ impl Prepared {
             names: head.names,
             full_url: head.full_url,
             references: head.references,
+            files,
         };
         Ok((prepared, head.id.map(RecordId)))
     }

@@ -6,6 +6,7 @@ use domain::records::RecordType;
 use serde_json::{Value, json};
 
 use super::super::draft::{SourceAnswer, Stored};
+use super::files::FilesStored;
 use crate::{codes::ErrorCode, error::Error};
 
 /// How many reasons are counted apart.
@@ -59,6 +60,19 @@ pub(crate) struct Totals {
     pub(crate) resolved: u64,
     /// References that stay as they are, because nothing is stored that they mean.
     pub(crate) unresolved: u64,
+    /// Files that were taken out of documents.
+    pub(crate) files: FilesStored,
+}
+
+/// What is told of an entry beside what it came to, where it was not refused.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct EntryRemarks<'a> {
+    /// How many of its references stay as they are.
+    pub(crate) unresolved: u64,
+    /// What there is to say of its profiles.
+    pub(crate) notes: &'a [fhir::Issue],
+    /// What became of the files that were taken out of it.
+    pub(crate) files: FilesStored,
 }
 
 impl Totals {
@@ -121,12 +135,12 @@ pub(crate) fn reason_of(result: &Result<Imported, Error>) -> Option<String> {
     })
 }
 
-/// The line of one entry, with how many of its references stay as they are, and what there is to say of its profiles.
+/// The line of one entry.
 pub(crate) fn line(
     number: u64,
     kind: Option<&str>,
     result: &Result<Imported, Error>,
-    (unresolved, notes): (u64, &[fhir::Issue]),
+    remarks: EntryRemarks<'_>,
 ) -> Value {
     let mut line = match result {
         Ok(imported @ (Imported::Stored(written) | Imported::Amended(written))) => json!({
@@ -148,11 +162,19 @@ pub(crate) fn line(
         }),
         Err(error) => refused(number, error),
     };
-    if unresolved > 0 && result.is_ok() {
-        line["unresolvedReferences"] = json!(unresolved);
+    if result.is_err() {
+        return line;
     }
-    if !notes.is_empty() && result.is_ok() {
-        line["operationOutcome"] = outcome(notes);
+    let counts = [
+        ("unresolvedReferences", remarks.unresolved),
+        ("attachments", remarks.files.stored),
+        ("attachmentsRefused", remarks.files.refused),
+    ];
+    for (name, times) in counts.into_iter().filter(|(_, times)| *times > 0) {
+        line[name] = json!(times);
+    }
+    if !remarks.notes.is_empty() {
+        line["operationOutcome"] = outcome(remarks.notes);
     }
     line
 }
@@ -204,6 +226,8 @@ pub(crate) fn end(totals: &Totals, reported: u64, interrupted: Option<(ErrorCode
         ("wouldBeCreated", totals.of("WOULD_BE_CREATED")),
         ("resolvedReferences", totals.resolved),
         ("unresolvedReferences", totals.unresolved),
+        ("attachments", totals.files.stored),
+        ("attachmentsRefused", totals.files.refused),
     ];
     for (name, times) in seldom.into_iter().filter(|(_, times)| *times > 0) {
         line[name] = json!(times);

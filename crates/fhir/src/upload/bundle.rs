@@ -4,6 +4,7 @@
 
 use crate::issue::{Issue, IssueCode, object, text};
 use crate::json::Json;
+use crate::primitives::{is_id, is_instant};
 
 use super::{Cut, Kept};
 
@@ -346,6 +347,7 @@ pub fn deleted(entry: &Json) -> Option<Json> {
 /// There is none, or the entry asks for something else: to change, to delete, to read.
 pub fn resource_of(entry: Json) -> Result<Json, Vec<Issue>> {
     let method = entry.get("request").map(|request| request.get("method"));
+    let version = version_of(&entry);
     let refused = |path: &str, message: &str| {
         vec![Issue::error(
             IssueCode::BusinessRule,
@@ -368,10 +370,55 @@ pub fn resource_of(entry: Json) -> Result<Json, Vec<Issue>> {
         ));
     };
     let resource = members.into_iter().find(|(name, _)| name == "resource");
-    resource.map(|(_, resource)| resource).ok_or_else(|| {
+    let resource = resource.map(|(_, resource)| with_version(resource, version));
+    resource.ok_or_else(|| {
         refused(
             "Bundle.entry.resource",
             "an entry is an object with a resource",
         )
     })
+}
+
+/// Elements of `meta` that an entry says in the place of its resource: the version, and when it was made.
+type EntryVersion = [(&'static str, Option<String>); 2];
+
+/// What an entry of a history says of the version that it holds, in `response`.
+fn version_of(entry: &Json) -> EntryVersion {
+    let said = |element: &str| entry.get("response")?.get(element)?.as_str();
+    let tag = said("etag").map(|tag| tag.trim_start_matches("W/").trim_matches('"'));
+    let version = tag.filter(|version| is_id(version));
+    let modified = said("lastModified").filter(|at| is_instant(at));
+    [
+        ("versionId", version.map(str::to_owned)),
+        ("lastUpdated", modified.map(str::to_owned)),
+    ]
+}
+
+/// A resource that says so itself, as far as it does not say anything else.
+fn with_version(mut resource: Json, version: EntryVersion) -> Json {
+    let Json::Object(members) = &mut resource else {
+        return resource;
+    };
+    let said = version.into_iter().filter_map(|(name, value)| {
+        let value = value?;
+        Some((name.to_owned(), Json::String(value)))
+    });
+    match members.iter_mut().find(|(name, _)| name == "meta") {
+        Some((_, Json::Object(meta))) => {
+            for (name, value) in said {
+                if meta.iter().all(|(known, _)| *known != name) {
+                    meta.push((name, value));
+                }
+            }
+        }
+        // What is no object is told when the document is checked.
+        Some(_) => {}
+        None => {
+            let meta: Vec<(String, Json)> = said.collect();
+            if !meta.is_empty() {
+                members.push(("meta".to_owned(), Json::Object(meta)));
+            }
+        }
+    }
+    resource
 }

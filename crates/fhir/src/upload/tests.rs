@@ -236,6 +236,36 @@ fn an_entry_gives_its_resource_if_it_is_to_be_stored_as_something_new() {
 }
 
 #[test]
+fn an_entry_of_a_history_says_which_version_it_holds_where_its_resource_does_not() {
+    let read = |text: &str| crate::reader::read(text.as_bytes()).unwrap();
+    let response =
+        r#""response":{"status":"200","etag":"W/\"3\"","lastModified":"2026-03-04T10:00:00Z"}"#;
+    let broken = r#""response":{"status":"200","etag":"\"a b\"","lastModified":"2026-03"}"#;
+    let said = r#"{"resourceType":"Goal","meta":{"versionId":"2"}}"#;
+    for (resource, response, expected) in [
+        (
+            r#"{"resourceType":"Goal"}"#,
+            response,
+            r#"{"resourceType":"Goal","meta":{"versionId":"3","lastUpdated":"2026-03-04T10:00:00Z"}}"#,
+        ),
+        (
+            said,
+            response,
+            r#"{"resourceType":"Goal","meta":{"versionId":"2","lastUpdated":"2026-03-04T10:00:00Z"}}"#,
+        ),
+        (said, broken, said),
+        (
+            r#"{"resourceType":"Goal"}"#,
+            broken,
+            r#"{"resourceType":"Goal"}"#,
+        ),
+    ] {
+        let entry = format!(r#"{{"resource":{resource},{response}}}"#);
+        assert_eq!(resource_of(read(&entry)), Ok(read(expected)), "{entry}");
+    }
+}
+
+#[test]
 fn a_deletion_says_of_which_kind_and_nothing_else_is_one() {
     let read = |text: &str| crate::reader::read(text.as_bytes()).unwrap();
     for (request, expected) in [

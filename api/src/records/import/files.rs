@@ -1,0 +1,295 @@
+//! Files in documents that are too long with them: taken out before anything else is done with the document, and stored beside
+//! its record once that is there, by the way of every other file.
+
+use std::sync::Arc;
+
+use domain::ids::RecordId;
+use fhir::{
+    Issue, IssueCode, Json, Severity, apart,
+    attachments::{self, ContentType, MAX_BYTES as MAX_FILE},
+};
+use vault::{
+    attachment::{CHUNK, FileHash, decode},
+    digest,
+    row::Content,
+};
+
+use crate::{
+    caller::Caller,
+    dependencies::Decryption,
+    error::Error,
+    records::{
+        attachments::{AttachmentRequest, FileStorage, is_of, promised},
+        decrypt,
+        disclosure::RecordDisclosure,
+    },
+};
+
+/// How long the text of a file is at least that is taken out. Unit: bytes. What is shorter fits, 64 times over.
+const LONG: usize = 8 << 10;
+
+/// A file that was taken out of its document.
+#[derive(Clone)]
+pub(crate) struct TakenFile {
+    /// What is in it.
+    pub(super) content: Arc<Content>,
+    /// Its SHA-256, as the document promises it now.
+    pub(super) sha256: [u8; 32],
+}
+
+impl std::fmt::Debug for TakenFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TakenFile({} bytes)", self.content.len())
+    }
+}
+
+/// A file at its place in a document, from 1.
+type PlacedFile = (u32, TakenFile);
+
+/// What became of the files of an entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FilesStored {
+    /// How many are beside the record.
+    pub(crate) stored: u64,
+    /// How many the caller may not store, though the record is there.
+    pub(crate) refused: u64,
+}
+
+/// How much of a JSON text is not in long strings: by so much its tree is bounded. Unit: bytes.
+pub(super) fn length_without_long_texts(json: &[u8]) -> usize {
+    let mut length = 0;
+    let mut text: Option<usize> = None;
+    let mut is_escaped = false;
+    for byte in json {
+        let Some(so_far) = text.as_mut() else {
+            length += 1;
+            text = (*byte == b'"').then_some(0);
+            continue;
+        };
+        if !is_escaped && *byte == b'"' {
+            length += 1 + if *so_far < LONG { *so_far } else { 0 };
+            text = None;
+        } else {
+            *so_far += 1;
+            is_escaped = !is_escaped && *byte == b'\\';
+        }
+    }
+    length
+}
+
+/// Takes the files out of a document that is longer than one may be; none of one that is not.
+///
+/// # Errors
+/// [`Error::Document`] where one of them is not what the document says of it, or cannot be stored.
+pub(super) fn take_out(document: &mut Json) -> Result<Vec<TakenFile>, Error> {
+    let (mut files, mut issues) = (Vec::new(), Vec::new());
+    if fhir::canonical::to_bytes(document).len() <= fhir::reader::MAX_BYTES {
+        return Ok(files);
+    }
+    apart::change_each(
+        document,
+        &mut |attachment, path| match taken(attachment, path) {
+            Ok(taken) => files.extend(taken),
+            Err(issue) => issues.push(issue),
+        },
+    );
+    if issues.is_empty() {
+        Ok(files)
+    } else {
+        Err(Error::Document(issues))
+    }
+}
+
+/// The file of an attachment, which promises it from here on; `None` of one that stays in it, or is not there.
+fn taken(attachment: &mut Json, path: &str) -> Result<Option<TakenFile>, Issue> {
+    let wrong = |element: &str, rule: &str, told: &str| Issue {
+        severity: Severity::Error,
+        code: IssueCode::BusinessRule,
+        path: format!("{path}.{element}"),
+        rule: rule.to_owned(),
+        message: told.to_owned(),
+    };
+    let text = |name: &str| attachment.get(name).and_then(Json::as_str);
+    let Some(data) = text("data").filter(|data| data.len() >= LONG) else {
+        return Ok(None);
+    };
+    let content_type = text("contentType").and_then(ContentType::of);
+    let content_type = content_type.ok_or_else(|| {
+        let told = "a document with its files has at most 1 MiB, and a file beside it is application/pdf, image/png, image/jpeg, application/dicom or text/plain";
+        wrong("contentType", "attachment-type", told)
+    })?;
+    let content = decode(data);
+    let content =
+        content.ok_or_else(|| wrong("data", "attachment-data", "the file is not in base64"))?;
+    let size = content.len() as u64;
+    if size > MAX_FILE {
+        let told = "a file beside a record has at most 16 MiB";
+        return Err(wrong("data", "attachment-size", told));
+    }
+    if !is_of(content_type, &content) {
+        let told = "the file is not of the type that the document names";
+        return Err(wrong("contentType", "attachment-type", told));
+    }
+    if let Some(Json::Number(digits)) = attachment.get("size")
+        && digits.parse::<u64>().ok() != Some(size)
+    {
+        let told = "the file is longer or shorter than the document says";
+        return Err(wrong("size", "attachment-size", told));
+    }
+    let mut hash = FileHash::default();
+    hash.update(&content);
+    let (sha256, sha1) = hash.finish();
+    if text("hash").is_some_and(|hash| hash != sha1) {
+        let told = "the file has another SHA-1 than the document says";
+        return Err(wrong("hash", "attachment-hash", told));
+    }
+    apart::promise(attachment, size, &digest::to_hex(&sha256), &sha1);
+    Ok(Some(TakenFile {
+        content: Arc::new(content),
+        sha256,
+    }))
+}
+
+/// A document that says where its files are: `Binary/<record>-<place>`, as an export calls them.
+pub(super) fn located(document: Json, record: RecordId, files: &[TakenFile]) -> Json {
+    // Places are counted in the order of the canonical form.
+    let mut document = decrypt::document(&fhir::canonical::to_bytes(&document)).unwrap_or(document);
+    let are_taken: Vec<bool> = attachments::of(&document)
+        .iter()
+        .map(|it| file_of(it, files).is_some())
+        .collect();
+    let mut are_taken = are_taken.into_iter();
+    let mut place = 0_u32;
+    apart::change_each(&mut document, &mut |attachment, _| {
+        place += 1;
+        if are_taken.next().unwrap_or_default() {
+            apart::locate(attachment, &format!("Binary/{record}-{place}"));
+        }
+    });
+    document
+}
+
+/// Where files belong in a document in its canonical form.
+pub(crate) fn placed(canonical: &[u8], files: &[TakenFile]) -> Vec<PlacedFile> {
+    if files.is_empty() {
+        return Vec::new();
+    }
+    let Some(document) = decrypt::document(canonical) else {
+        return Vec::new();
+    };
+    let named = attachments::of(&document);
+    let placed = (1..).zip(&named).filter_map(|(place, attachment)| {
+        let file = file_of(attachment, files)?;
+        Some((place, file.clone()))
+    });
+    placed.collect()
+}
+
+/// The one of these files that an attachment promises.
+fn file_of<'a>(
+    attachment: &attachments::Attachment<'_>,
+    files: &'a [TakenFile],
+) -> Option<&'a TakenFile> {
+    let promise = attachment.is_apart().then(|| attachment.promise().ok())??;
+    files.iter().find(|file| file.sha256 == promise.sha256)
+}
+
+/// Stores a file of a record that is there, as if it had been sent for itself. What is stored already stays.
+///
+/// # Errors
+/// [`Error::NotFound`] where the record is not the caller's to write, or promises another file.
+pub(crate) async fn store(
+    disclosure: &RecordDisclosure,
+    decryption: Decryption<'_>,
+    caller: &Caller,
+    asked: AttachmentRequest,
+    file: &TakenFile,
+) -> Result<(), Error> {
+    let promised = promised(disclosure, decryption, caller, asked).await?;
+    // The record that is there may be another than the one that was sent.
+    let is_it =
+        promised.file.sha256 == file.sha256 && promised.file.size == file.content.len() as u64;
+    if !is_it {
+        return Err(Error::NotFound("attachment"));
+    }
+    let mut storage = FileStorage::begin(decryption.pool, caller, asked, promised.file).await?;
+    for (number, chunk) in (0..).zip(file.content.chunks(CHUNK)) {
+        let sealed = promised.file.seal(&promised.key, number, chunk);
+        storage.put(&sealed).await?;
+    }
+    storage.finish().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+
+    /// A report with a text of so many lines in it, which says more.
+    fn report(lines: usize, more: &str) -> Json {
+        let data = "bm8gbm9kdWxl".repeat(lines);
+        let report = format!(
+            r#"{{"resourceType":"DiagnosticReport","presentedForm":[{{"contentType":"text/plain","data":"{data}"{more}}}]}}"#
+        );
+        decrypt::document(report.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_too_long_is_taken_out_and_says_what_was() {
+        let mut fits = report(80_000, "");
+        let before = fhir::canonical::to_bytes(&fits);
+        assert!(take_out(&mut fits).unwrap().is_empty());
+        assert_eq!(fhir::canonical::to_bytes(&fits), before);
+
+        let mut long = report(90_000, r#","size":810000"#);
+        let files = take_out(&mut long).unwrap();
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].content.len(), 810_000);
+        let record = RecordId::fresh();
+        let long = located(long, record, &files);
+        let canonical = fhir::canonical::to_bytes(&long);
+        assert!(canonical.len() < 1000);
+        let said = String::from_utf8(canonical.clone()).unwrap();
+        assert!(
+            said.contains(&format!(r#""url":"Binary/{record}-1""#)),
+            "{said}"
+        );
+        let placed = placed(&canonical, &files);
+        assert_eq!(placed.len(), 1);
+        assert_eq!(placed[0].0, 1);
+    }
+
+    #[test]
+    fn what_is_not_what_its_document_says_is_refused() {
+        for (more, rule) in [
+            (r#","size":9"#, "attachment-size"),
+            (
+                r#","hash":"2jmj7l5rSw0yVb/vlWAYkK/YBwk=""#,
+                "attachment-hash",
+            ),
+        ] {
+            let Err(Error::Document(issues)) = take_out(&mut report(90_000, more)) else {
+                unreachable!("{more} is refused");
+            };
+            assert_eq!(issues[0].rule, rule);
+        }
+    }
+
+    #[test]
+    fn long_texts_do_not_count_and_what_is_around_them_does() {
+        let long = "a".repeat(LONG);
+        for (json, length) in [
+            (r#"{"a":"b\"c"}"#.to_owned(), 12),
+            (format!(r#"["{long}"]"#), 4),
+            (format!(r#"["{long}\""]"#), 4),
+            (format!(r#"[[1,2],"{long}","x"]"#), 14),
+        ] {
+            assert_eq!(
+                length_without_long_texts(json.as_bytes()),
+                length,
+                "{length}"
+            );
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Files in documents that are too long with them: they come in with the document, are stored beside its record, and go out as
+//! `Binary` resources.
+
+use std::fs;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::{Value, json};
+use tests::transfer::{BUNDLE, NDJSON, Report, heart_rate};
+use tests::{Person, Reply, World, documents, text};
+use vault::attachment::{CHUNK, FileHash};
+use vault::digest::to_hex;
+
+const SHA256: &str = "https://meditrustal.example/fhir/StructureDefinition/sha256";
+
+/// A file that begins as PDF does, of some 3 MB: it has several chunks, the last one shorter.
+fn pdf() -> Vec<u8> {
+    let mut bytes = b"%PDF-1.7\n".to_vec();
+    for line in (0..).map(|nth| format!("{nth} praxibetel\n")) {
+        bytes.extend_from_slice(line.as_bytes());
+        if bytes.len() > 12 * CHUNK {
+            break;
+        }
+    }
+    bytes
+}
+
+/// A report with this file in it, which says more of it.
+fn report(file: &[u8], more: &Value) -> Value {
+    let document = documents::of("IMAGING");
+    let mut document: Value = serde_json::from_str(&document).expect("JSON");
+    let mut form = json!({
+        "contentType": "application/pdf", "title": "Chest, two views", "data": BASE64_STANDARD.encode(file),
+    });
+    let more = more.as_object().into_iter().flatten();
+    for (name, value) in more {
+        form[name] = value.clone();
+    }
+    document["id"] = json!("r7");
+    document["presentedForm"] = json!([form]);
+    document
+}
+
+/// The SHA-256 of a file in hexadecimal digits, and its SHA-1 in base64.
+fn hashes(file: &[u8]) -> (String, String) {
+    let mut hash = FileHash::default();
+    hash.update(file);
+    let (sha256, sha1) = hash.finish();
+    (to_hex(&sha256), sha1)
+}
+
+/// A record's document, as it is stored.
+async fn document(person: &Person, record: &str) -> Value {
+    let read = person.reads(record).await;
+    let canonical = text(&read.data()["medicalRecord"]["canonical"]);
+    serde_json::from_str(&canonical).expect("JSON")
+}
+
+async fn gets(world: &World, person: &Person, record: &str) -> Reply {
+    let path = format!("/records/{record}/attachments/1");
+    let bearer = person.bearer();
+    let headers = [("authorization", bearer.as_str())];
+    world.api.takes("GET", &path, &headers, "").await
+}
+
+async fn chunks(world: &World) -> u64 {
+    let rows = world
+        .sql("SELECT count(*) AS count FROM attachment_chunks")
+        .await;
+    rows[0]["count"].as_u64().expect("a number")
+}
+
+/// How often it was written down that a file was stored.
+async fn rows(world: &World) -> usize {
+    let rows = world.audit_rows("action_type = 'RECORD_AMEND' AND new_value ? 'attachment'");
+    rows.await.len()
+}
+
+async fn brings(world: &World, person: &Person, patient: &Person, document: &Value) -> Report {
+    let upload = document.to_string();
+    let source = (NDJSON, "&source=h");
+    person.imports(&world.api, patient, source, upload).await
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_long_for_its_document_is_stored_beside_the_record() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    // Whoever may create brings the files of what they create.
+    ana.lets(&dr_bo, &["CREATE"]).await;
+    let file = pdf();
+    let (sha256, sha1) = hashes(&file);
+    let sent = report(&file, &json!({}));
+
+    let first = brings(&world, &dr_bo, &ana, &sent).await;
+    let again = brings(&world, &dr_bo, &ana, &sent).await;
+
+    assert_eq!(
+        first.each("outcome"),
+        [json!("CREATED")],
+        "{:?}",
+        first.lines
+    );
+    assert_eq!(again.each("outcome"), [json!("ALREADY_THERE")]);
+    for report in [&first, &again] {
+        assert_eq!(report.lines[0]["attachments"], 1, "{:?}", report.lines);
+        assert_eq!(report.end["attachments"], 1);
+    }
+    let count = u64::try_from(file.len().div_ceil(CHUNK)).expect("few");
+    assert_eq!((chunks(&world).await, rows(&world).await), (count, 1));
+    let record = text(&first.lines[0]["recordId"]);
+    assert_eq!(again.lines[0]["recordId"], record.as_str());
+    let kept = document(&ana, &record).await;
+    assert_eq!(
+        kept["presentedForm"],
+        json!([{
+            "contentType": "application/pdf", "title": "Chest, two views", "size": file.len(), "hash": sha1,
+            "url": format!("Binary/{record}-1"), "extension": [{ "url": SHA256, "valueString": sha256 }],
+        }])
+    );
+    let read = gets(&world, &ana, &record).await;
+    assert_eq!(read.status, 200, "{}", read.body.len());
+    assert!(read.body.as_bytes() == file, "byte for byte");
+    world.wait_for_anchor(&record, "CONFIRMED").await;
+    let verified = ana.verifies(&record).await;
+    assert_eq!(verified.data()["verifyRecord"]["verdict"], "VERIFIED");
+
+    // An import that was killed between the record and its file is sent again.
+    world
+        .executes("DELETE FROM attachment_chunks WHERE number > 2")
+        .await;
+    let mended = brings(&world, &dr_bo, &ana, &sent).await;
+    assert_eq!(mended.each("outcome"), [json!("ALREADY_THERE")]);
+    assert_eq!(chunks(&world).await, count);
+    assert!(gets(&world, &ana, &record).await.body.as_bytes() == file);
+}
+
+#[tokio::test]
+async fn files_come_with_documents_that_refer_to_each_other_and_with_their_next_versions() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = pdf();
+    let of = |document: &Value, id: &str| json!({ "fullUrl": format!("https://h.example/fhir/{id}"), "resource": document });
+    let mut measured: Value = serde_json::from_str(&heart_rate(61)).expect("JSON");
+    measured["id"] = json!("o1");
+    let mut named = report(
+        &file,
+        &json!({ "size": file.len(), "hash": hashes(&file).1 }),
+    );
+    named["result"] = json!([{ "reference": "Observation/o1" }]);
+    let mut other = file.clone();
+    other.extend_from_slice(b"addendum\n");
+    let mut changed = named.clone();
+    changed["presentedForm"] = report(&other, &json!({}))["presentedForm"].clone();
+    let bundle = |report: &Value| {
+        let entries = [
+            of(report, "DiagnosticReport/r7"),
+            of(&measured, "Observation/o1"),
+        ];
+        json!({ "resourceType": "Bundle", "type": "collection", "entry": entries }).to_string()
+    };
+
+    let dry = (BUNDLE, "&dryRun=true");
+    let dry = ana.imports(&world.api, &ana, dry, bundle(&named)).await;
+    let nothing = chunks(&world).await;
+    let upload = (BUNDLE, "");
+    let first = ana.imports(&world.api, &ana, upload, bundle(&named)).await;
+    let next = ana
+        .imports(&world.api, &ana, upload, bundle(&changed))
+        .await;
+
+    assert_eq!(dry.each("outcome"), vec![json!("WOULD_BE_CREATED"); 2]);
+    assert_eq!(nothing, 0, "a trial stores nothing");
+    assert_eq!(
+        first.each("outcome"),
+        vec![json!("CREATED"); 2],
+        "{:?}",
+        first.lines
+    );
+    assert_eq!(first.end["attachments"], 1);
+    assert_eq!(
+        next.each("outcome"),
+        [json!("AMENDED"), json!("ALREADY_THERE")],
+        "{:?}",
+        next.lines
+    );
+    for (report, file) in [(&first, &file), (&next, &other)] {
+        let record = text(&report.lines[0]["recordId"]);
+        let read = gets(&world, &ana, &record).await;
+        assert!(read.body.as_bytes() == file, "each version has its own");
+    }
+    let record = text(&first.lines[0]["recordId"]);
+    let observation = text(&first.lines[1]["recordId"]);
+    let kept = document(&ana, &record).await;
+    assert_eq!(
+        kept["result"][0]["reference"],
+        format!("Observation/{observation}")
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_taken_out_is_told_with_its_place() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = pdf();
+    let text = "n".repeat(2 << 20);
+    for (more, element, rule) in [
+        (json!({ "size": 7 }), "size", "attachment-size"),
+        (
+            json!({ "hash": "2jmj7l5rSw0yVb/vlWAYkK/YBwk=" }),
+            "hash",
+            "attachment-hash",
+        ),
+        (
+            json!({ "contentType": "image/png" }),
+            "contentType",
+            "attachment-type",
+        ),
+        (
+            json!({ "contentType": "video/mp4" }),
+            "contentType",
+            "attachment-type",
+        ),
+        (json!({ "data": text }), "contentType", "attachment-type"),
+        (
+            json!({ "data": "%".repeat(2 << 20) }),
+            "data",
+            "attachment-data",
+        ),
+    ] {
+        let refused = brings(&world, &ana, &ana, &report(&file, &more)).await;
+        let told = &refused.lines[0]["operationOutcome"]["issue"][0];
+        assert_eq!(
+            told["expression"],
+            json!([format!("DiagnosticReport.presentedForm[0].{element}")]),
+            "{rule}: {:?}",
+            refused.lines
+        );
+        let reason = format!("INVALID_DOCUMENT {rule}");
+        assert_eq!(refused.end["reasons"][reason], 1, "{:?}", refused.end);
+    }
+    // What is long otherwise is too long.
+    let mut long = report(b"", &json!({}));
+    long["presentedForm"] = json!([]);
+    long["conclusion"] = json!(text);
+    let refused = brings(&world, &ana, &ana, &long).await;
+    assert_eq!(refused.lines[0]["code"], "BAD_USER_INPUT");
+    let numbers = vec!["1"; 3 << 20].join(",");
+    let crowded = format!(r#"{{"resourceType":"DiagnosticReport","a":[{numbers}]}}"#);
+    let refused = ana.imports(&world.api, &ana, (NDJSON, ""), crowded).await;
+    assert_eq!(refused.lines[0]["code"], "BAD_USER_INPUT");
+    let kept = world.sql("SELECT 1 FROM medical_records").await;
+    assert!(kept.is_empty() && chunks(&world).await == 0);
+}
+
+#[tokio::test]
+async fn an_export_takes_the_files_with_it_if_it_is_asked_to() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = pdf();
+    let brought = brings(&world, &ana, &ana, &report(&file, &json!({}))).await;
+    let record = text(&brought.lines[0]["recordId"]);
+    let binary = format!("{record}-1");
+    let is_it = |resource: &Value, proxy: &str| {
+        assert_eq!(resource["resourceType"], "Binary");
+        assert_eq!(resource["id"], binary.as_str());
+        assert_eq!(resource["contentType"], "application/pdf");
+        assert_eq!(resource["securityContext"]["reference"], proxy);
+        let data = text(&resource["data"]);
+        let data = BASE64_STANDARD.decode(data).expect("base64");
+        assert!(data == file, "byte for byte");
+    };
+    let proxy = format!("DiagnosticReport/{record}");
+
+    let plain = ana.exports(&world.api, &ana, "").await;
+    let lines = ana.exports(&world.api, &ana, "&attachments=true").await;
+    let transaction = "&format=transaction&attachments=true";
+    let transaction = ana.exports(&world.api, &ana, transaction).await.json();
+    let bundle = "&format=bundle&attachments=true";
+    let bundle = ana.exports(&world.api, &ana, bundle).await.json();
+    let archive = "&format=archive&attachments=true";
+    let archive = ana.exports(&world.api, &ana, archive).await;
+
+    assert_eq!(plain.body.lines().count(), 1);
+    let lines: Vec<&str> = lines.body.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(plain.body.lines().next(), Some(lines[0]), "the same bytes");
+    is_it(&serde_json::from_str(lines[1]).expect("JSON"), &proxy);
+    let entries = transaction["entry"].as_array().expect("a list");
+    assert_eq!(entries.len(), 3, "the patient, the record, the file");
+    is_it(&entries[2]["resource"], &proxy);
+    assert_eq!(
+        entries[2]["request"],
+        json!({ "method": "PUT", "url": format!("Binary/{binary}") })
+    );
+    // The document names the file by the address that it is stored under there.
+    assert_eq!(
+        entries[1]["resource"]["presentedForm"][0]["url"],
+        format!("Binary/{binary}")
+    );
+    is_it(
+        &bundle["entry"][1]["resource"],
+        &format!("urn:uuid:{record}"),
+    );
+    assert_eq!(
+        (archive.status, archive.code().as_str()),
+        (400, "BAD_USER_INPUT")
+    );
+    let path = world.file("ana.ndjson");
+    let command = ["export", &path, "--format", "ndjson", "--attachments"];
+    let ended = world.runs(&ana, &ana, &command).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.complaint.contains("1 in"), "{ended:?}");
+    let written = fs::read_to_string(&path).expect("it is there");
+    assert_eq!(written.lines().collect::<Vec<_>>(), lines);
+    let asked = world
+        .audit_rows("action_type = 'RECORD_SEARCH' AND new_value ->> 'attachments' = 'true'")
+        .await;
+    assert_eq!(asked.len(), 4);
+    let taken = world.audit_rows("action_type = 'RECORD_EXPORT'").await;
+    assert_eq!(taken.len(), 5);
+
+    // A file that is not what was stored is told in its place.
+    world
+        .executes("UPDATE attachment_chunks SET sealed = set_byte(sealed, 40, 255 - get_byte(sealed, 40)) WHERE number = 1")
+        .await;
+    let lines = ana.exports(&world.api, &ana, "&attachments=true").await;
+    let last: Value =
+        serde_json::from_str(lines.body.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(
+        (
+            &last["resourceType"],
+            last["issue"][0].to_string().contains("INTEGRITY_VIOLATION")
+        ),
+        (&json!("OperationOutcome"), true),
+        "{last}"
+    );
+    // One that is gone is told, too.
+    world.executes("DELETE FROM attachment_chunks").await;
+    let gone = ana.exports(&world.api, &ana, "&attachments=true").await;
+    assert_eq!(
+        gone.body.lines().count(),
+        2,
+        "the trail says that it was stored"
+    );
+}
