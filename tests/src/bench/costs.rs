@@ -74,6 +74,15 @@ impl Costs {
         self.api as f64 / 100.0
     }
 
+    /// What the api and PostgreSQL took for each of so many answers. Unit: microseconds of one processor.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "nobody counts to 2^52 in a benchmark"
+    )]
+    pub fn of_api_and_database(&self, answers: u64) -> f64 {
+        (self.api + self.database) as f64 * 10_000.0 / answers.max(1) as f64
+    }
+
     /// For each of so many answers, in microseconds of one processor.
     #[expect(
         clippy::cast_precision_loss,
