@@ -51,6 +51,7 @@ mod index_status;
 mod indexer;
 mod interference;
 mod keys;
+mod lies;
 mod limits;
 mod lists;
 mod lying_node;
