@@ -68,6 +68,7 @@ mod plans;
 mod process;
 mod profiles;
 mod public_events;
+mod random_kills;
 mod readme;
 mod records;
 mod relay;
