@@ -3,7 +3,6 @@
 //!
 //! With `--ws` the node tells the indexer of new blocks, which then need not be asked for.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use dev::chain::Mining;
@@ -56,27 +55,13 @@ async fn follows(arguments: &Arguments, world: &mut World, poll: Duration) {
     let poll = poll.as_millis().to_string();
     let mut environment = vec![("MEDITRUSTAL_POLL_MS", poll.as_str())];
     let socket = world.foundation.chain_rpc_url().replace("http://", "ws://");
-    let setting = arguments.ws.then(|| socket_setting(world));
-    if let Some(setting) = &setting {
-        environment.push((setting.as_str(), socket.as_str()));
+    if arguments.ws {
+        // One that begins so is asked nothing: it tells of new blocks. An indexer that knows none such refuses to start.
+        environment.push(("CHAIN_RPC_URLS", socket.as_str()));
     }
     let name = format!("indexer-{poll}");
     let indexer = world.another_indexer(&name, &environment).await;
     world.indexer = indexer;
-}
-
-/// The setting of this indexer that names the node's WebSocket, by its `--help`.
-fn socket_setting(world: &World) -> String {
-    let help = Command::new(&world.foundation.programs.indexer)
-        .arg("--help")
-        .output()
-        .expect("the indexer starts");
-    let help = String::from_utf8_lossy(&help.stdout).into_owned();
-    let is_of_a_name = |letter: char| letter.is_ascii_uppercase() || letter == '_';
-    let mut names = help.split(|letter: char| !is_of_a_name(letter));
-    let setting = names.find(|name| name.contains("_WS_URL"));
-    let setting = setting.expect("--ws: this indexer has no setting for a WebSocket");
-    setting.to_owned()
 }
 
 /// Waits for an event of this kind about a record.
@@ -124,7 +109,7 @@ async fn blocks(
         waits.push(began.elapsed());
     }
     let (how, looked) = if arguments.ws {
-        ("told by a WebSocket".to_owned(), 0.0)
+        (format!("told by a WebSocket, asked each {poll:?}"), 0.0)
     } else {
         (format!("asked each {poll:?}"), poll.as_secs_f64() * 1_000.0)
     };

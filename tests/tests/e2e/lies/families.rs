@@ -54,7 +54,7 @@ const fn family(
 }
 
 /// All of them.
-pub(super) const FAMILIES: [Family; 36] = {
+pub(super) static FAMILIES: [Family; 36] = {
     use Reading::{OfBlocks, OfEither, OfRanges};
     use Tellers::{Both, Either, OneOfTwo};
     [
