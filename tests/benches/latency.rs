@@ -53,8 +53,8 @@ async fn main() {
 async fn follows(arguments: &Arguments, world: &mut World, poll: Duration) {
     world.indexer.stop().await;
     let poll = poll.as_millis().to_string();
-    let mut environment = vec![("MEDITRUSTAL_POLL_MS", poll.as_str())];
     let socket = world.foundation.chain_rpc_url().replace("http://", "ws://");
+    let mut environment = vec![("MEDITRUSTAL_POLL_MS", poll.as_str())];
     if arguments.ws {
         // One that begins so is asked nothing: it tells of new blocks. An indexer that knows none such refuses to start.
         environment.push(("CHAIN_RPC_URLS", socket.as_str()));
