@@ -15,6 +15,7 @@
 pub mod aborts;
 mod answer;
 pub mod bench;
+mod chance;
 pub mod documents;
 mod event_stream;
 mod events;
@@ -45,6 +46,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 pub use answer::Answer;
+pub use chance::Chance;
 pub use event_stream::EventStream;
 pub use events::Events;
 pub use line::{Carriage, Line};

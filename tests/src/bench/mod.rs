@@ -16,7 +16,7 @@ use dev::repository;
 use dev::stack::{Options, Programs};
 
 use crate::World;
-pub use costs::Costs;
+pub use costs::{Costs, time_of_threads};
 pub use crowd::fill;
 pub use population::Population;
 pub use report::{Bar, Figure, Report};
@@ -28,12 +28,14 @@ pub struct Arguments {
     pub time: Duration,
     /// Whether this is only to see that it works: short, and with fewer records.
     pub quick: bool,
+    /// Whether the indexer is told of new blocks by the node, over a WebSocket.
+    pub ws: bool,
     /// Where programs are that are measured instead of our own.
     programs: Option<PathBuf>,
 }
 
 impl Arguments {
-    /// `--seconds <n>`; `--quick` for two seconds each and a tenth of the records; `--programs <dir>`
+    /// `--seconds <n>`; `--quick` for two seconds each and a tenth of the records; `--ws` where the benchmark says so; `--programs <dir>`
     /// for an api and an indexer that are built already, to compare two versions; the directory is relative to the clone's root.
     ///
     /// # Panics
@@ -43,6 +45,7 @@ impl Arguments {
         let mut given = Self {
             time: Duration::from_secs(10),
             quick: false,
+            ws: false,
             programs: None,
         };
         let mut words = std::env::args().skip(1);
@@ -59,8 +62,9 @@ impl Arguments {
                     let seconds = seconds.expect("--seconds takes a whole number");
                     given.time = Duration::from_secs(seconds);
                 }
+                "--ws" => given.ws = true,
                 "--programs" => given.programs = words.next().map(PathBuf::from),
-                other => panic!("{other}? say --quick, --seconds <n> or --programs <dir>"),
+                other => panic!("{other}? say --quick, --seconds <n>, --ws or --programs <dir>"),
             }
         }
         given

@@ -49,7 +49,10 @@ async fn all_is_anchored(world: &World) -> Vec<String> {
 }
 
 /// Answers every record that is stored, where those that were acknowledged are among them.
-async fn none_is_lost(world: &World, acknowledged: &BTreeSet<String>) -> BTreeSet<String> {
+pub(crate) async fn none_is_lost(
+    world: &World,
+    acknowledged: &BTreeSet<String>,
+) -> BTreeSet<String> {
     let stored: BTreeSet<_> = all_is_anchored(world).await.into_iter().collect();
     assert!(
         acknowledged.is_subset(&stored),

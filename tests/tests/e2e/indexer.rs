@@ -29,7 +29,7 @@ async fn registry(world: &World) -> String {
 }
 
 /// Waits until what is stored as live is, row by row, what the chain holds.
-async fn events_equal_the_chain(world: &World) {
+pub(crate) async fn events_equal_the_chain(world: &World) {
     let registry = registry(world).await;
     let logs = json!([{
         "address": registry, "topics": [RECORD_ANCHORED], "fromBlock": "0x0", "toBlock": "latest",
@@ -39,11 +39,15 @@ async fn events_equal_the_chain(world: &World) {
         let chain: Vec<String> = chain
             .as_array()?
             .iter()
-            .map(|log| format!("{} {} {}", log["blockHash"], log["logIndex"], log["topics"][1]))
+            .map(|log| {
+                let places = [&log["blockHash"], &log["logIndex"], &log["transactionHash"]];
+                let [block, index, transaction] = places;
+                format!("{block} {index} {transaction} {}", log["topics"][1])
+            })
             .collect();
         let stored = world
             .sql(
-                "SELECT block_hash, '0x' || to_hex(log_index) AS log_index, '0x' || subject_hash AS hash
+                "SELECT block_hash, '0x' || to_hex(log_index) AS log_index, tx_hash, '0x' || subject_hash AS hash
                  FROM chain_events
                  WHERE undone_at IS NULL AND kind = 'RECORD_ANCHORED'
                  ORDER BY sequence",
@@ -51,7 +55,10 @@ async fn events_equal_the_chain(world: &World) {
             .await;
         let stored: Vec<String> = stored
             .iter()
-            .map(|row| format!("{} {} {}", row["block_hash"], row["log_index"], row["hash"]))
+            .map(|row| {
+                let [block, index] = [&row["block_hash"], &row["log_index"]];
+                format!("{block} {index} {} {}", row["tx_hash"], row["hash"])
+            })
             .collect();
         (stored == chain).then_some(())
     })
