@@ -64,6 +64,7 @@ async fn people_go_through_the_portal_from_log_in_to_erasure() {
         world.sql(left).await,
         [
             json!({ "record_type": "LAB_RESULT", "versions": 1 }),
+            json!({ "record_type": "MEDICAL_HISTORY", "versions": 1 }),
             json!({ "record_type": "PRESCRIPTION", "versions": 1 }),
         ]
     );

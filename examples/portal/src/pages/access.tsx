@@ -112,7 +112,7 @@ function PickDoctor({ isBusy, pick }: PickProps) {
           <li key={doctor.id}>
             <span>{doctor.username} <span className="small">{doctor.organizations.map((each) => each.name).join(', ')}</span></span>
             <span className="actions">
-              <Button kind="main" isPending={isBusy} aria-label={t('Let {0} in', doctor.username)} onPress={() => pick({ user: doctor.id }, doctor.username)}>{t('Let in')}</Button>
+              <Button kind="main" isPending={isBusy} aria-label={t('Let in {0}', doctor.username)} onPress={() => pick({ user: doctor.id }, doctor.username)}>{t('Let in')}</Button>
               <Button kind="quiet" isPending={isBusy} aria-label={t('Refuse {0}', doctor.username)} onPress={() => pick({ user: doctor.id }, doctor.username, true)}>{t('Refuse')}</Button>
             </span>
           </li>
@@ -136,7 +136,7 @@ function PickOrganization({ isBusy, pick }: PickProps) {
         {found?.map(({ id, name, country: where }) => (
           <li key={id}>
             <span>{name} <Tag>{country(where)}</Tag></span>
-            <Button kind="main" isPending={isBusy} aria-label={t('Let {0} in', name)} onPress={() => pick({ organization: { id, country: where } }, name)}>{t('Let in')}</Button>
+            <Button kind="main" isPending={isBusy} aria-label={t('Let in {0}', name)} onPress={() => pick({ organization: { id, country: where } }, name)}>{t('Let in')}</Button>
           </li>
         ))}
         {found?.length === 0 ? <li><Empty>{t('There is no such organisation.')}</Empty></li> : null}

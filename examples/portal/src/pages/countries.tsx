@@ -28,7 +28,7 @@ export default function Countries() {
             return found.length === 0 ? <Empty>{t('There is none.')}</Empty> : (
               <Table
                 caption={t('Countries')}
-                head={[t('Country'), t('May data go there?'), t('Protects as at home'), t('Safeguards'), t('By consent alone'), t('Change')]}
+                head={[t('Country'), t('Data may go there'), t('Protects as at home'), t('Safeguards'), t('By consent alone'), t('Change')]}
                 rows={found.map((each) => ({
                   key: each.country,
                   cells: [
@@ -53,7 +53,7 @@ function RuleDialog({ of }: { of?: CountryRule }) {
   const { country: code, isAdequate, hasSafeguards, needsConsent } = of ?? NONE;
   const [draft, setDraft] = useState({ country: code, isAdequate, hasSafeguards, needsConsent });
   const [{ error, fetching }, set] = useMutation(SET);
-  const title = of ? t('The rule for {0}', country(of.country)) : t('A rule for a country');
+  const title = of ? t('Change the rule for {0}', country(of.country)) : t('A rule for a country');
   const name = draft.country.trim().toUpperCase();
   return (
     <DialogTrigger>

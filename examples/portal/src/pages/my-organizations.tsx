@@ -71,7 +71,7 @@ function All() {
           </>
         )}
       </Loaded>
-      <p className="small"><Link href="/access">{t('Let an organisation in')}</Link></p>
+      <p><Link className="button" href="/access">{t('Let an organisation in')}</Link></p>
     </Card>
   );
 }

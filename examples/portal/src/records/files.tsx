@@ -61,7 +61,7 @@ function FileItem({ file, record, purpose, maySend }: Of & { file: Attachment })
         {isThere ? (
           <span className="actions">
             <Button isPending={isBusy} aria-label={t('Save {0}', title)} onPress={take}>{t('Save')}</Button>
-            {maySend && !file.isWithin ? <Button kind="quiet" isPending={isBusy} aria-label={t('Send {0}', title)} onPress={() => input.current?.click()}>{t('Send it')}</Button> : null}
+            {maySend && !file.isWithin ? <Button kind="quiet" isPending={isBusy} aria-label={t('Send {0}', title)} onPress={() => input.current?.click()}>{t('Send')}</Button> : null}
           </span>
         ) : null}
       </div>
