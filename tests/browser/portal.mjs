@@ -6,16 +6,17 @@
 // F is a JSON file: { "patient": { "login", "password" }, "doctor": …, "admin": … }. The patient has let nobody in.
 // What is approved to be erased has to be erased at once.
 //
-// A patient makes a code; a doctor uses it, writes and amends records; an auditor verifies a file by the node; the
-// patient reads all of it, also without a connection, takes the access away, is told of an emergency, and has the
-// vital signs erased. Every page is looked at by axe-core (WCAG 2.2 AA), in light and dark, wide and 360 pixels narrow.
+// A patient makes a code; a doctor uses it, writes and amends records, one with a file; an auditor verifies a file by the
+// node; the patient reads all of it, sees who reads it meanwhile, also without a connection, takes the access away, names
+// the doctor as a representative, is told of an emergency, and has the vital signs erased. An administrator decides, adds
+// the doctor to an organisation, holds data, proposes a representative and sets the rule of a country. Every page is looked at by axe-core (WCAG 2.2 AA), in light and dark, wide and 360 pixels narrow.
 //
 // Prints a line per step. Fails, with exit code 1 and a sentence, when a step does not come true in time, and on any
 // console error, page error, breach of the content security policy, or request to another origin but the node.
 import { createHmac } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Failure, cleanUp, complaints, escape, start, step, watchErrors } from './browser.mjs';
@@ -62,6 +63,7 @@ try {
 async function run() {
   let code;
   let patientId;
+  let doctorId;
   let file;
 
   await step('page loads', async () => {
@@ -103,7 +105,12 @@ async function run() {
     await type('Code', code);
     await press('Use the code');
     await see('.notice.good', /let you in/);
-    return await textOf('.notice.good');
+    const told = await textOf('.notice.good');
+    await open('Representatives');
+    await see('main code', /[0-9a-f-]{36}/);
+    doctorId = await textOf('main code');
+    await see('main', /You act for nobody/);
+    return told;
   });
 
   await step('doctor writes vital signs', async () => {
@@ -164,6 +171,24 @@ async function run() {
     return '8.10 stays 8.10';
   });
 
+  await step('doctor writes a letter with a file', async () => {
+    const letter = join(profile, 'letter.txt');
+    await writeFile(letter, 'Discharged in good health.\n');
+    await go(`#/patients/${patientId}/new`);
+    await choose('What', 'PAPER');
+    const input = await page.waitForSelector('main input[type="file"]');
+    await input.uploadFile(letter);
+    await see('main', /text\/plain/);
+    await look('write-file');
+    await press('Store the record');
+    await see('.files', /letter/);
+    await see('.files', /text\/plain/);
+    await look('files');
+    const saved = await download(() => press('Save letter'), '.txt');
+    if ((await readFile(saved, 'utf8')) !== (await readFile(letter, 'utf8'))) throw new Failure('the file is another one');
+    return 'and reads it again';
+  });
+
   await step('doctor writes a prescription', async () => {
     await go(`#/patients/${patientId}/new`);
     await choose('What', 'PRESCRIPTION');
@@ -181,15 +206,8 @@ async function run() {
   });
 
   await step('saves its file', async () => {
-    const downloads = join(profile, 'downloads');
-    const session = await browser.target().createCDPSession();
-    await session.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: downloads, eventsEnabled: true });
-    const done = new Promise((resolve) => session.on('Browser.downloadProgress', ({ state }) => state === 'completed' && resolve()));
-    await press('Save the file');
-    await done;
-    const [name] = (await readdir(downloads)).filter((each) => each.endsWith('.json'));
-    file = join(downloads, name);
-    return name;
+    file = await download(() => press('Save the file'), '.json');
+    return basename(file);
   });
 
   await step('compares it with the chain', async () => {
@@ -223,6 +241,13 @@ async function run() {
     await see('.timeline', /Metformin/);
     await see('.timeline', /version 2/);
     await look('timeline');
+    await clickLink('Metformin', true);
+    await press('Have it erased …');
+    await see('[role="dialog"]', /administrators decide/);
+    await look('erase-record');
+    await press('Do nothing', '[role="dialog"] ');
+    await page.evaluate(() => history.back());
+    await see('.timeline', /Metformin/);
     await clickTab('Trends');
     await see('.grid', /8\.10 %/);
     await page.waitForSelector('.chart canvas');
@@ -234,14 +259,20 @@ async function run() {
     await open('Who saw what');
     await see('.log', /added a record/);
     await look('log');
+    await readElsewhere(people.doctor, patientId);
+    await see('main .hidden[role="status"]', new RegExp(escape(people.doctor.login)));
     await clickTab('By day');
     await see('table', new RegExp(escape(people.doctor.login)));
     await open('Integrity');
     await see('table', /Anchor/);
     await look('integrity');
     await open('Notices');
+    await see('main', /All of them are read/);
     await look('notices');
-    return 'log, days, events';
+    await open('Organisations');
+    await see('main', /All organisations/);
+    await look('organisations-patient');
+    return 'log, a reading as it happens, days, events';
   });
 
   await step('without a connection', async () => {
@@ -305,6 +336,43 @@ async function run() {
     return 'is logged out';
   });
 
+  await step('patient names a representative', async () => {
+    await logIn(people.patient);
+    await open('Representatives');
+    await see('main', /Nobody acts for you/);
+    await press('Name somebody …');
+    await type('ID of their account', doctorId, { within: '[role="dialog"] ' });
+    await look('name-representative');
+    await press('Name them', '[role="dialog"] ');
+    await see('.representatives', new RegExp(escape(people.doctor.login)));
+    await see('.representatives', /in force/);
+    await look('representatives');
+    await logOut();
+    return 'for a year, to read';
+  });
+
+  await step('the representative is told, and acts', async () => {
+    await logIn(people.doctor);
+    await see('.count', /1/);
+    await open('Notices');
+    await see('.log', /Representative appointed/);
+    await press('Mark all as read');
+    await see('main', /All of them are read/);
+    await open('Representatives');
+    await page.locator(`main .represented a ::-p-text(${people.patient.login}), main .represented a::-p-text(${people.patient.login})`).click();
+    await see('.acting', new RegExp(`You act for ${escape(people.patient.login)}`));
+    await see('.timeline', /Metformin/);
+    await look('represented');
+    await clickLink('Metformin', true);
+    await see('.summary', /One tablet/);
+    await see('.acting', /Act for yourself again/);
+    await look('represented-record');
+    await clickLink('Act for yourself again');
+    await see('h1', /Representatives/);
+    await logOut();
+    return 'and reads without a consent';
+  });
+
   await step('doctor breaks the glass', async () => {
     await logIn(people.doctor);
     await see('h1', /Patients/);
@@ -326,8 +394,13 @@ async function run() {
     await see('.count', /1/);
     await open('Notices');
     await see('.log', /emergency access/);
+    await see('.windows', /Unconscious/);
     await look('notice');
     await press('Mark all as read');
+    await open('Representatives');
+    await press('End it');
+    await press('End it', '[role="alertdialog"] ');
+    await see('.representatives', /ended/);
     await open('My data');
     // What is loaded above them moves the choices: a click before would meet something else.
     await see('main', /Save the archive/);
@@ -352,7 +425,20 @@ async function run() {
     await type('Name', `Klinik ${patientId.slice(0, 8)}`);
     await press('Make it');
     await see('.plain', /Klinik/);
+    await press('Members');
+    await type('Add a doctor', people.doctor.login);
+    await press(`Add ${people.doctor.login}`);
+    await see('.members', new RegExp(escape(people.doctor.login)));
     await look('organisations');
+    await open('Countries');
+    await press('Add a rule');
+    await type('Country (two letters)', 'SG', { within: '[role="dialog"] ' });
+    await page.locator('[role="dialog"] label ::-p-text(Safeguards bind)').click();
+    await look('country-rule');
+    await press('Store the rule', '[role="dialog"] ');
+    await type('Search', 'Singapore');
+    await see('table', /Singapore \(SG\)/);
+    await look('countries');
     await open('Integrity');
     await see('main', /ready/);
     await look('health');
@@ -368,8 +454,54 @@ async function run() {
     await clickTab('Emergency access');
     await see('.requests', /Unconscious/);
     await look('reviews');
-    await logOut();
     return 'approved';
+  });
+
+  await step('administrator holds data', async () => {
+    await clickTab('Legal holds');
+    await see('main', /Nothing is held/);
+    await press('Place a hold …');
+    // Nothing that the patient has asked to be erased.
+    await type('Whose data', people.doctor.login, { within: '[role="dialog"] ' });
+    await press(`Choose ${people.doctor.login}`, '[role="dialog"] ');
+    await type('Reason', 'A court has asked for it.', { within: '[role="dialog"] ' });
+    await look('place-hold');
+    await press('Place it', '[role="dialog"] ');
+    await see('.holds', /in force/);
+    await press('Release it …');
+    await press('Release it …', '[role="alertdialog"] ');
+    await see('[data-state="proposed"]', /another administrator has to/);
+    await look('holds');
+    return 'and cannot release it alone';
+  });
+
+  await step('administrator proposes a representative', async () => {
+    await open('Accounts');
+    await press('Propose somebody …');
+    await type('Patient', people.patient.login, { within: '[role="dialog"] ' });
+    await press(`Choose ${people.patient.login}`, '[role="dialog"] ');
+    await type('Who is to act', people.doctor.login, { within: '[role="dialog"] ' });
+    await press(`Choose ${people.doctor.login}`, '[role="dialog"] ');
+    await type('Reason', 'Named by a court as the guardian.', { within: '[role="dialog"] ' });
+    await look('propose-representative');
+    await press('Propose it', '[role="dialog"] ');
+    await see('.proposed', /Named by a court/);
+    await look('proposed');
+    await press('Reject');
+    await press('Reject', '[role="alertdialog"] ');
+    await eventually('no proposal', async () => !/Named by a court/.test(await textOf('main')));
+    await logOut();
+    return 'and takes it back';
+  });
+
+  await step('doctor belongs to an organisation', async () => {
+    await logIn(people.doctor);
+    await open('Organisations');
+    await see('.memberships', /Klinik/);
+    await look('memberships');
+    const told = await textOf('.memberships strong');
+    await logOut();
+    return told;
   });
 
   await step('it is erased', async () => {
@@ -428,6 +560,33 @@ async function run() {
     if (told.length > 0) throw new Failure(`titles of windows: ${told}`);
     return [...titles].join(', ');
   });
+}
+
+/** Does what has the browser save a file, and answers where it is. */
+async function download(action, ending) {
+  const downloads = join(profile, 'downloads');
+  const session = await browser.target().createCDPSession();
+  await session.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: downloads, eventsEnabled: true });
+  const done = new Promise((resolve) => session.on('Browser.downloadProgress', ({ state }) => state === 'completed' && resolve()));
+  await action();
+  await done;
+  await session.detach();
+  const [name] = (await readdir(downloads)).filter((each) => each.endsWith(ending));
+  return join(downloads, name);
+}
+
+/** Reads a list of the patient's records as somebody else, elsewhere than in this browser. */
+async function readElsewhere({ login, password }, patientId) {
+  const ask = async (query, variables, token) => {
+    const headers = { 'content-type': 'application/json', accept: 'application/graphql-response+json', ...(token ? { authorization: `Bearer ${token}` } : {}) };
+    const answer = await fetch(`${origin}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query, variables }) });
+    const { data, errors } = await answer.json();
+    if (errors) throw new Failure(`${query}: ${errors[0].message}`);
+    return data;
+  };
+  const { logIn: session } = await ask('mutation LogIn($input: LogInInput!) { logIn(input: $input) { accessToken } }', { input: { login, password } });
+  const { medicalRecords } = await ask('query List($id: UUID) { medicalRecords(patientId: $id, first: 3) { nodes { id summary { title } } } }', { id: patientId }, session.accessToken);
+  if (medicalRecords.nodes.length === 0) throw new Failure('the list is empty');
 }
 
 /** A wallet as browsers have them (EIP-1193), whose key is here; from the next load of the page on. Answers its address. */

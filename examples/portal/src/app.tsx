@@ -6,12 +6,14 @@ import { Link, Redirect, Route, Router, Switch, useLocation } from 'wouter';
 import { useHashLocation } from 'wouter/use-hash-location';
 import { logOut, makeClient, offlineSince } from './api/client';
 import { useFeed } from './api/feed';
-import { IDLE, type Person, type Session, session, touch } from './api/session';
+import { useScroll } from './api/place';
+import { IDLE, WARNING, type Person, type Session, session, touch } from './api/session';
 import { useStore } from './api/store';
 import type { PurposeOfUse } from './gql/graphql';
 import { LogIn } from './pages/log-in';
 import { NOTICE_FEED, UNREAD } from './pages/notices-queries';
 import { Button, Notice } from './ui';
+import { useLostFocus } from './ui/focus';
 import { type English, type Language, language, loadLanguage, t, time } from './words';
 import { role } from './words/labels';
 
@@ -29,15 +31,22 @@ const NewRecord = lazy(() => import('./records/write').then((module) => ({ defau
 const AmendRecord = lazy(() => import('./records/write').then((module) => ({ default: module.AmendRecord })));
 const Accounts = lazy(() => import('./pages/admin'));
 const Organizations = lazy(() => import('./pages/organizations'));
+const MyOrganizations = lazy(() => import('./pages/my-organizations'));
+const Countries = lazy(() => import('./pages/countries'));
+const Representatives = lazy(() => import('./pages/representatives'));
+const Represented = lazy(() => import('./pages/represented'));
 const Queues = lazy(() => import('./pages/queues'));
 
 type Item = readonly [string, English];
 
-const OWN: Item[] = [['/access', 'Access'], ['/log', 'Who saw what'], ['/notices', 'Notices'], ['/data', 'My data'], ['/integrity', 'Integrity'], ['/account', 'Account']];
+const OWN: Item[] = [
+  ['/access', 'Access'], ['/log', 'Who saw what'], ['/notices', 'Notices'], ['/representatives', 'Representatives'], ['/organizations', 'Organisations'], ['/data', 'My data'],
+  ['/integrity', 'Integrity'], ['/account', 'Account'],
+];
 const MENU: { [role in NonNullable<Person['role']>]: Item[] } = {
   PATIENT: [['/', 'My records'], ...OWN],
   DOCTOR: [['/', 'Patients'], ['/mine', 'My records'], ...OWN],
-  ADMIN: [['/', 'Accounts'], ['/organizations', 'Organisations'], ['/queues', 'To decide'], ['/integrity', 'Integrity'], ['/notices', 'Notices'], ['/account', 'Account']],
+  ADMIN: [['/', 'Accounts'], ['/organizations', 'Organisations'], ['/queues', 'To decide'], ['/countries', 'Countries'], ['/integrity', 'Integrity'], ['/notices', 'Notices'], ['/account', 'Account']],
 };
 
 export function App() {
@@ -88,11 +97,10 @@ function Inside({ of }: { of: Session }) {
   const { person } = of;
   const [isOpen, setOpen] = useState(false);
   const [here, go] = useLocation();
-  useEffect(() => {
-    setOpen(false);
-    window.scrollTo(0, 0);
-  }, [here]);
-  useIdleLogOut();
+  useEffect(() => setOpen(false), [here]);
+  useScroll(here);
+  useLostFocus();
+  const isLeaving = useIdleLogOut();
   return (
     <>
       <Head>
@@ -101,6 +109,7 @@ function Inside({ of }: { of: Session }) {
         <Button kind="quiet" aria-expanded={isOpen} aria-controls="menu" aria-label={t('Menu')} onPress={() => setOpen(!isOpen)}><svg width="20" height="20" viewBox="0 0 20 20" aria-hidden="true"><path d="M2 4h16M2 10h16M2 16h16" stroke="currentColor" strokeWidth="2" /></svg></Button>
       </Head>
       <Offline />
+      {isLeaving ? <div className="offline" role="alert">{t('You are logged out in a minute, because nothing is done. Press a key or touch the page to go on.')}</div> : null}
       <div className="frame">
         <Menu of={MENU[person.role ?? 'PATIENT']} isOpen={isOpen} />
         <main id="main">
@@ -141,13 +150,16 @@ function Menu({ of, isOpen }: { of: readonly Item[]; isOpen: boolean }) {
       <ul>
         {of.map(([href, text]) => (
           <li key={href}>
-            <Link href={href} aria-current={here === href ? 'page' : undefined}>{t(text)}{href === '/notices' ? <Unread /> : null}</Link>
+            <Link href={href} aria-current={here === href ? 'page' : isWithin(here, href) ? 'true' : undefined}>{t(text)}{href === '/notices' ? <Unread /> : null}</Link>
           </li>
         ))}
       </ul>
     </nav>
   );
 }
+
+/** Whether a page belongs to one of the menu: what is read for somebody else belongs to whom one represents. */
+const isWithin = (here: string, href: string): boolean => href === '/representatives' && here.startsWith('/for/');
 
 function Unread() {
   const [result, again] = useQuery({ query: UNREAD });
@@ -186,7 +198,10 @@ function Pages({ person }: { person: Person }) {
       <Route path="/data"><MyData /></Route>
       <Route path="/integrity"><Integrity /></Route>
       <Route path="/account"><Account /></Route>
-      <Route path="/organizations"><Organizations /></Route>
+      <Route path="/organizations">{isAdmin ? <Organizations /> : <MyOrganizations />}</Route>
+      <Route path="/countries"><Countries /></Route>
+      <Route path="/representatives"><Representatives /></Route>
+      <Route path="/for/:patient" nest>{({ patient }) => <Represented id={patient} />}</Route>
       <Route path="/queues"><Queues /></Route>
       <Route path="/patients/:id/new">{({ id }) => <NewRecord patientId={id} back={id === person.id ? '/' : `/patients/${id}`} />}</Route>
       <Route path="/patients/:id/as/:purpose">{({ id, purpose }) => <Patient id={id} {...asPurpose(purpose)} />}</Route>
@@ -200,19 +215,29 @@ function Pages({ person }: { person: Person }) {
   );
 }
 
-/** Logs out where nothing was done for a while: a clinic's computer is used by many. */
-function useIdleLogOut() {
+/** Logs out where nothing was done for a while: a clinic's computer is used by many. Whether that is about to happen. */
+function useIdleLogOut(): boolean {
+  const [isLeaving, setLeaving] = useState(false);
   useEffect(() => {
     let last = Date.now();
-    const note = () => (last = Date.now());
+    const note = () => {
+      last = Date.now();
+      setLeaving(false);
+    };
     touch(last);
     const kinds = ['pointerdown', 'keydown', 'scroll'] as const;
     kinds.forEach((kind) => window.addEventListener(kind, note, { passive: true }));
-    const look = () => (Date.now() - last > IDLE ? void logOut('idle').catch(() => {}) : touch(last));
+    const look = () => {
+      const idle = Date.now() - last;
+      setLeaving(idle > IDLE - WARNING);
+      if (idle > IDLE) void logOut('idle').catch(() => {});
+      else touch(last);
+    };
     const timer = setInterval(look, 5_000);
     return () => {
       kinds.forEach((kind) => window.removeEventListener(kind, note));
       clearInterval(timer);
     };
   }, []);
+  return isLeaving;
 }

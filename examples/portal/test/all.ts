@@ -1,4 +1,5 @@
 // What the tests look at, in one module.
+export * from '../src/fhir/attachments';
 export * from '../src/fhir/digits';
 export * from '../src/fhir/document';
 export * from '../src/fhir/laboratory';

@@ -64,17 +64,26 @@ async fn people_go_through_the_portal_from_log_in_to_erasure() {
         world.sql(left).await,
         [
             json!({ "record_type": "LAB_RESULT", "versions": 1 }),
+            json!({ "record_type": "MEDICAL_HISTORY", "versions": 1 }),
             json!({ "record_type": "PRESCRIPTION", "versions": 1 }),
         ]
     );
 }
 
 /// How large the first load is, that numbers keep their digits, that a form reads back what it wrote, that
-/// summaries are asked for whole, and that a node that lies is contradicted.
+/// summaries are asked for whole, that files are counted as the api counts them, that both languages say the same, and that a
+/// node that lies is contradicted.
 #[tokio::test]
 async fn the_portals_own_tests_hold() {
-    let files = ["built", "documents", "queries", "verify"]
-        .map(|name| format!("examples/portal/test/{name}.test.mjs"));
+    let files = [
+        "attachments",
+        "built",
+        "documents",
+        "queries",
+        "verify",
+        "words",
+    ]
+    .map(|name| format!("examples/portal/test/{name}.test.mjs"));
     let files = files.each_ref().map(String::as_str);
     let mut tests = Script::start("--test", &files);
     while tests.next().await.is_some() {}

@@ -1,5 +1,5 @@
 // Speaks to the api: POST /graphql; subscriptions come as Server-Sent Events.
-import { Client, type Operation, cacheExchange, fetchExchange, makeOperation, mapExchange } from '@urql/core';
+import { Client, CombinedError, type Operation, cacheExchange, fetchExchange, makeOperation, mapExchange } from '@urql/core';
 import { graphql } from '../gql';
 import { restoreJsonText } from '../fhir/digits';
 import { complete, withUserErrors } from './payload';
@@ -36,12 +36,19 @@ const CHANGED_BY: Record<string, readonly string[]> = {
   accessCodes: ['AccessCode'],
   breakGlassReviews: ['BreakGlassReview'],
   consents: ['Consent'],
+  countryRules: ['CountryRule'],
   dataDeletionRequests: ['DataDeletionRequest'],
   deletionQueue: ['DataDeletionRequest'],
   medicalRecords: ['MedicalRecord'],
+  legalHolds: ['LegalHold'],
   myBreakGlassWindows: ['BreakGlassWindow'],
+  myRepresentatives: ['Representative'],
+  notifications: ['MarkNotificationsReadPayload'],
+  organizationMembers: ['Membership'],
   organizations: ['Organization'],
+  peopleIRepresent: ['Representative'],
   patients: ['Consent', 'BreakGlassWindow'],
+  representativeProposals: ['RepresentativeProposal', 'Representative'],
   roleProposals: ['RoleProposal', 'User'],
   unreadNotifications: ['MarkNotificationsReadPayload'],
   whoHasAccess: ['Consent', 'Representative'],
@@ -92,17 +99,30 @@ async function revoke(token: string): Promise<void> {
   await bare.mutation(LOG_OUT, {}, { fetchOptions: { headers: { authorization: `Bearer ${token}` } } }).toPromise();
 }
 
-/** A file of the api by GET, with the person's token. */
+/** A file of the api by GET, with the person's token. Throws a `CombinedError`. */
 export async function download(path: string): Promise<Blob> {
+  const response = await transfer(path, {});
+  return response.blob().catch(broken);
+}
+
+/** Gives the api a file by PUT, with the person's token. Throws a `CombinedError`. */
+export async function upload(path: string, content: Blob): Promise<void> {
+  await transfer(path, { method: 'PUT', body: content });
+}
+
+/** A file that breaks off has no end that says why. */
+const broken = (cause: unknown): never => {
+  throw new CombinedError({ networkError: cause instanceof Error ? cause : new Error(String(cause)) });
+};
+
+async function transfer(path: string, init: RequestInit): Promise<Response> {
   const url = new URL(path.replace(/^\//, ''), apiUrl);
   if (url.origin !== apiUrl.origin) throw new Error('the address is not of the api');
-  const token = await freshToken();
-  const response = await fetch(url, {
-    headers: token ? { authorization: `Bearer ${token}` } : {},
-    cache: 'no-store',
-  });
-  if (!response.ok) throw new Error(`status ${response.status}`);
-  return response.blob();
+  const token = await freshToken().catch(broken);
+  const response = await fetch(url, { ...init, headers: token ? { authorization: `Bearer ${token}` } : {}, credentials: 'omit', cache: 'no-store' }).catch(broken);
+  if (response.ok) return response;
+  const answer = (await response.json().catch(() => undefined)) as { errors?: { message: string; extensions?: Record<string, unknown> }[] } | undefined;
+  throw new CombinedError(answer?.errors ? { graphQLErrors: answer.errors, response } : { networkError: new Error(`status ${response.status}`), response });
 }
 
 async function send(url: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {

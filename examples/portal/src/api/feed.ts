@@ -1,6 +1,6 @@
 // Follows a subscription: where the stream ends, as it does with each access token, it goes on after the last event.
 import type { TypedDocumentNode } from '@urql/core';
-import { useEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { useClient } from 'urql';
 
 /** How long after the end of a stream the next one is begun. Unit: milliseconds. */
@@ -19,7 +19,7 @@ export interface Feed<T> {
 export function useFeed<Data, Variables extends { after?: string | null | undefined }, T extends { cursor: string }>(
   query: TypedDocumentNode<Data, Variables>,
   variables: Variables,
-  eventOf: (data: Data) => T | undefined,
+  eventOf: (data: Data, extensions: Readonly<Record<string, unknown>>) => T | undefined,
   isPinned: (event: T) => boolean = () => false,
 ): Feed<T> {
   const client = useClient();
@@ -52,8 +52,8 @@ export function useFeed<Data, Variables extends { after?: string | null | undefi
     const begin = () => {
       // A stream that says nothing is open, too: it tells what happens from now on.
       setOpen(true);
-      stop = client.subscription(query, { ...asked.current.variables, ...(after ? { after } : {}) } as Variables).subscribe(({ data, error, hasNext }) => {
-        const event = data && asked.current.eventOf(data);
+      stop = client.subscription(query, { ...asked.current.variables, ...(after ? { after } : {}) } as Variables).subscribe(({ data, error, extensions, hasNext }) => {
+        const event = data && asked.current.eventOf(data, extensions ?? {});
         if (event) take(event);
         if (error || hasNext === false) again();
       }).unsubscribe;
@@ -75,4 +75,21 @@ export function useFeed<Data, Variables extends { after?: string | null | undefi
     };
   }, [client, query]);
   return { ...told, isOpen };
+}
+
+/** How often a list is read again at most, however much happens. Unit: milliseconds. */
+const PACE = 2_000;
+
+/** Reads a list again when something happened to it, which `latest` tells: at once, and then no more often than `PACE`. */
+export function useReread(latest: string | undefined, again: (options: { requestPolicy: 'network-only' }) => void): void {
+  const last = useRef(0);
+  const read = useCallback(() => {
+    last.current = Date.now();
+    again({ requestPolicy: 'network-only' });
+  }, [again]);
+  useEffect(() => {
+    if (!latest) return undefined;
+    const timer = setTimeout(read, Math.max(0, last.current + PACE - Date.now()));
+    return () => clearTimeout(timer);
+  }, [latest, read]);
 }

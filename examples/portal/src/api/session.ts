@@ -12,6 +12,8 @@ const KEY = 'meditrustal:portal';
 const USED = 'meditrustal:portal:used';
 /** After how long without a key or a touch the portal logs out. Unit: milliseconds. */
 export const IDLE = 15 * 60_000;
+/** How long before that the person is warned. Unit: milliseconds. */
+export const WARNING = 60_000;
 
 type LogIn = Complete<NonNullable<LogInMutation['logIn']>>;
 export type Person = LogIn['user'];

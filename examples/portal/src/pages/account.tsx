@@ -4,7 +4,7 @@ import { useClient, useMutation, useQuery } from 'urql';
 import { logOut } from '../api/client';
 import { complete } from '../api/payload';
 import { graphql } from '../gql';
-import { Button, Card, Confirm, DialogTrigger, Facts, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag } from '../ui';
+import { Button, Card, Confirm, Copyable, DialogTrigger, Facts, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag } from '../ui';
 import { t, time } from '../words';
 import { role } from '../words/labels';
 import { signText } from './wallet';
@@ -23,6 +23,9 @@ const WALLETS = graphql(`
 `);
 const CHANGE_PASSWORD = graphql(`
   mutation ChangePassword($input: ChangePasswordInput!) { changePassword(input: $input) { endedSessions userErrors { code field message } } }
+`);
+const UPDATE = graphql(`
+  mutation UpdateProfile($input: UpdateProfileInput!) { updateProfile(input: $input) { user { id username email } } }
 `);
 const REVOKE = graphql(`
   mutation RevokeSession($input: RevokeSessionInput!) { revokeSession(input: $input) { endedSessions userErrors { code field message } } }
@@ -55,16 +58,44 @@ export default function Account() {
           {(found) => (
             <Facts of={[
               [t('User name'), found.username], [t('E-mail address'), found.email], [t('Role'), role(found.role)], [t('Since'), time(found.createdAt)],
-              [t('Organisations'), found.organizations.map((each) => each.name).join(', ')], ['ID', <code key="id">{found.id}</code>],
+              [t('Organisations'), found.organizations.map((each) => each.name).join(', ')], ['ID', <Copyable key="id" text={found.id} label={t('Copy your ID')} />],
             ]} />
           )}
         </Loaded>
+        <Profile />
         <Password />
       </Card>
       <Sessions />
       <SecondFactorCard />
       <WalletCard />
     </Page>
+  );
+}
+
+/** What is left empty stays as it is. */
+function Profile() {
+  const [username, setUsername] = useState('');
+  const [email, setEmail] = useState('');
+  const [password, setPassword] = useState('');
+  const [{ data, error, fetching }, update] = useMutation(UPDATE);
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    void update({ input: { currentPassword: password, username: username.trim() || null, email: email.trim() || null } });
+  };
+  return (
+    <details>
+      <summary>{t('Change the name or the e-mail address')}</summary>
+      <form onSubmit={submit}>
+        <div className="row">
+          <Field label={t('User name')} value={username} onChange={setUsername} />
+          <Field label={t('E-mail address')} type="email" value={email} onChange={setEmail} />
+          <Field label={t('Password now')} type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
+        </div>
+        {data?.updateProfile && !error ? <Notice kind="good">{t('It is changed.')}</Notice> : null}
+        <Failure error={error} />
+        <div className="actions"><Button type="submit" isPending={fetching} isDisabled={!username.trim() && !email.trim()}>{t('Change them')}</Button></div>
+      </form>
+    </details>
   );
 }
 

@@ -1,12 +1,15 @@
 // What administrators look after: accounts, proposals, organisations.
 import { useState } from 'react';
 import { useMutation, useQuery } from 'urql';
+import { useKept } from '../api/place';
 import { session } from '../api/session';
 import { graphql } from '../gql';
 import type { Role, UsersQuery } from '../gql/graphql';
-import { Button, Card, Choice, Confirm, DialogTrigger, Empty, Failure, Field, Loaded, Notice, Page, Popup, Tag } from '../ui';
+import { Button, Card, Choice, Confirm, DialogTrigger, Empty, Failure, Field, Loaded, Notice, Page, Pager, Popup, Tag, usePaging } from '../ui';
+import { AccountChoice, type Chosen } from '../ui/account-choice';
 import { t, time } from '../words';
 import { relationship, representedActivity, role } from '../words/labels';
+import { DraftForm, draftInput, emptyDraft } from './representatives';
 
 const USERS = graphql(`
   query Users($search: String, $role: Role, $after: Cursor) {
@@ -38,6 +41,9 @@ const REACTIVATE = graphql(`
 const APPROVE = graphql(`
   mutation ApproveRepresentative($input: RepresentativeProposalInput!) { approveRepresentative(input: $input) { representative { id } userErrors { code field message } } }
 `);
+const PROPOSE = graphql(`
+  mutation ProposeRepresentative($input: ProposeRepresentativeInput!) { proposeRepresentative(input: $input) { proposal { id } } }
+`);
 const REJECT = graphql(`
   mutation RejectRepresentative($input: RepresentativeProposalInput!) { rejectRepresentative(input: $input) { proposal { id } userErrors { code field message } } }
 `);
@@ -53,24 +59,22 @@ export default function Accounts() {
 }
 
 function Users() {
-  const [search, setSearch] = useState('');
-  const [of, setOf] = useState<Role | ''>('');
-  const [afters, setAfters] = useState<string[]>([]);
-  const [result] = useQuery({ query: USERS, variables: { search: search.trim() || null, role: of || null, after: afters.at(-1) ?? null } });
+  const [search, setSearch] = useKept('search', '');
+  const [of, setOf] = useKept<Role | ''>('role', '');
+  const paging = usePaging(`${of} ${search}`);
+  const [result] = useQuery({ query: USERS, variables: { search: search.trim() || null, role: of || null, after: paging.after } });
   return (
     <Card title={t('All accounts')}>
       <div className="row">
-        <Field type="search" label={t('Search')} value={search} onChange={(next) => { setSearch(next); setAfters([]); }} />
-        <Choice<Role | ''> label={t('Role')} value={of} onChange={(next) => { setOf(next); setAfters([]); }} options={[['', t('Everybody')], ['PATIENT', role('PATIENT')], ['DOCTOR', role('DOCTOR')], ['ADMIN', role('ADMIN')]]} />
+        <Field type="search" label={t('Search')} value={search} hint={t('How the user name begins')} onChange={setSearch} />
+        <Choice<Role | ''> label={t('Role')} value={of} onChange={setOf} options={[['', t('Everybody')], ['PATIENT', role('PATIENT')], ['DOCTOR', role('DOCTOR')], ['ADMIN', role('ADMIN')]]} />
       </div>
       <Loaded of={{ fetching: result.fetching, error: result.error, data: result.data?.users ?? undefined }}>
         {(found) => (
           <>
+            {found.nodes.length === 0 ? <Empty>{t('There is no such account.')}</Empty> : null}
             <ul className="plain">{found.nodes.map((each) => <UserItem key={each.id} of={each} />)}</ul>
-            <div className="actions">
-              {afters.length > 0 ? <Button onPress={() => setAfters(afters.slice(0, -1))}>{t('Back')}</Button> : null}
-              {found.pageInfo.hasNextPage ? <Button onPress={() => setAfters([...afters, found.pageInfo.endCursor ?? ''])}>{t('Show more')}</Button> : null}
-            </div>
+            <Pager of={paging} info={found.pageInfo} />
           </>
         )}
       </Loaded>
@@ -89,7 +93,7 @@ function UserItem({ of }: { of: Account }) {
     <li className="between">
       <span>
         <strong>{of.username}</strong> <Tag>{role(of.role)}</Tag> {of.isActive ? null : <Tag kind="bad">{t('inactive')}</Tag>}
-        <span className="small besides">{of.email ?? ''} · {time(of.createdAt)} {of.organizations.map((each) => each.name).join(', ')} · <code>{of.id}</code></span>
+        <span className="small besides">{of.email ?? ''} · {time(of.createdAt)} · {of.organizations.map((each) => each.name).join(', ')} · <code>{of.id}</code></span>
       </span>
       {isMe || !of.role ? null : (
         <span className="actions">
@@ -154,20 +158,60 @@ function RepresentativeProposals() {
   const [, reject] = useMutation(REJECT);
   const me = session.get()?.person.id;
   const nodes = result.data?.representativeProposals?.nodes ?? [];
-  if (nodes.length === 0) return null;
   return (
-    <Card title={t('Proposed representatives')}>
-      <ul className="plain">
+    <Card title={t('Proposed representatives')} actions={<Propose />}>
+      <Failure error={result.error} />
+      {nodes.length === 0 && !result.fetching ? <Empty>{t('There is none.')}</Empty> : null}
+      <ul className="plain proposed">
         {nodes.map((each) => (
           <li key={each.id} className="between">
             <span>{each.representative.username} → {each.patient.username} ({relationship(each.relationship)}) <span className="small besides">{each.activities.map(representedActivity).join(', ')} · {each.reason} · {t('until {0}', time(each.approveBefore))}</span></span>
             <span className="actions">
-              {each.proposedBy.id === me ? null : <Confirm label={t('Approve')} title={t('Approve it?')} text={<p>{each.representative.username} → {each.patient.username}</p>} action={async () => (await approve({ input: { id: each.id } })).error} />}
-              <Confirm kind="danger" label={t('Reject')} title={t('Reject it?')} text="" action={async () => (await reject({ input: { id: each.id } })).error} />
+              {each.proposedBy.id === me ? null : <Confirm label={t('Approve')} title={t('Approve it?')} text={<p>{each.representative.username} → {each.patient.username}: {each.activities.map(representedActivity).join(', ')}</p>} action={async () => (await approve({ input: { id: each.id } })).error} />}
+              <Confirm kind="danger" label={t('Reject')} title={t('Reject it?')} text={<p>{each.representative.username} → {each.patient.username}</p>} action={async () => (await reject({ input: { id: each.id } })).error} />
             </span>
           </li>
         ))}
       </ul>
     </Card>
+  );
+}
+
+/** For a patient who can name nobody, such as a child. */
+function Propose() {
+  const [patient, setPatient] = useState<Chosen>();
+  const [representative, setRepresentative] = useState<Chosen>();
+  const [draft, setDraft] = useState(emptyDraft);
+  const [reason, setReason] = useState('');
+  const [wrong, setWrong] = useState(false);
+  const [{ error, fetching }, propose] = useMutation(PROPOSE);
+  const submit = async (close: () => void) => {
+    if (!patient || !representative) return;
+    const input = draftInput({ ...draft, representativeId: representative.id });
+    setWrong(!input);
+    if (!input || !(await propose({ input: { ...input, patientId: patient.id, reason } })).data?.proposeRepresentative) return;
+    [setPatient, setRepresentative].forEach((set) => set(undefined));
+    setDraft(emptyDraft());
+    setReason('');
+    close();
+  };
+  return (
+    <DialogTrigger>
+      <Button>{t('Propose somebody …')}</Button>
+      <Popup title={t('Propose a representative')}>
+        {(close) => (
+          <form onSubmit={(event) => { event.preventDefault(); void submit(close); }}>
+            <p>{t('For a patient who can name nobody, such as a child. Another administrator has to approve it within seven days.')}</p>
+            <AccountChoice label={t('Patient')} role="PATIENT" value={patient} onChange={setPatient} />
+            <AccountChoice label={t('Who is to act')} value={representative} onChange={setRepresentative} />
+            <DraftForm value={draft} onChange={setDraft} hasId={false} />
+            <Field label={t('Reason')} value={reason} isRequired rows={2} minLength={20} maxLength={1000} hint={t('20 to 1000 characters, nothing of the health; patient and representative read it')} onChange={setReason} />
+            {wrong ? <Notice kind="bad">{t('Choose at least one thing that they may do, and a day.')}</Notice> : null}
+            <Failure error={error} />
+            <div className="actions"><Button type="submit" kind="main" isPending={fetching} isDisabled={!patient || !representative}>{t('Propose it')}</Button><Button onPress={close}>{t('Do nothing')}</Button></div>
+          </form>
+        )}
+      </Popup>
+    </DialogTrigger>
   );
 }

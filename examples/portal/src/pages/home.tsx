@@ -1,6 +1,6 @@
 // The patient's own records.
-import { useState } from 'react';
 import { Link } from 'wouter';
+import { useKept } from '../api/place';
 import { session } from '../api/session';
 import { Records } from '../records/list';
 import { Trends } from '../records/trends';
@@ -9,7 +9,7 @@ import { t } from '../words';
 import { Tabs } from '../ui/tabs';
 
 export default function Home() {
-  const [tab, setTab] = useState('records');
+  const [tab, setTab] = useKept('tab', 'records');
   const me = session.get()?.person;
   return (
     <Page title={t('My records')} actions={<Link className="button" href={`/patients/${me?.id}/new`}>{t('Write a record')}</Link>}>

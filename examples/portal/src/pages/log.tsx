@@ -1,80 +1,77 @@
-// Who saw what. It is live by the person's own events: where something happens to a record, the log is read again.
-import { useEffect, useState } from 'react';
+// Who saw what, as it happens: each access is told, and the log is read again.
 import { useQuery } from 'urql';
 import { Link } from 'wouter';
-import { useFeed } from '../api/feed';
+import { useActing, useOnBehalfOf } from '../api/acting';
+import { useFeed, useReread } from '../api/feed';
+import { useKept } from '../api/place';
 import { graphql } from '../gql';
-import { Button, Card, Choice, Empty, Loaded, Page, Table, Tag } from '../ui';
+import { Button, Card, Choice, Empty, Loaded, Page, Pager, Table, Tag, usePaging } from '../ui';
 import { Tabs } from '../ui/tabs';
 import { day, t, time } from '../words';
 import { role } from '../words/labels';
-import { INTEGRITY_FEED } from './integrity';
 
 const LOG = graphql(`
-  query AccessLog($allowed: Boolean, $emergency: Boolean, $after: Cursor) {
-    myAccessLog(grouped: true, first: 30, allowed: $allowed, emergency: $emergency, after: $after) {
+  query AccessLog($allowed: Boolean, $emergency: Boolean, $after: Cursor, $onBehalfOf: UUID) {
+    myAccessLog(grouped: true, first: 30, allowed: $allowed, emergency: $emergency, after: $after, onBehalfOf: $onBehalfOf) {
       nodes { id at since sentence allowed emergency times recordId asRepresentative who { id username role } }
       pageInfo { hasNextPage endCursor }
     }
   }
 `);
 const DAYS = graphql(`
-  query AccessDays {
-    myAccessLogByDay(first: 50) { nodes { day who { id username role } reads searches denials emergencies times records } }
+  query AccessDays($after: Cursor) {
+    myAccessLogByDay(first: 50, after: $after) {
+      nodes { day who { id username role } reads searches denials emergencies times records }
+      pageInfo { hasNextPage endCursor }
+    }
   }
+`);
+const FEED = graphql(`
+  subscription AccessFeed($after: Cursor) { accessEvents(after: $after) { id at sentence allowed emergency } }
 `);
 
 type Which = 'all' | 'refused' | 'emergency';
 
 export default function Log() {
-  const [tab, setTab] = useState('log');
+  const [tab, setTab] = useKept('tab', 'log');
   return (
     <Page title={t('Who saw what')} lead={t('Everything that was done with your data, and what was tried.')}>
       <Tabs label={t('Who saw what')} value={tab} onChange={setTab} of={[
-        ['log', t('One by one'), <Entries key="log" />],
+        ['log', t('One by one'), <Live key="log" />],
         ['days', t('By day'), <Days key="days" />],
       ]} />
     </Page>
   );
 }
 
-function Entries() {
-  const [which, setWhich] = useState<Which>('all');
-  const [afters, setAfters] = useState<string[]>([]);
-  const after = afters.at(-1) ?? null;
-  const [result, again] = useQuery({ query: LOG, variables: { allowed: which === 'refused' ? false : null, emergency: which === 'emergency' ? true : null, after } });
-  const { events, isOpen } = useFeed(INTEGRITY_FEED, {}, (data) => data.integrityEvents);
-  const latest = events[0]?.cursor;
-  useEffect(() => {
-    if (latest) again({ requestPolicy: 'network-only' });
-  }, [latest, again]);
-  // What others read makes no event: a page that is looked at asks again.
-  useEffect(() => {
-    const timer = setInterval(() => document.visibilityState === 'visible' && again({ requestPolicy: 'network-only' }), 20_000);
-    return () => clearInterval(timer);
-  }, [again]);
+/** What is told of one's own data. Of a patient for whom somebody acts, nothing is. */
+function Live() {
+  const { events, isOpen } = useFeed(FEED, {}, (data, extensions) => ({ ...data.accessEvents, cursor: String(extensions['cursor'] ?? data.accessEvents.id) }));
+  const latest = events[0];
   return (
-    <Card actions={<><Tag kind={isOpen ? 'good' : 'warn'}>{isOpen ? t('live') : t('not live')}</Tag><Button onPress={() => again({ requestPolicy: 'network-only' })}>{t('Read again')}</Button></>}>
-      <Choice<Which> label={t('Show')} value={which} onChange={(next) => { setWhich(next); setAfters([]); }} options={[['all', t('Everything')], ['refused', t('What was refused')], ['emergency', t('Emergencies')]]} />
+    <>
+      <span className="hidden" role="status">{latest?.sentence ?? ''}</span>
+      <Entries latest={latest?.cursor} told={events.length} isLive={isOpen} />
+    </>
+  );
+}
+
+export function Entries({ latest, told = 0, isLive }: { latest?: string | undefined; told?: number; isLive?: boolean }) {
+  const [which, setWhich] = useKept<Which>('which', 'all');
+  const paging = usePaging(which);
+  const [result, again] = useQuery({ query: LOG, variables: { allowed: which === 'refused' ? false : null, emergency: which === 'emergency' ? true : null, after: paging.after, ...useOnBehalfOf() } });
+  const isFirst = paging.afters.length === 0;
+  useReread(isFirst ? latest : undefined, again);
+  return (
+    <Card actions={<>{isLive === undefined ? null : <Tag kind={isLive ? 'good' : 'warn'}>{isLive ? t('live') : t('not live')}</Tag>}<Button onPress={() => again({ requestPolicy: 'network-only' })}>{t('Read again')}</Button></>}>
+      <Choice<Which> label={t('Show')} value={which} onChange={setWhich} options={[['all', t('Everything')], ['refused', t('What was refused')], ['emergency', t('Emergencies')]]} />
+      {!isFirst && told > 0 ? <p><Button onPress={() => paging.set([])}>{t('{0} new: go to the newest', told)}</Button></p> : null}
       <Loaded of={{ fetching: result.fetching, error: result.error, data: result.data?.myAccessLog ?? undefined }}>
         {(found) => (
           <>
             {found.nodes.length === 0 ? <Empty>{t('There is nothing.')}</Empty> : null}
-            <ul className="plain log">
-              {found.nodes.map((entry) => (
-                <li key={entry.id}>
-                  <span className="when">{time(entry.at)}</span>{' '}
-                  {entry.allowed ? null : <Tag kind="bad">{t('refused')}</Tag>}
-                  {entry.emergency ? <Tag kind="warn">{t('emergency')}</Tag> : null}
-                  {entry.times > 1 ? <Tag>{t('{0} times', entry.times)}</Tag> : null} {entry.sentence}
-                  {entry.recordId ? <> <Link href={`/records/${entry.recordId}`} aria-label={t('Open the record of {0}', time(entry.at))}>{t('record')}</Link></> : null}
-                </li>
-              ))}
-            </ul>
-            <div className="actions">
-              {afters.length > 0 ? <Button onPress={() => setAfters(afters.slice(0, -1))}>{t('Newer')}</Button> : null}
-              {found.pageInfo.hasNextPage && found.pageInfo.endCursor ? <Button onPress={() => setAfters([...afters, found.pageInfo.endCursor ?? ''])}>{t('Older')}</Button> : null}
-            </div>
+            <LogList of={found.nodes} />
+            <Pager of={paging} info={found.pageInfo} back={t('Newer')} on={t('Older')} />
           </>
         )}
       </Loaded>
@@ -82,20 +79,46 @@ function Entries() {
   );
 }
 
+type Entry = { id: string; at: string; sentence: string; allowed: boolean; emergency: boolean; times: number; recordId?: string | null };
+
+function LogList({ of }: { of: readonly Entry[] }) {
+  const acting = useActing();
+  const mayOpen = !acting || acting.activities.has('READ_RECORDS');
+  return (
+    <ul className="plain log">
+      {of.map((entry) => (
+        <li key={entry.id}>
+          <span className="when">{time(entry.at)}</span>{' '}
+          {entry.allowed ? null : <Tag kind="bad">{t('refused')}</Tag>}
+          {entry.emergency ? <Tag kind="warn">{t('emergency')}</Tag> : null}
+          {entry.times > 1 ? <Tag>{t('{0} times', entry.times)}</Tag> : null} {entry.sentence}
+          {entry.recordId && mayOpen ? <> <Link href={`/records/${entry.recordId}`} aria-label={t('Open the record of {0}', time(entry.at))}>{t('record')}</Link></> : null}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
 function Days() {
-  const [result] = useQuery({ query: DAYS });
+  const paging = usePaging();
+  const [result] = useQuery({ query: DAYS, variables: { after: paging.after } });
   return (
     <Card>
       <Loaded of={{ fetching: result.fetching, error: result.error, data: result.data?.myAccessLogByDay ?? undefined }}>
         {(found) => (
-          <Table
-            caption={t('By day')}
-            head={[t('Day'), t('Who'), t('Opened'), t('Lists'), t('Refused'), t('Emergencies'), t('Records')]}
-            rows={found.nodes.map((each, index) => ({
-              key: `${index}`,
-              cells: [day(each.day), `${each.who.username} (${role(each.who.role)})`, each.reads, each.searches, each.denials, each.emergencies, each.records],
-            }))}
-          />
+          <>
+            {found.nodes.length === 0 ? <Empty>{t('There is nothing.')}</Empty> : (
+              <Table
+                caption={t('By day')}
+                head={[t('Day'), t('Who'), t('Opened'), t('Lists'), t('Refused'), t('Emergencies'), t('Records')]}
+                rows={found.nodes.map((each) => ({
+                  key: `${each.day} ${each.who.id}`,
+                  cells: [day(each.day), `${each.who.username} (${role(each.who.role)})`, each.reads, each.searches, each.denials, each.emergencies, each.records],
+                }))}
+              />
+            )}
+            <Pager of={paging} info={found.pageInfo} back={t('Newer')} on={t('Older')} />
+          </>
         )}
       </Loaded>
     </Card>

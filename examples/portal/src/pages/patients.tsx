@@ -2,12 +2,13 @@
 import { useState } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { Link, useLocation } from 'wouter';
+import { useKept } from '../api/place';
 import { session } from '../api/session';
 import { graphql } from '../gql';
 import type { PurposeOfUse } from '../gql/graphql';
 import { Records } from '../records/list';
 import { Trends } from '../records/trends';
-import { Button, Card, Choice, Confirm, DialogTrigger, Empty, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag } from '../ui';
+import { Button, Card, Choice, Confirm, DialogTrigger, Empty, Failure, Field, Form, Loaded, Notice, Page, Pager, Popup, Tag, usePaging } from '../ui';
 import { Tabs } from '../ui/tabs';
 import { t, time } from '../words';
 import { RECORD_TYPES, activity, purpose as purposeWord, recordType, reviewStatus } from '../words/labels';
@@ -34,8 +35,8 @@ const END_BREAK_GLASS = graphql(`
 `);
 
 export default function Patients() {
-  const [afters, setAfters] = useState<(string | null)[]>([null]);
-  const [result] = useQuery({ query: PATIENTS, variables: { after: afters.at(-1) ?? null } });
+  const paging = usePaging();
+  const [result] = useQuery({ query: PATIENTS, variables: { after: paging.after } });
   return (
     <Page title={t('Patients')} lead={t('Whoever let you in. You are shown nobody else.')} actions={<BreakGlass />}>
       <Redeem />
@@ -59,10 +60,7 @@ export default function Patients() {
                   </li>
                 ))}
               </ul>
-              <div className="actions">
-                {afters.length > 1 ? <Button onPress={() => setAfters(afters.slice(0, -1))}>{t('Back')}</Button> : null}
-                {found.pageInfo.hasNextPage ? <Button onPress={() => setAfters([...afters, found.pageInfo.endCursor ?? null])}>{t('Show more')}</Button> : null}
-              </div>
+              <Pager of={paging} info={found.pageInfo} />
             </>
           )}
         </Loaded>
@@ -143,7 +141,7 @@ function Windows() {
 }
 
 export function Patient({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
-  const [tab, setTab] = useState('records');
+  const [tab, setTab] = useKept('tab', 'records');
   const [patients] = useQuery({ query: PATIENTS, variables: { after: null } });
   const name = patients.data?.patients?.nodes.find((each) => each.patient.id === id)?.patient.username;
   const of = { patientId: id, ...(purpose ? { purpose } : {}) };

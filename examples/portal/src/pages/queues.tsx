@@ -1,39 +1,41 @@
 // What administrators decide: requests to erase, and emergency accesses.
 import { useState } from 'react';
 import { useMutation, useQuery } from 'urql';
+import { useKept } from '../api/place';
 import { graphql } from '../gql';
 import type { BreakGlassDecision, BreakGlassReviewsQuery, DataDeletionRequest, DeletionDecision, DeletionStatus } from '../gql/graphql';
-import { Button, Card, Check, Choice, DialogTrigger, Empty, Facts, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag } from '../ui';
+import { Button, Card, Check, Choice, DialogTrigger, Empty, Facts, Failure, Field, Form, Loaded, Notice, Page, Pager, Popup, Tag, usePaging } from '../ui';
 import { Tabs } from '../ui/tabs';
 import { t, time } from '../words';
-import { DELETION_STATUSES, dataCategory, deletionStatus, deletionType, purpose, reviewStatus } from '../words/labels';
+import { DELETION_STATUSES, dataCategory, decision as decisionWord, deletionStatus, deletionType, purpose, reviewStatus } from '../words/labels';
+import { Holds } from './holds';
 import { Scope } from './my-data';
 
 const QUEUE = graphql(`
-  query DeletionQueue($status: DeletionStatus!) { deletionQueue(status: $status, first: 50) { nodes { ...DeletionParts } } }
+  query DeletionQueue($status: DeletionStatus!, $after: Cursor) {
+    deletionQueue(status: $status, first: 20, after: $after) { nodes { ...DeletionParts } pageInfo { hasNextPage endCursor } }
+  }
 `);
 const REVIEW = graphql(`
   mutation ReviewDeletion($input: ReviewDeletionInput!) { reviewDeletion(input: $input) { request { ...DeletionParts } userErrors { code field message } } }
 `);
 const GLASS = graphql(`
-  query BreakGlassReviews {
-    breakGlassReviews(first: 50) {
+  query BreakGlassReviews($after: Cursor) {
+    breakGlassReviews(first: 20, after: $after) {
       nodes {
         isAsSealed disclosures recordsDisclosed recordsPerHour
         window { id purpose reason openedAt expiresAt closedAt isOpen reviewStatus decision note doctor { id username } patient { id username } }
       }
+      pageInfo { hasNextPage endCursor }
     }
   }
 `);
 const REVIEW_GLASS = graphql(`
   mutation ReviewBreakGlass($input: ReviewBreakGlassInput!) { reviewBreakGlass(input: $input) { review { window { id reviewStatus decision } } userErrors { code field message } } }
 `);
-const HOLDS = graphql(`
-  query Holds { legalHolds(first: 50) { nodes { id patientId dataCategories recordIds reason placedAt releaseProposedBy releasedAt } } }
-`);
 
 export default function Queues() {
-  const [tab, setTab] = useState('deletion');
+  const [tab, setTab] = useKept('tab', 'deletion');
   return (
     <Page title={t('To decide')}>
       <Tabs label={t('To decide')} value={tab} onChange={setTab} of={[
@@ -47,13 +49,14 @@ export default function Queues() {
 
 function Deletions() {
   const [status, setStatus] = useState<DeletionStatus>('UNDER_REVIEW');
-  const [result, again] = useQuery({ query: QUEUE, variables: { status } });
+  const paging = usePaging(status);
+  const [result, again] = useQuery({ query: QUEUE, variables: { status, after: paging.after } });
   return (
     <Card>
       <Choice<DeletionStatus> label={t('Status')} value={status} onChange={setStatus} options={DELETION_STATUSES.map((each) => [each, deletionStatus(each)] as const)} />
       <Loaded of={{ fetching: result.fetching, error: result.error, data: result.data?.deletionQueue ?? undefined }}>
         {(found) => (found.nodes.length === 0 ? <Empty>{t('There is none.')}</Empty> : (
-          <ul className="plain requests">
+          <><ul className="plain requests">
             {found.nodes.map((each) => (
               <li key={each.id}>
                 <p><strong>{each.subject.username}</strong>: {deletionType(each.requestType)} {each.dataCategories.map(dataCategory).join(', ')} <Tag>{deletionStatus(each.status)}</Tag> <span className="small">{time(each.requestedAt)}</span></p>
@@ -62,7 +65,7 @@ function Deletions() {
                 {each.status === 'under_review' ? <Decide of={each as DataDeletionRequest} done={() => again({ requestPolicy: 'network-only' })} /> : null}
               </li>
             ))}
-          </ul>
+          </ul><Pager of={paging} info={found.pageInfo} back={t('Newer')} on={t('Older')} /></>
         ))}
       </Loaded>
     </Card>
@@ -102,11 +105,12 @@ function Decide({ of, done }: { of: DataDeletionRequest; done: () => void }) {
 type Review = NonNullable<BreakGlassReviewsQuery['breakGlassReviews']>['nodes'][number];
 
 function Emergencies() {
-  const [result] = useQuery({ query: GLASS });
+  const paging = usePaging();
+  const [result] = useQuery({ query: GLASS, variables: { after: paging.after } });
   return (
     <Card>
       <Loaded of={{ fetching: result.fetching, error: result.error, data: result.data?.breakGlassReviews ?? undefined }}>
-        {(found) => (found.nodes.length === 0 ? <Empty>{t('There is none.')}</Empty> : <ul className="plain requests">{found.nodes.map((each) => <ReviewItem key={each.window.id} of={each} />)}</ul>)}
+        {(found) => (found.nodes.length === 0 ? <Empty>{t('There is none.')}</Empty> : <><ul className="plain requests">{found.nodes.map((each) => <ReviewItem key={each.window.id} of={each} />)}</ul><Pager of={paging} info={found.pageInfo} back={t('Newer')} on={t('Older')} /></>)}
       </Loaded>
     </Card>
   );
@@ -120,7 +124,7 @@ function ReviewItem({ of }: { of: Review }) {
   return (
     <li>
       <p><strong>{window.doctor.username}</strong> → {window.patient.username} <Tag kind={window.reviewStatus === 'ESCALATED' ? 'bad' : 'plain'}>{window.isOpen ? t('open now') : reviewStatus(window.reviewStatus)}</Tag> {of.isAsSealed ? null : <Tag kind="bad">{t('changed outside the service')}</Tag>}</p>
-      <Facts of={[[t('What for'), purpose(window.purpose)], [t('Reason'), window.reason], [t('Time'), `${time(window.openedAt)} – ${time(window.closedAt ?? window.expiresAt)}`], [t('Records shown'), of.recordsDisclosed], [t('Decision'), window.decision], [t('Note'), window.note]]} />
+      <Facts of={[[t('What for'), purpose(window.purpose)], [t('Reason'), window.reason], [t('Time'), `${time(window.openedAt)} – ${time(window.closedAt ?? window.expiresAt)}`], [t('Records shown'), of.recordsDisclosed], [t('Decision'), decisionWord(window.decision)], [t('Note'), window.note]]} />
       {window.isOpen || window.reviewStatus === 'REVIEWED' ? null : (
         <Form error={error} className="inline-form" onSubmit={(event) => { event.preventDefault(); void review({ input: { id: window.id, decision, note: note || null } }); }}>
           <Choice<BreakGlassDecision> label={t('Decision')} value={decision} onChange={setDecision} options={[['JUSTIFIED', t('justified')], ['UNJUSTIFIED', t('unjustified')]]} />
@@ -130,18 +134,5 @@ function ReviewItem({ of }: { of: Review }) {
       )}
       <Failure error={error} />
     </li>
-  );
-}
-
-function Holds() {
-  const [result] = useQuery({ query: HOLDS });
-  return (
-    <Card>
-      <Loaded of={{ fetching: result.fetching, error: result.error, data: result.data?.legalHolds ?? undefined }}>
-        {(found) => (found.nodes.length === 0 ? <Empty>{t('There is none.')}</Empty> : (
-          <ul className="plain">{found.nodes.map((each) => <li key={each.id}><code>{each.patientId}</code> {each.dataCategories.map(dataCategory).join(', ')} {each.reason} <span className="small">{time(each.placedAt)}</span> {each.releasedAt ? <Tag>{t('ended')}</Tag> : null}</li>)}</ul>
-        ))}
-      </Loaded>
-    </Card>
   );
 }

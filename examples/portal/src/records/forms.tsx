@@ -1,12 +1,16 @@
 // The forms: what is typed in them becomes a FHIR R4 document, digit by digit.
-import { useState } from 'react';
+import { useId, useState } from 'react';
 import { Button, Choice, Field } from '../ui';
 import { fhirTime } from '../fhir/document';
 import { readDigits } from '../fhir/digits';
 import { type Laboratory, type LabTest, INTERPRETATIONS, TESTS, emptyTest } from '../fhir/laboratory';
+import { FILE_TYPES, PAPERS, type Paper, promiseOf } from '../fhir/attachments';
 import type { Prescription } from '../fhir/prescription';
 import { PRESSURES, SIGNS, type Vitals } from '../fhir/vitals';
-import { t } from '../words';
+import type { RecordType } from '../gql/graphql';
+import { bytes, t } from '../words';
+import { recordType } from '../words/labels';
+import { notTaken } from './files';
 
 interface FormProps<T> {
   value: T;
@@ -127,6 +131,43 @@ export function PrescriptionForm({ value, onChange }: FormProps<Prescription>) {
         <Field label={t('Reason')} value={value.reason} onChange={(reason) => set({ reason })} />
         <Field label={t('Prescriber')} value={value.prescriber} isRequired onChange={(prescriber) => set({ prescriber })} />
         <When value={value.at} onChange={(at) => set({ at })} />
+      </div>
+    </>
+  );
+}
+
+interface PaperValue {
+  readonly type: RecordType;
+  readonly values: Paper;
+  readonly file: File | undefined;
+}
+
+/** A file, and what it is. */
+export function PaperForm({ value, onChange }: FormProps<PaperValue>) {
+  const id = useId();
+  const { values, file } = value;
+  const set = (part: Partial<Paper>) => onChange({ ...value, values: { ...values, ...part } });
+  const choose = async (chosen: File | undefined) => {
+    const promised = chosen && (await promiseOf(chosen));
+    onChange({ ...value, file: chosen, values: { ...values, file: promised, title: values.title || (chosen?.name.replace(/\.[^.]*$/, '') ?? '') } });
+  };
+  return (
+    <>
+      <div className="field">
+        <label htmlFor={id}>{t('File')}</label>
+        <input id={id} type="file" accept={FILE_TYPES.join(',')} aria-describedby={`${id}-hint`} onChange={(event) => void choose(event.target.files?.[0])} />
+        <span id={`${id}-hint`} className={file && !values.file ? 'wrong' : 'hint'}>
+          {file ? (values.file ? `${values.file.contentType}, ${bytes(values.file.size)}` : notTaken(file)) : t('PDF, PNG, JPEG, DICOM or plain text, at most 16 MiB')}
+        </span>
+      </div>
+      <div className="row">
+        <Field label={t('Title')} value={values.title} isRequired hint={t('As it stands in the timeline')} onChange={(title) => set({ title })} />
+        <Choice label={t('What it is')} value={values.code} onChange={(code) => set({ code })} options={PAPERS.map(([code, name]) => [code, t(name)] as const)} />
+        <Choice<RecordType> label={t('Type of record')} value={value.type} onChange={(type) => onChange({ ...value, type })} options={(['MEDICAL_HISTORY', 'LAB_RESULT', 'IMAGING'] as const).map((each) => [each, recordType(each)] as const)} />
+      </div>
+      <div className="row">
+        <Field label={t('Written by')} value={values.author} isRequired onChange={(author) => set({ author })} />
+        <When value={values.at} onChange={(at) => set({ at })} />
       </div>
     </>
   );

@@ -1,7 +1,8 @@
 // Records in the order of what they are about, newest first.
-import { useState } from 'react';
 import { useQuery } from 'urql';
 import { Link } from 'wouter';
+import { useOnBehalfOf } from '../api/acting';
+import { useKept } from '../api/place';
 import type { PurposeOfUse, RecordType } from '../gql/graphql';
 import { Button, Choice, Empty, Loaded, Tag } from '../ui';
 import { fhirDate, t, time } from '../words';
@@ -15,8 +16,8 @@ interface Of {
 }
 
 export function Records({ patientId, purpose }: Of) {
-  const [type, setType] = useState<RecordType | ''>('');
-  const [pages, setPages] = useState<(string | null)[]>([null]);
+  const [type, setType] = useKept<RecordType | ''>('type', '');
+  const [pages, setPages] = useKept<(string | null)[]>('pages', [null]);
   return (
     <>
       <Choice<RecordType | ''>
@@ -42,7 +43,7 @@ export function Records({ patientId, purpose }: Of) {
 }
 
 function RecordsPage({ patientId, purpose, type, after, more }: Of & { type: RecordType | ''; after: string | null; more?: (cursor: string) => void }) {
-  const [result] = useQuery({ query: RECORDS, variables: { patientId: patientId ?? null, purpose: purpose ?? null, types: type ? [type] : null, after } });
+  const [result] = useQuery({ query: RECORDS, variables: { patientId: patientId ?? null, purpose: purpose ?? null, types: type ? [type] : null, after, ...useOnBehalfOf() } });
   const page = result.data?.medicalRecords;
   if (page) remember(page.nodes);
   const next = page?.pageInfo.hasNextPage ? page.pageInfo.endCursor : undefined;
@@ -66,7 +67,7 @@ function RecordsPage({ patientId, purpose, type, after, more }: Of & { type: Rec
                   {record.anchor.state === 'FINALIZED' || record.anchor.state === 'CONFIRMED' ? null : <Tag kind={record.anchor.state === 'FAILED' ? 'bad' : 'plain'}>{anchor(record.anchor.state)}</Tag>}
                   <Modifiers of={record.summary?.unsupportedModifiers ?? []} isShort />
                 </span>
-                <span className="small">{record.author ? t('by {0}', record.author.username) : ''} · {time(record.createdAt)}</span>
+                <span className="small">{record.author ? `${t('by {0}', record.author.username)} · ` : ''}{time(record.createdAt)}</span>
               </div>
             </li>
           ))}

@@ -1,6 +1,7 @@
 // What is asked about records. The summary is asked for whole: what is shown leaves nothing of it out.
 import type { RequestPolicy } from '@urql/core';
 import { useQuery } from 'urql';
+import { useOnBehalfOf } from '../api/acting';
 import { graphql } from '../gql';
 import type { MeasuredRecordQuery, PastRecordQuery, PurposeOfUse, RecordType, ToldRecordQuery } from '../gql/graphql';
 
@@ -157,9 +158,9 @@ graphql(`
 `);
 
 export const RECORDS = graphql(`
-  query Records($patientId: UUID, $types: [RecordType!], $purpose: PurposeOfUse, $after: Cursor) {
+  query Records($patientId: UUID, $types: [RecordType!], $purpose: PurposeOfUse, $after: Cursor, $onBehalfOf: UUID) {
     medicalRecords(
-      patientId: $patientId, filter: { recordTypes: $types }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 20, after: $after
+      patientId: $patientId, filter: { recordTypes: $types }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 20, after: $after, onBehalfOf: $onBehalfOf
     ) {
       nodes {
         id recordType version isWithdrawn completeness effectiveAt createdAt
@@ -182,25 +183,25 @@ graphql(`
 `);
 
 const MEASURED_RECORD = graphql(`
-  query MeasuredRecord($id: UUID!, $purpose: PurposeOfUse) {
-    medicalRecord(id: $id, purpose: $purpose) { ...RecordParts summary { ...MeasuredSummary } }
+  query MeasuredRecord($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) {
+    medicalRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) { ...RecordParts summary { ...MeasuredSummary } }
   }
 `);
 
 const TOLD_RECORD = graphql(`
-  query ToldRecord($id: UUID!, $purpose: PurposeOfUse) {
-    medicalRecord(id: $id, purpose: $purpose) { ...RecordParts summary { ...ToldSummary } }
+  query ToldRecord($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) {
+    medicalRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) { ...RecordParts summary { ...ToldSummary } }
   }
 `);
 
 const PAST_RECORD = graphql(`
-  query PastRecord($id: UUID!, $purpose: PurposeOfUse) {
-    medicalRecord(id: $id, purpose: $purpose) { ...RecordParts summary { ...PastSummary } }
+  query PastRecord($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) {
+    medicalRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) { ...RecordParts summary { ...PastSummary } }
   }
 `);
 
 const RECORD_KIND = graphql(`
-  query RecordKind($id: UUID!, $purpose: PurposeOfUse) { medicalRecord(id: $id, purpose: $purpose) { id recordType } }
+  query RecordKind($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) { medicalRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) { id recordType } }
 `);
 
 const MEASURED: ReadonlySet<RecordType> = new Set(['VITAL_SIGNS', 'LAB_RESULT', 'IMAGING']);
@@ -215,7 +216,7 @@ export type FoundRecord = NonNullable<MeasuredRecordQuery['medicalRecord'] | Tol
 
 /** A record with all of its summary. */
 export function useRecord(id: string, purpose: PurposeOfUse | undefined, requestPolicy: RequestPolicy = 'cache-and-network') {
-  const variables = { id, purpose: purpose ?? null };
+  const variables = { id, purpose: purpose ?? null, ...useOnBehalfOf() };
   const [kind] = useQuery({ query: RECORD_KIND, variables, pause: known.has(id) });
   const type = known.get(id) ?? kind.data?.medicalRecord?.recordType;
   const isMeasured = type !== undefined && MEASURED.has(type);
@@ -231,8 +232,8 @@ export function useRecord(id: string, purpose: PurposeOfUse | undefined, request
 }
 
 export const HISTORY = graphql(`
-  query History($id: UUID!, $purpose: PurposeOfUse) {
-    medicalRecord(id: $id, purpose: $purpose) {
+  query History($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) {
+    medicalRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) {
       id
       history(first: 50) { nodes { id version isCurrent isWithdrawn reason createdAt author { id username } } }
     }
@@ -246,17 +247,17 @@ export const RECORD_ACCESS = graphql(`
 `);
 
 export const VERIFY = graphql(`
-  query VerifyRecord($id: UUID!, $purpose: PurposeOfUse) {
-    verifyRecord(id: $id, purpose: $purpose) {
+  query VerifyRecord($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) {
+    verifyRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) {
       verdict contentMatches onChain dataHash computedHash chainBlock chainTime chainRegistrar chainStatus checkedAt
     }
   }
 `);
 
 export const VITAL_TRENDS = graphql(`
-  query VitalTrends($patientId: UUID, $purpose: PurposeOfUse, $after: Cursor) {
+  query VitalTrends($patientId: UUID, $purpose: PurposeOfUse, $after: Cursor, $onBehalfOf: UUID) {
     medicalRecords(
-      patientId: $patientId, filter: { recordTypes: [VITAL_SIGNS] }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 20, after: $after
+      patientId: $patientId, filter: { recordTypes: [VITAL_SIGNS] }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 20, after: $after, onBehalfOf: $onBehalfOf
     ) {
       nodes { id isWithdrawn summary { __typename unsupportedModifiers ... on VitalSignsSummary { measurements { ...TrendParts } } } }
       pageInfo { hasNextPage endCursor }
@@ -265,9 +266,9 @@ export const VITAL_TRENDS = graphql(`
 `);
 
 export const LAB_TRENDS = graphql(`
-  query LabTrends($patientId: UUID, $purpose: PurposeOfUse, $after: Cursor) {
+  query LabTrends($patientId: UUID, $purpose: PurposeOfUse, $after: Cursor, $onBehalfOf: UUID) {
     medicalRecords(
-      patientId: $patientId, filter: { recordTypes: [LAB_RESULT] }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 20, after: $after
+      patientId: $patientId, filter: { recordTypes: [LAB_RESULT] }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 20, after: $after, onBehalfOf: $onBehalfOf
     ) {
       nodes { id isWithdrawn summary { __typename unsupportedModifiers ... on LabResultSummary { results { ...TrendParts } } } }
       pageInfo { hasNextPage endCursor }
@@ -286,8 +287,8 @@ graphql(`
 `);
 
 export const CREATE_RECORD = graphql(`
-  mutation CreateRecord($input: CreateMedicalRecordInput!) {
-    createMedicalRecord(input: $input) { record { id recordType } userErrors { code field message issues { path message severity } } }
+  mutation CreateRecord($input: CreateMedicalRecordInput!, $onBehalfOf: UUID) {
+    createMedicalRecord(input: $input, onBehalfOf: $onBehalfOf) { record { id recordType } userErrors { code field message issues { path message severity } } }
   }
 `);
 
@@ -301,4 +302,8 @@ export const WITHDRAW_RECORD = graphql(`
   mutation WithdrawRecord($input: WithdrawMedicalRecordInput!) {
     withdrawMedicalRecord(input: $input) { record { id recordType } userErrors { code field message issues { path message severity } } }
   }
+`);
+
+export const ERASE_RECORD = graphql(`
+  mutation EraseRecord($input: RequestDataDeletionInput!) { requestDataDeletion(input: $input) { request { id status } } }
 `);

@@ -1,14 +1,17 @@
 // One record: its summary, what it was before, where it is anchored, and the document as it was hashed.
-import { useState } from 'react';
+import { useMemo, useState } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { Link, useLocation } from 'wouter';
+import { useActing, useOnBehalfOf } from '../api/acting';
 import { session } from '../api/session';
+import { attachmentsOf } from '../fhir/attachments';
 import { prettyJson } from '../fhir/digits';
-import type { PurposeOfUse } from '../gql/graphql';
-import { Button, Card, DialogTrigger, Empty, Facts, Field, Failure, Loaded, Notice, Page, Popup, Tag, save } from '../ui';
+import type { DeletionRequestType, PurposeOfUse } from '../gql/graphql';
+import { Button, Card, Choice, DialogTrigger, Empty, Facts, Field, Failure, Loaded, Notice, Page, Popup, Tag, save } from '../ui';
 import { fhirDate, t, time } from '../words';
-import { anchor, recordType, verdict } from '../words/labels';
-import { type FoundRecord as Found, HISTORY, RECORD_ACCESS, VERIFY, WITHDRAW_RECORD, useRecord } from './queries';
+import { anchor, closedAs, closing, closingReason, deletionType, recordType, verdict } from '../words/labels';
+import { Files } from './files';
+import { ERASE_RECORD, type FoundRecord as Found, HISTORY, RECORD_ACCESS, VERIFY, WITHDRAW_RECORD, useRecord } from './queries';
 import { Folded, Summary } from './summary';
 
 export default function Record({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
@@ -25,9 +28,10 @@ export default function Record({ id, purpose }: { id: string; purpose?: PurposeO
               {found.summary ? <Summary of={found.summary} /> : <Empty>{t('There is no summary: read the document.')}</Empty>}
               {found.canonical ? <Folded label={t('The document, as it was hashed')} text={prettyJson(found.canonical)} /> : null}
             </Card>
+            <RecordFiles of={found} {...(purpose ? { purpose } : {})} />
             <Anchor of={found} {...(purpose ? { purpose } : {})} />
             <History id={found.id} {...(purpose ? { purpose } : {})} />
-            {session.get()?.person.id === found.patient.id ? <WhoSawIt id={found.id} /> : null}
+            {session.get()?.person.id === found.patient.id ? <><WhoSawIt id={found.id} /><Erase of={found} /></> : null}
           </>
         )}
       </Loaded>
@@ -59,9 +63,22 @@ function States({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
   );
 }
 
-function Actions({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
+/** Whether the person may write a next version; of what they have, the api decides. Nobody does for somebody else. */
+function useMayWrite(of: Found): boolean {
   const me = session.get()?.person;
-  const mayWrite = of.isCurrent && !of.isWithdrawn && (me?.role === 'DOCTOR' || me?.id === of.author?.id);
+  const isActing = useActing() !== null;
+  return !isActing && of.isCurrent && !of.isWithdrawn && (me?.role === 'DOCTOR' || me?.id === of.author?.id);
+}
+
+function RecordFiles({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
+  const files = useMemo(() => (of.canonical ? attachmentsOf(of.canonical) : []), [of.canonical]);
+  const mayWrite = useMayWrite(of);
+  const isActing = useActing()?.activities.has('CREATE_RECORDS') ?? false;
+  return <Files files={files} record={of.id} maySend={mayWrite || isActing} {...(purpose ? { purpose } : {})} />;
+}
+
+function Actions({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
+  const mayWrite = useMayWrite(of);
   const { canonical } = of;
   return (
     <>
@@ -111,7 +128,7 @@ function Withdraw({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
 
 function Anchor({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
   const [isAsked, setAsked] = useState(false);
-  const [result, again] = useQuery({ query: VERIFY, variables: { id: of.id, purpose: purpose ?? null }, pause: !isAsked, requestPolicy: 'network-only' });
+  const [result, again] = useQuery({ query: VERIFY, variables: { id: of.id, purpose: purpose ?? null, ...useOnBehalfOf() }, pause: !isAsked, requestPolicy: 'network-only' });
   const verified = result.data?.verifyRecord;
   return (
     <Card title={t('On the blockchain')} actions={<Button isPending={isAsked && result.fetching} onPress={() => (isAsked ? again() : setAsked(true))}>{t('Compare now')}</Button>}>
@@ -127,7 +144,7 @@ function Anchor({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
         [t('Transaction'), <code key="tx">{of.anchor.txHash}</code>],
         ['SHA-256', <code key="hash">{of.dataHash}</code>],
         [t('Found in a block'), of.anchor.confirmedAt ? time(of.anchor.confirmedAt) : null],
-        [t('Closed as'), of.anchor.closing ? `${of.anchor.closing.status} (${of.anchor.closing.reason}, ${of.anchor.closing.state})` : null],
+        [t('Closed as'), of.anchor.closing ? `${closedAs(of.anchor.closing.status)} (${closingReason(of.anchor.closing.reason)}, ${closing(of.anchor.closing.state)})` : null],
       ]} />
       <p className="small">
         {t('To trust nothing of ours: save the file, and compare it by a node of your choice.')} <a href="./verify.html" target="_blank" rel="noopener">{t('Verify a file')}</a>
@@ -137,7 +154,7 @@ function Anchor({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
 }
 
 function History({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
-  const [result] = useQuery({ query: HISTORY, variables: { id, purpose: purpose ?? null } });
+  const [result] = useQuery({ query: HISTORY, variables: { id, purpose: purpose ?? null, ...useOnBehalfOf() } });
   const versions = result.data?.medicalRecord?.history.nodes;
   if (!versions || versions.length < 2) return null;
   return (
@@ -162,7 +179,7 @@ function WhoSawIt({ id }: { id: string }) {
     <Card title={t('Who saw this record')}>
       <Loaded of={{ fetching: result.fetching, error: result.error, data: log ?? undefined }}>
         {(found) => (
-          <ul className="plain log">
+          found.nodes.length === 0 ? <Empty>{t('There is nothing.')}</Empty> : <ul className="plain log">
             {found.nodes.map((entry) => <li key={entry.id}><span className="when">{time(entry.at)}</span> {entry.allowed ? null : <Tag kind="bad">{t('refused')}</Tag>} {entry.sentence}</li>)}
           </ul>
         )}
@@ -171,3 +188,40 @@ function WhoSawIt({ id }: { id: string }) {
   );
 }
 
+/** Begins what `My data` goes on with. */
+function Erase({ of }: { of: Found }) {
+  const [type, setType] = useState<DeletionRequestType>('RECORD_ERASURE');
+  const [{ fetching, error }, request] = useMutation(ERASE_RECORD);
+  const [, go] = useLocation();
+  return (
+    <p>
+      <DialogTrigger>
+        <Button kind="danger">{t('Have it erased …')}</Button>
+        <Popup title={t('Have this record erased?')}>
+          {(close) => (
+            <>
+              <p>{t('All of its versions. You prove who you are on the next page, and administrators decide.')}</p>
+              <Choice<DeletionRequestType> label={t('What')} value={type} onChange={setType} options={(['RECORD_ERASURE', 'RESTRICTION'] as const).map((each) => [each, each === 'RECORD_ERASURE' ? t('Erase this record') : deletionType(each)] as const)} />
+              <Failure error={error} />
+              <div className="actions">
+                <Button
+                  kind="danger"
+                  isPending={fetching}
+                  onPress={async () => {
+                    const { data } = await request({ input: { requestType: type, recordIds: [of.id] } });
+                    if (!data?.requestDataDeletion) return;
+                    close();
+                    go('/data');
+                  }}
+                >
+                  {t('Ask for it')}
+                </Button>
+                <Button onPress={close}>{t('Do nothing')}</Button>
+              </div>
+            </>
+          )}
+        </Popup>
+      </DialogTrigger>
+    </p>
+  );
+}

@@ -4,6 +4,7 @@ import type { CombinedError, OperationResult } from '@urql/core';
 import { lazy, Suspense, useEffect, useMemo, useState } from 'react';
 import { useClient } from 'urql';
 import { Link } from 'wouter';
+import { useOnBehalfOf } from '../api/acting';
 import type { LabTrendsQuery, PurposeOfUse, VitalTrendsQuery, VitalTrendsQueryVariables } from '../gql/graphql';
 import { Card, Empty, Loaded, Notice, Table, Tag } from '../ui';
 import { fhirDate, t } from '../words';
@@ -50,6 +51,7 @@ type Answer = OperationResult<VitalTrendsQuery | LabTrendsQuery>;
 
 function useMeasured(patientId: string | null, purpose: PurposeOfUse | null): Measurements {
   const client = useClient();
+  const { onBehalfOf } = useOnBehalfOf();
   const [found, setFound] = useState<Measurements>({ nodes: [], hasMore: false, fetching: true });
   useEffect(() => {
     let isOver = false;
@@ -59,7 +61,7 @@ function useMeasured(patientId: string | null, purpose: PurposeOfUse | null): Me
       for (const { query, pages } of READ) {
         let after: string | null = null;
         for (let page = 0; page < pages; page += 1) {
-          const answer: Answer = await client.query<VitalTrendsQuery | LabTrendsQuery, VitalTrendsQueryVariables>(query, { patientId, purpose, after }).toPromise();
+          const answer: Answer = await client.query<VitalTrendsQuery | LabTrendsQuery, VitalTrendsQueryVariables>(query, { patientId, purpose, after, onBehalfOf }).toPromise();
           if (isOver) return;
           const records: Answered | null | undefined = answer.data?.medicalRecords;
           if (!records) return setFound({ nodes, hasMore, fetching: false, error: answer.error });
@@ -76,7 +78,7 @@ function useMeasured(patientId: string | null, purpose: PurposeOfUse | null): Me
     return () => {
       isOver = true;
     };
-  }, [client, patientId, purpose]);
+  }, [client, patientId, purpose, onBehalfOf]);
   return found;
 }
 

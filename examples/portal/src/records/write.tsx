@@ -3,23 +3,28 @@ import type { CombinedError } from '@urql/core';
 import { type FormEvent, type ReactNode, useMemo, useState } from 'react';
 import { useMutation } from 'urql';
 import { Link, useLocation } from 'wouter';
+import { useActing } from '../api/acting';
+import { upload } from '../api/client';
 import { session } from '../api/session';
 import { asVariable, prettyJson, readDigits, toJsonText } from '../fhir/digits';
 import { type Json, fhirTime, readBack } from '../fhir/document';
 import { emptyLaboratory, readLaboratory, writeLaboratory } from '../fhir/laboratory';
+import { type Paper, emptyPaper, writePaper } from '../fhir/attachments';
 import { emptyPrescription, readPrescription, writePrescription } from '../fhir/prescription';
 import { emptyVitals, readVitals, writeVitals } from '../fhir/vitals';
 import type { PurposeOfUse, RecordType } from '../gql/graphql';
 import { Button, Card, Choice, Failure, Field, Form, Loaded, Notice, Page } from '../ui';
 import { t } from '../words';
 import { RECORD_TYPES, recordType } from '../words/labels';
-import { LaboratoryForm, PrescriptionForm, VitalsForm } from './forms';
+import { filePath, notTaken } from './files';
+import { LaboratoryForm, PaperForm, PrescriptionForm, VitalsForm } from './forms';
 import { AMEND_RECORD, CREATE_RECORD, type FoundRecord as Found, remember, useRecord } from './queries';
 
 type Values =
   | { kind: 'VITAL_SIGNS'; values: ReturnType<typeof emptyVitals> }
   | { kind: 'LAB_RESULT'; values: ReturnType<typeof emptyLaboratory> }
   | { kind: 'PRESCRIPTION'; values: ReturnType<typeof emptyPrescription> }
+  | { kind: 'PAPER'; type: RecordType; values: Paper; file: File | undefined }
   | { kind: 'JSON'; type: RecordType; text: string };
 
 function textOf(of: Values): string {
@@ -31,6 +36,8 @@ function textOf(of: Values): string {
         return writeLaboratory(of.values);
       case 'PRESCRIPTION':
         return writePrescription(of.values);
+      case 'PAPER':
+        return writePaper(of.values);
       case 'JSON':
         return of.text;
     }
@@ -59,6 +66,10 @@ function missing(of: Values): string | undefined {
     if (of.values.tests.some((test) => [test.value, test.low, test.high].some(isNone))) return t('Type a number, such as 62 or 36.6.');
     return of.values.tests.every((test) => test.code.trim() && test.value.trim()) ? undefined : t('Each test needs a name and a value.');
   }
+  if (of.kind === 'PAPER') {
+    if (!of.values.title.trim() || !of.values.author.trim()) return t('Type what it is, and who wrote it.');
+    return of.file && of.values.file ? undefined : of.file ? notTaken(of.file) : t('Choose a file.');
+  }
   const { medication, instructions, prescriber, dose, timesADay, days } = of.values;
   if (![medication, instructions, prescriber].every((text) => text.trim())) return t('Type the medication, the instructions and who prescribes.');
   if ([dose, days].some((typed) => typed.trim() !== '' && !(Number(readDigits(typed)?.text) > 0))) return t('A dose and a number of days are more than 0.');
@@ -74,6 +85,8 @@ function Editor({ of, onChange, hasType = false }: { of: Values; onChange: (of: 
       return <LaboratoryForm value={of.values} onChange={(values) => onChange({ kind: 'LAB_RESULT', values })} />;
     case 'PRESCRIPTION':
       return <PrescriptionForm value={of.values} onChange={(values) => onChange({ kind: 'PRESCRIPTION', values })} />;
+    case 'PAPER':
+      return <PaperForm value={of} onChange={(next) => onChange({ kind: 'PAPER', ...next })} />;
     case 'JSON':
       return (
         <>
@@ -93,6 +106,8 @@ function begin(kind: Values['kind']): Values {
       return { kind, values: emptyLaboratory(now) };
     case 'PRESCRIPTION':
       return { kind, values: emptyPrescription(now, session.get()?.person.username ?? '') };
+    case 'PAPER':
+      return { kind, type: 'MEDICAL_HISTORY', values: emptyPaper(now, session.get()?.person.username ?? ''), file: undefined };
     case 'JSON':
       return { kind, type: 'DIAGNOSIS', text: '' };
   }
@@ -105,17 +120,28 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
   // One key for one form: who presses twice, or loses the answer, stores one record.
   const [key, setKey] = useState(() => crypto.randomUUID());
   const [wrong, setWrong] = useState<string>();
+  const [unsent, setUnsent] = useState<string>();
+  const [isSending, setSending] = useState(false);
+  const acting = useActing();
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     const why = missing(draft);
     setWrong(why);
     if (why) return;
-    const input = { patientId, recordType: draft.kind === 'JSON' ? draft.type : draft.kind, document: asVariable(textOf(draft)), idempotencyKey: key };
-    const { data } = await create({ input });
+    const recordType = draft.kind === 'JSON' || draft.kind === 'PAPER' ? draft.type : draft.kind;
+    const input = { patientId, recordType, document: asVariable(textOf(draft)), idempotencyKey: key };
+    const { data } = await create({ input, onBehalfOf: acting?.patient.id ?? null });
     const record = data?.createMedicalRecord?.record;
     if (!record) return;
+    const { record } = data.createMedicalRecord;
     remember([record]);
-    go(`/records/${record.id}`, { replace: true });
+    if (draft.kind === 'PAPER' && draft.file) {
+      setSending(true);
+      const isSent = await upload(filePath(record.id, 1, undefined, acting?.patient.id), draft.file).then(() => true, () => false);
+      setSending(false);
+      if (!isSent) return setUnsent(record.id);
+    }
+    go(acting && !acting.activities.has('READ_RECORDS') ? '~/representatives' : `/records/${record.id}`, { replace: true });
   };
   return (
     <Page title={t('Write a record')} lead={<Link className="back" href={back}>{t('back')}</Link>}>
@@ -125,12 +151,13 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
             label={t('What')}
             value={draft.kind}
             onChange={(kind) => { setDraft(begin(kind)); setKey(crypto.randomUUID()); }}
-            options={[['VITAL_SIGNS', t('Vital signs')], ['LAB_RESULT', t('Laboratory result')], ['PRESCRIPTION', t('Prescription')], ['JSON', t('Another document (FHIR R4)')]]}
+            options={[['VITAL_SIGNS', t('Vital signs')], ['LAB_RESULT', t('Laboratory result')], ['PRESCRIPTION', t('Prescription')], ['PAPER', t('A file: a letter, a report, a picture')], ['JSON', t('Another document (FHIR R4)')]]}
           />
           <Editor of={draft} hasType onChange={(next) => { setDraft(next); setKey(crypto.randomUUID()); }} />
           {wrong ? <Notice kind="bad">{wrong}</Notice> : null}
           <Failure error={error} />
-          <div className="actions"><Button type="submit" kind="main" isPending={fetching}>{t('Store the record')}</Button></div>
+          {unsent ? <Notice kind="bad">{t('The record is stored, but its file did not arrive: press again, or send it on the page of the record.')} <Link href={`/records/${unsent}`}>{t('Open the record')}</Link></Notice> : null}
+          <div className="actions"><Button type="submit" kind="main" isPending={fetching || isSending}>{t('Store the record')}</Button></div>
         </form>
       </Card>
     </Page>

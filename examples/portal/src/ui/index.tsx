@@ -244,7 +244,7 @@ export function Page({ title, windowTitle = title, lead, actions, children }: {
 
 export function Card({ title, children, actions }: { title?: ReactNode; children: ReactNode; actions?: ReactNode }) {
   return (
-    <section className="card">
+    <section className="card" tabIndex={-1}>
       {title || actions ? <header>{title ? <h2>{title}</h2> : null}{actions ? <div className="actions">{actions}</div> : null}</header> : null}
       {children}
     </section>
@@ -261,6 +261,55 @@ export function Loaded<T>({ of, children, empty }: {
     <>
       <Failure error={of.error} />
       {of.data !== undefined ? children(of.data) : of.fetching ? <p role="status" className="waiting">{t('Loading …')}</p> : of.error ? null : empty}
+    </>
+  );
+}
+
+/** Which page of a list is shown. */
+export interface Paging {
+  /** The cursor after which the page begins; null for the first one. */
+  readonly after: string | null;
+  readonly set: (afters: readonly string[]) => void;
+  readonly afters: readonly string[];
+}
+
+/** Pages of a list; where `of` changes, such as what is searched for, the first one is shown again. */
+export function usePaging(of = ''): Paging {
+  const [at, setAt] = useState<{ of: string; afters: readonly string[] }>({ of, afters: [] });
+  const afters = at.of === of ? at.afters : [];
+  return { after: afters.at(-1) ?? null, afters, set: (next) => setAt({ of, afters: next }) };
+}
+
+/** Leads to the pages before and after this one. Whoever goes there is taken to the beginning of the list. */
+export function Pager({ of, info, back = t('Back'), on = t('Show more') }: {
+  of: Paging;
+  info: { hasNextPage: boolean; endCursor?: string | null | undefined };
+  back?: string;
+  on?: string;
+}) {
+  const place = useRef<HTMLDivElement>(null);
+  const show = (afters: readonly string[]) => {
+    of.set(afters);
+    place.current?.closest<HTMLElement>('.card')?.focus();
+  };
+  const { endCursor } = info;
+  return (
+    <div className="actions" ref={place}>
+      {of.afters.length > 0 ? <Button onPress={() => show(of.afters.slice(0, -1))}>{back}</Button> : null}
+      {info.hasNextPage && endCursor ? <Button onPress={() => show([...of.afters, endCursor])}>{on}</Button> : null}
+    </div>
+  );
+}
+
+/** Something long to be told to somebody else, and a button that takes it along. */
+export function Copyable({ text, label }: { text: string; label: string }) {
+  const [isCopied, setCopied] = useState(false);
+  const copy = () => void navigator.clipboard.writeText(text).then(() => setCopied(true), () => {});
+  return (
+    <>
+      <code>{text}</code>{' '}
+      {'clipboard' in navigator ? <Button kind="quiet" aria-label={label} onPress={copy}>{t('Copy')}</Button> : null}
+      <span role="status" className="small">{isCopied ? t('Copied.') : ''}</span>
     </>
   );
 }

@@ -45,6 +45,35 @@ export function day(at: string | null | undefined): string {
   return new Intl.DateTimeFormat(locale(), { dateStyle: 'medium' }).format(new Date(at));
 }
 
+/** A length, such as 1.2 MB. */
+export function bytes(of: number): string {
+  const [unit, per] = of < 1_000 ? (['byte', 1] as const) : of < 1_000_000 ? (['kilobyte', 1_000] as const) : (['megabyte', 1_000_000] as const);
+  return new Intl.NumberFormat(locale(), { style: 'unit', unit, maximumFractionDigits: 1 }).format(of / per);
+}
+
+/** The name of a country by its two letters, which stand behind it. */
+export function country(code: string): string {
+  try {
+    const name = new Intl.DisplayNames(locale(), { type: 'region', fallback: 'none' }).of(code);
+    return name ? `${name} (${code})` : code;
+  } catch {
+    return code; // letters that are no country's
+  }
+}
+
+/** The last moment of a day that was typed as `2026-03-04`, as the beginning of the next one; undefined where none was. */
+export function endOfDay(typed: string): string | undefined {
+  const [year = NaN, month = NaN, date = NaN] = typed.split('-').map(Number);
+  const next = new Date(year, month - 1, date + 1);
+  return Number.isNaN(next.getTime()) ? undefined : next.toISOString();
+}
+
+/** A day as a field for a date has it, so many days from now. */
+export function dayFromNow(days: number): string {
+  const at = new Date(Date.now() + days * 86_400_000);
+  return [at.getFullYear(), at.getMonth() + 1, at.getDate()].map((part) => String(part).padStart(2, '0')).join('-');
+}
+
 /** A FHIR date as exact as it is written: `2026-03` has no day, and is shown without one. */
 export function fhirDate(text: string | null | undefined): string {
   if (!text) return '–';

@@ -1,7 +1,12 @@
 // The words for the schema's enumerations. Each is complete by its type: a new value does not compile without a word.
 import type {
   AnchorState,
+  BreakGlassDecision,
   BreakGlassReviewStatus,
+  ClosedAs,
+  ClosingReason,
+  ClosingState,
+  ConsentReceiptState,
   DataCategory,
   DeletionRequestType,
   DeletionStatus,
@@ -170,6 +175,7 @@ const reviews: Record<BreakGlassReviewStatus, English> = { ESCALATED: 'late', PE
 export const reviewStatus = (of: BreakGlassReviewStatus): string => t(reviews[of]);
 
 const relationships: Record<Relationship, English> = { CARER: 'Carer', GUARDIAN: 'Guardian', PARENT: 'Parent' };
+export const RELATIONSHIPS = Object.keys(relationships) as Relationship[];
 export const relationship = (of: Relationship): string => t(relationships[of]);
 
 const represented: Record<RepresentedActivity, English> = {
@@ -180,4 +186,33 @@ const represented: Record<RepresentedActivity, English> = {
   READ_CONSENTS: 'Read consents',
   READ_RECORDS: 'Read records',
 };
+export const REPRESENTED = Object.keys(represented) as RepresentedActivity[];
 export const representedActivity = (of: RepresentedActivity): string => t(represented[of]);
+
+const closedStates: Record<ClosedAs, English> = { ERASED: 'erased', REVOKED: 'revoked' };
+export const closedAs = (of: ClosedAs): string => t(closedStates[of]);
+
+const closingReasons: Record<ClosingReason, English> = {
+  DUPLICATE: 'stored twice',
+  ENTERED_IN_ERROR: 'entered in error',
+  LEGAL_ORDER: 'ordered by law',
+  OTHER: 'another reason',
+  PATIENT_ASKED: 'the patient asked for it',
+  RETENTION_ENDED: 'it need not be kept any more',
+};
+export const closingReason = (of: ClosingReason): string => t(closingReasons[of]);
+
+const closingStates: Record<ClosingState, English> = { CONFIRMED: 'found in a block', PENDING: 'waits', SUBMITTED: 'sent to the chain' };
+export const closing = (of: ClosingState): string => t(closingStates[of]);
+
+const decisions: Record<BreakGlassDecision, English> = { JUSTIFIED: 'justified', UNJUSTIFIED: 'unjustified' };
+export const decision = (of: BreakGlassDecision | null | undefined): string => (of ? t(decisions[of]) : '');
+
+const receipts: Record<ConsentReceiptState, English> = {
+  CONFIRMED: 'found in a block',
+  FAILED: 'failed: it is not on the chain',
+  FINALIZED: 'final on the chain',
+  PENDING: 'waits to be sent to the chain',
+  SUBMITTED: 'sent to the chain',
+};
+export const receipt = (of: ConsentReceiptState): string => t(receipts[of]);
