@@ -7,11 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chain::EndpointHealth;
 use chrono::TimeDelta;
 use domain::clock::Clock;
 use serde::Serialize;
-
-use crate::endpoints::EndpointHealth;
 
 /// How long the node or the database may be silent before we are not ready.
 const MAX_SILENCE: Duration = Duration::from_secs(15);
