@@ -27,7 +27,9 @@ pub enum InvalidUrl {
     #[error("it must begin with https://, http://, wss:// or ws://")]
     NotANode,
     /// A WebSocket's handshake has no place for them.
-    #[error("an address that begins with wss:// or ws:// takes no name and password: providers take a key in its path")]
+    #[error(
+        "an address that begins with wss:// or ws:// takes no name and password: providers take a key in its path"
+    )]
     Credentials,
 }
 

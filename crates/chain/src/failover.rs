@@ -51,7 +51,9 @@ impl Failover {
     /// So many nodes; the first is asked first. `first_rest` is how long one rests that has failed once.
     pub fn new(count: usize, first_rest: Duration) -> Self {
         Self {
-            all: (0..count.max(1)).map(|_| EndpointState::default()).collect(),
+            all: (0..count.max(1))
+                .map(|_| EndpointState::default())
+                .collect(),
             used: 0,
             first_rest,
         }
@@ -84,12 +86,7 @@ impl Failover {
 
     /// This one did not: it rests, at least as long as it asked for, and where it is the one that is asked, the one takes its
     /// place that may be asked first. Gives how long until then.
-    pub fn failed(
-        &mut self,
-        place: usize,
-        error: String,
-        asked_for: Option<Duration>,
-    ) -> Duration {
+    pub fn failed(&mut self, place: usize, error: String, asked_for: Option<Duration>) -> Duration {
         let now = Instant::now();
         let first_rest = self.first_rest;
         if let Some(it) = self.all.get_mut(place) {

@@ -199,7 +199,9 @@ async fn accepted(socket: &mut HeadSocket) -> Result<String, HeadError> {
             continue;
         }
         if let Some(error) = said.error {
-            return Err(HeadError::Refused(error.message.chars().take(300).collect()));
+            return Err(HeadError::Refused(
+                error.message.chars().take(300).collect(),
+            ));
         }
         if let Some(subscription) = said.result {
             return Ok(subscription);

@@ -522,7 +522,11 @@ mod tests {
     }
 
     /// A node that answers each request with this status, these headers and this result.
-    async fn node(status: &'static str, headers: &'static str, result: fn(&str) -> Value) -> String {
+    async fn node(
+        status: &'static str,
+        headers: &'static str,
+        result: fn(&str) -> Value,
+    ) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let at = listener.local_addr().expect("an address");
         tokio::spawn(async move {
@@ -610,7 +614,10 @@ mod tests {
         let asked_too_often = asked_too_often.await;
         let rpc = over(&[&asked_too_often]).expect("a url");
         let first = asks(&rpc).await.expect_err("it is refused");
-        assert!(matches!(first, ClientError::Http { status: 429, .. }), "{first}");
+        assert!(
+            matches!(first, ClientError::Http { status: 429, .. }),
+            "{first}"
+        );
 
         let began = Instant::now();
         let second = asks(&rpc).await.expect_err("nobody is asked");

@@ -138,7 +138,9 @@ mod tests {
     fn a_patients_account_is_known_for_ever() {
         // By another implementation of Keccak-256.
         let two = signers(&[1, 2]);
-        let places: Vec<usize> = (0..16).map(|nth| two.place_of_patient(patient(nth))).collect();
+        let places: Vec<usize> = (0..16)
+            .map(|nth| two.place_of_patient(patient(nth)))
+            .collect();
         assert_eq!(places, [1, 1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 0, 1, 1, 1]);
         assert_eq!(
             keccak_of_the_first(&two),
@@ -157,12 +159,21 @@ mod tests {
         let mut moved = 0;
         let mut of_each = [0; 3];
         for patient in (0..1_200).map(patient) {
-            let (before, after) = (two.place_of_patient(patient), three.place_of_patient(patient));
+            let (before, after) = (
+                two.place_of_patient(patient),
+                three.place_of_patient(patient),
+            );
             of_each[after] += 1;
-            assert!(after == before || after == 2, "nobody moves between the two");
+            assert!(
+                after == before || after == 2,
+                "nobody moves between the two"
+            );
             moved += usize::from(after != before);
         }
-        assert!(of_each.iter().all(|count| (340..460).contains(count)), "{of_each:?}");
+        assert!(
+            of_each.iter().all(|count| (340..460).contains(count)),
+            "{of_each:?}"
+        );
         assert_eq!(moved, of_each[2]);
     }
 
@@ -181,7 +192,10 @@ mod tests {
         let address = signer(1).address();
         assert_eq!(twice.err(), Some(SameAccount(address)));
         let two = signers(&[1, 2]);
-        assert_eq!((two.count(), two.place_of(&address.to_string())), (2, Some(0)));
+        assert_eq!(
+            (two.count(), two.place_of(&address.to_string())),
+            (2, Some(0))
+        );
         assert!(two.has(address) && !two.has(signer(3).address()));
     }
 }
