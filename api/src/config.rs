@@ -33,6 +33,7 @@ use crate::{
     answer_budget, connections, cost_limit,
     documents::{Documents, DocumentsError},
     erasure_ledger::file::LedgerFile,
+    instruments::REGISTRARS,
     limits::Sockets,
     proxies::{self, Proxies, ProxyHeader},
     query_limits::QueryLimits,
@@ -56,17 +57,15 @@ pub(crate) struct ServeConfig {
     #[command(flatten)]
     pub(crate) retention: RetentionConfig,
 
-    /// Where the chain's node answers JSON-RPC
-    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
-    pub(crate) chain_rpc_url: String,
+    #[command(flatten)]
+    pub(crate) nodes: NodesConfig,
 
     /// What `contracts/script/Deploy.s.sol` wrote: chain, registry, code hash
     #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
     pub(crate) deployment_file: PathBuf,
 
-    /// The account that anchors records: a secp256k1 key in hexadecimal digits, readable by us alone
-    #[arg(long, env = "MEDITRUSTAL_REGISTRAR_KEY_FILE")]
-    pub(crate) registrar_key_file: PathBuf,
+    #[command(flatten)]
+    pub(crate) registrars: RegistrarConfig,
 
     /// The master keys that wrap patients' keys
     #[arg(long, env = "MEDITRUSTAL_MASTER_KEYS_FILE")]
@@ -223,9 +222,9 @@ impl ServeConfig {
 
     /// What of these settings is insecure.
     pub(crate) fn risks(&self) -> Vec<Risk> {
-        let mut risks: Vec<Risk> = environment::plain_node(&self.chain_rpc_url)
-            .into_iter()
-            .collect();
+        let mut named = self.nodes.named();
+        let plain = named.find_map(environment::plain_node);
+        let mut risks: Vec<Risk> = plain.into_iter().collect();
         let is_behind_a_proxy = !self.trusted_proxies.is_empty();
         if !is_here(&self.listen.ip().to_string()) && !is_behind_a_proxy && !self.tls.is_on() {
             risks.push(Risk::new(
@@ -259,8 +258,10 @@ impl ServeConfig {
 
     /// What is right while one develops.
     fn development_leftovers(&self) -> Vec<Risk> {
-        let checkpoints = self.checkpoints.key_file.as_ref();
-        let mut keys = std::iter::once(&self.registrar_key_file).chain(checkpoints);
+        let registrars = self.registrars.key_files();
+        let mut keys = registrars
+            .into_iter()
+            .chain(self.checkpoints.key_file.as_deref());
         let is_known = keys
             .any(|file| chain::address_of_key_file(file).is_ok_and(chain::is_development_account));
         let is_open = self
@@ -329,12 +330,99 @@ impl ServeConfig {
         found.extend(self.connections.contradictions());
         found.extend(self.throttle.contradictions());
         found.extend(self.documents.contradictions());
+        found.extend(self.nodes.contradictions());
+        found.extend(self.registrars.contradictions());
         found
     }
 
     /// How long one request may take.
     pub(crate) const fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
+    }
+}
+
+/// The nodes of the chain that are asked.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NodesConfig {
+    /// Where the chain's node answers JSON-RPC
+    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url,
+          required_unless_present = "chain_rpc_urls")]
+    chain_rpc_url: Option<String>,
+
+    /// More nodes of the same chain, comma separated: asked where the one before does not do what it should. One that begins with
+    /// wss:// or ws:// tells the indexer of new blocks, and is asked nothing
+    #[arg(long, env = "CHAIN_RPC_URLS", hide_env_values = true, value_delimiter = ',', value_parser = listed_chain_url)]
+    chain_rpc_urls: Vec<String>,
+}
+
+impl NodesConfig {
+    /// The addresses that are named, in their order.
+    fn named(&self) -> impl Iterator<Item = &str> {
+        let first = self.chain_rpc_url.as_deref();
+        let more = self.chain_rpc_urls.iter().map(String::as_str);
+        let more = more.filter(move |url| Some(*url) != first);
+        first.into_iter().chain(more)
+    }
+
+    /// The addresses of the nodes, in the order in which they are asked.
+    pub(crate) fn asked(&self) -> Vec<&str> {
+        let named = self.named();
+        named.filter(|url| !chain::is_head_source(url)).collect()
+    }
+
+    fn contradictions(&self) -> Vec<String> {
+        let none = "CHAIN_RPC_URLS names no node that can be asked: one has to begin with https:// or http://";
+        let is_none = self.asked().is_empty();
+        is_none.then(|| none.to_owned()).into_iter().collect()
+    }
+}
+
+/// How many accounts may share the load: they are told apart by their places where they are measured.
+const MOST_REGISTRARS: usize = REGISTRARS.len();
+
+/// The accounts that anchor.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RegistrarConfig {
+    /// The account that anchors records: a secp256k1 key in hexadecimal digits, readable by us alone
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_REGISTRAR_KEY_FILE",
+        required_unless_present = "registrar_key_files"
+    )]
+    registrar_key_file: Option<PathBuf>,
+
+    /// More accounts that anchor records, comma separated, up to eight in all: each patient's records are anchored by one of them,
+    /// and they share the load. The same for every api process
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_REGISTRAR_KEY_FILES",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
+    registrar_key_files: Vec<PathBuf>,
+}
+
+impl RegistrarConfig {
+    /// The files of their keys, each once, in the order in which they were named.
+    pub(crate) fn key_files(&self) -> Vec<&Path> {
+        let first = self.registrar_key_file.as_deref();
+        let more = self.registrar_key_files.iter().map(PathBuf::as_path);
+        let mut files: Vec<&Path> = Vec::new();
+        for file in first.into_iter().chain(more) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        files
+    }
+
+    fn contradictions(&self) -> Vec<String> {
+        let count = self.key_files().len();
+        let is_wrong = count > MOST_REGISTRARS;
+        let told = format!(
+            "MEDITRUSTAL_REGISTRAR_KEY_FILES and MEDITRUSTAL_REGISTRAR_KEY_FILE name {count} accounts, and may name {MOST_REGISTRARS}"
+        );
+        is_wrong.then_some(told).into_iter().collect()
     }
 }
 
@@ -834,6 +922,11 @@ pub(crate) fn database_url(text: &str) -> Result<String, store::InvalidDatabaseU
 /// The address of a chain's node.
 pub(crate) fn chain_url(text: &str) -> Result<String, chain::InvalidUrl> {
     chain::check_url(text).map(|()| text.to_owned())
+}
+
+/// The address of one of several nodes, or of one that tells of new blocks.
+fn listed_chain_url(text: &str) -> Result<String, chain::InvalidUrl> {
+    chain::check_listed_url(text).map(|()| text.to_owned())
 }
 
 /// An origin as browsers send it: a scheme, a host, maybe a port, and nothing else.

@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use chain::{CheckError, Client, ClientError, Deployment, Fees, Signer, siwe::Site};
+use chain::{
+    CheckError, Client, ClientError, Deployment, Fees, SameAccount, Signer, Signers, siwe::Site,
+};
 use chrono::TimeDelta;
 use domain::{
     clock::{Ahead, Clock},
@@ -245,11 +247,7 @@ fn mistakes_of(config: &ServeConfig) -> Vec<String> {
         "MEDITRUSTAL_TOKEN_KEY_FILE",
         keys.map(drop).map_err(Into::into),
     );
-    let registrar = chain::address_of_key_file(&config.registrar_key_file);
-    look(
-        "MEDITRUSTAL_REGISTRAR_KEY_FILE",
-        registrar.map(drop).map_err(Into::into),
-    );
+    look_at_registrars(config, &mut look);
     if let Some(file) = &config.checkpoints.key_file {
         let checkpointer = chain::address_of_key_file(file);
         look(
@@ -285,6 +283,21 @@ fn mistakes_of(config: &ServeConfig) -> Vec<String> {
     mistakes
 }
 
+/// Looks at the keys of the accounts that anchor.
+fn look_at_registrars(config: &ServeConfig, look: &mut impl FnMut(&str, Result<(), Failure>)) {
+    let mut accounts = Vec::new();
+    for file in config.registrars.key_files() {
+        match chain::address_of_key_file(file) {
+            Ok(account) if accounts.contains(&account) => look(
+                "MEDITRUSTAL_REGISTRAR_KEY_FILES",
+                Err(SameAccount(account).into()),
+            ),
+            Ok(account) => accounts.push(account),
+            Err(error) => look("MEDITRUSTAL_REGISTRAR_KEY_FILE", Err(error.into())),
+        }
+    }
+}
+
 /// Begins to listen, and gives the profiles; or tells everything that the settings and the files that they name have wrong.
 async fn check(config: &ServeConfig) -> Result<(TcpListener, Profiles), Failure> {
     let files = read_files(config).await;
@@ -309,7 +322,7 @@ struct Resources {
     settings: PoolSettings,
     keyring: Arc<Keyring>,
     index_key: Arc<IndexKey>,
-    signer: Arc<Signer>,
+    signers: Signers,
     checkpointer: Option<Arc<Signer>>,
     client: Client,
     registry: Registry,
@@ -330,20 +343,25 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
     let ledger = config.deletion.ledger();
     check_ledger(ledger.as_deref(), &pool, &keyring).await?;
     let deployment = Deployment::load(&config.deployment_file)?;
-    let signer = Signer::load(&config.registrar_key_file, &deployment)?;
+    let signers = load_signers(config, &deployment)?;
     let checkpointer = config.checkpoints.key_file.as_deref();
     let checkpointer = checkpointer
         .map(|file| Signer::load(file, &deployment).map(Arc::new))
         .transpose()?;
-    if checkpointer.as_ref().map(|signer| signer.address()) == Some(signer.address()) {
+    if checkpointer
+        .as_ref()
+        .is_some_and(|it| signers.has(it.address()))
+    {
         // Each would take the other's nonces.
         return Err("MEDITRUSTAL_CHECKPOINT_KEY_FILE: the account that pins checkpoints may not be the registrar's".into());
     }
-    let client = Client::new(&config.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
+    let client = Client::over(&config.nodes.asked(), NODE_TIMEOUT, &deployment)?;
     let registry = registry_of(&deployment)?;
     let chain_id = registry.chain_id;
-    check_node(&client, &signer).await?;
-    begin_nonces(&pool, &client, &signer, chain_id).await?;
+    check_nodes(&client, &signers).await?;
+    for signer in signers.all() {
+        begin_nonces(&pool, &client, signer, chain_id).await?;
+    }
     let registrars = OurRegistrars {
         chain_id,
         deployed: deployment.registrar,
@@ -354,12 +372,31 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
         keyring,
         index_key,
         registrars,
-        signer: Arc::new(signer),
+        signers,
         checkpointer,
         client,
         registry,
         ledger,
     })
+}
+
+/// The accounts that anchor.
+fn load_signers(config: &ServeConfig, deployment: &Deployment) -> Result<Signers, Failure> {
+    let mut signers = Vec::new();
+    for file in config.registrars.key_files() {
+        signers.push(Signer::load(file, deployment)?);
+    }
+    let mut signers = signers.into_iter();
+    let first = signers
+        .next()
+        .ok_or("no account is named that anchors: set MEDITRUSTAL_REGISTRAR_KEY_FILE")?;
+    let signers = Signers::new(first, signers.collect())
+        .map_err(|error| format!("MEDITRUSTAL_REGISTRAR_KEY_FILES: {error}"))?;
+    if signers.count() > 1 {
+        let accounts = signers.addresses().join(", ");
+        tracing::info!("Patients' records are anchored by {accounts}, each by one of them");
+    }
+    Ok(signers)
 }
 
 /// Refuses a database that knows fewer erasures than the ledger beside it, or others: it was restored, and what it brought back
@@ -413,32 +450,45 @@ fn start_trail(
     tasks.spawn(checkpointer.run());
 }
 
-/// Starts what nobody asks for: the relay, housekeeping, the deep check and the health checks.
-fn start_jobs(
+/// Starts a relay for each account; gives what wakes each, in their order.
+fn start_relays(
     config: &ServeConfig,
     resources: &Resources,
-    fees: watch::Receiver<Fees>,
-    wake: Arc<Notify>,
+    fees: &watch::Receiver<Fees>,
     tasks: &mut JoinSet<()>,
-) -> Health {
+) -> Vec<Arc<Notify>> {
     let Resources { pool, client, .. } = resources;
-    let relay = Relay {
-        pool: pool.clone(),
-        client: client.clone(),
-        chain_id: resources.registry.chain_id,
-        signer: Arc::clone(&resources.signer),
-        fees,
-        most_fee: config.fees.most(),
-        raise_after: config.fees.raise_after(),
-        wake,
-        consents: client
-            .deployment()
-            .consent_registry
-            .filter(|_| config.relay_consents),
-        keyring: Arc::clone(&resources.keyring),
-        doubts: Mutex::default(),
-    };
-    tasks.spawn(relay.run());
+    let ends = Arc::new(Mutex::new(()));
+    let mut wakes = Vec::new();
+    for signer in resources.signers.all() {
+        let wake = Arc::new(Notify::new());
+        wakes.push(Arc::clone(&wake));
+        let relay = Relay {
+            pool: pool.clone(),
+            client: client.clone(),
+            chain_id: resources.registry.chain_id,
+            signer: Arc::clone(signer),
+            signers: resources.signers.clone(),
+            ends: Arc::clone(&ends),
+            fees: fees.clone(),
+            most_fee: config.fees.most(),
+            raise_after: config.fees.raise_after(),
+            wake,
+            consents: client
+                .deployment()
+                .consent_registry
+                .filter(|_| config.relay_consents),
+            keyring: Arc::clone(&resources.keyring),
+            doubts: Mutex::default(),
+        };
+        tasks.spawn(relay.run());
+    }
+    wakes
+}
+
+/// Starts what nobody asks for: housekeeping, the deep check and the health checks.
+fn start_jobs(config: &ServeConfig, resources: &Resources, tasks: &mut JoinSet<()>) -> Health {
+    let Resources { pool, client, .. } = resources;
     let (keep, every) = (config.housekeeping.keep.keep(), config.housekeeping.every());
     tasks.spawn(housekeeping::run(pool.clone(), keep, every));
     let every = config.deletion.every();
@@ -510,7 +560,7 @@ fn sampler(resources: &Resources, fees: &watch::Receiver<Fees>, health: &Health)
         pool: resources.pool.clone(),
         registry: resources.registry.clone(),
         client: resources.client.clone(),
-        registrar: resources.signer.address(),
+        registrars: resources.signers.all().map(|it| it.address()).collect(),
         checkpointer: checkpointer.map(|signer| signer.address()),
         fees: fees.clone(),
         health: health.clone(),
@@ -542,14 +592,8 @@ async fn assemble(
     let mut tasks = JoinSet::new();
     let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
     let current_fees = start_fees(config, &resources, &mut tasks);
-    let wake = Arc::new(Notify::new());
-    let health = start_jobs(
-        config,
-        &resources,
-        current_fees.clone(),
-        Arc::clone(&wake),
-        &mut tasks,
-    );
+    let wakes = start_relays(config, &resources, &current_fees, &mut tasks);
+    let health = start_jobs(config, &resources, &mut tasks);
     let trail_fees = current_fees.clone();
     start_trail(config, &resources, trail_fees, &health, &mut tasks);
     let seals = Seals::start(
@@ -566,7 +610,7 @@ async fn assemble(
         pool,
         keyring,
         index_key,
-        signer,
+        signers,
         client,
         registry,
         registrars,
@@ -576,10 +620,8 @@ async fn assemble(
         pool: pool.clone(),
         keyring: Arc::clone(&keyring),
         index_key: Arc::clone(&index_key),
-        signer,
         chain_id: registry.chain_id,
         fees: current_fees,
-        wake,
     };
     tasks.spawn(schedule::run(pool.clone(), seals.clone()));
     let url = &config.database.url;
@@ -589,7 +631,7 @@ async fn assemble(
         lists: RecordLists::start(pool.clone(), Arc::clone(&index_key), &mut tasks),
         feed: Feed::start(pool.clone(), url.clone(), registry, &mut tasks),
         revocations: Revocations::start(pool.clone(), url.clone(), &mut tasks),
-        writer: Writer::start(context, &mut tasks),
+        writer: Writer::start(&context, signers, &wakes, &mut tasks),
         seals,
         registrars,
         relays_consents: config.relay_consents,
@@ -702,25 +744,33 @@ fn site(config: &ServeConfig, listening: SocketAddr) -> Result<Site, Failure> {
     Site::parse(origin).map_err(|error| format!("--site cannot be {origin}: {error}").into())
 }
 
-/// Refuses the wrong chain and the wrong contract. A node that cannot be reached is no reason not to
-/// begin: writes wait in the outbox.
-async fn check_node(client: &Client, signer: &Signer) -> Result<(), Failure> {
-    match client.check().await {
-        Ok(()) => {}
-        Err(CheckError::Client(error)) => {
-            tracing::warn!(%error, "The node cannot be checked; records wait in the outbox until it answers");
-            return Ok(());
+/// Refuses the wrong chain and the wrong contract at any of the nodes, and an account that may not anchor. A node that cannot be
+/// reached is no reason not to begin: another one is asked, or writes wait in the outbox.
+async fn check_nodes(client: &Client, signers: &Signers) -> Result<(), Failure> {
+    let mut is_known = false;
+    for (place, node) in (1..).zip(client.each()) {
+        match node.check().await {
+            Ok(()) => is_known = true,
+            Err(CheckError::Client(error)) => tracing::warn!(
+                %error,
+                "Node {place} cannot be checked; records wait in the outbox until one answers"
+            ),
+            Err(error) => return Err(error.into()),
         }
-        Err(error) => return Err(error.into()),
     }
-    let address = signer.address();
-    match client.is_registrar(address).await {
-        Ok(false) => Err(format!(
-            "the registry does not let {address} anchor: give it the registrar's role, or use another key"
-        )
-        .into()),
-        Ok(true) | Err(_) => Ok(()),
+    if !is_known {
+        return Ok(());
     }
+    for signer in signers.all() {
+        let address = signer.address();
+        if matches!(client.is_registrar(address).await, Ok(false)) {
+            return Err(format!(
+                "the registry does not let {address} anchor: give it the registrar's role, or use another key"
+            )
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Makes the signer known. Its nonce is ours from then on; the chain's is asked for once.
