@@ -28,6 +28,8 @@ pub struct Arguments {
     pub time: Duration,
     /// Whether this is only to see that it works: short, and with fewer records.
     pub quick: bool,
+    /// Whether two accounts that sign are compared with one.
+    pub two_signers: bool,
     /// Where programs are that are measured instead of our own.
     programs: Option<PathBuf>,
 }
@@ -35,6 +37,7 @@ pub struct Arguments {
 impl Arguments {
     /// `--seconds <n>`; `--quick` for two seconds each and a tenth of the records; `--programs <dir>`
     /// for an api and an indexer that are built already, to compare two versions; the directory is relative to the clone's root.
+    /// `--signers 2`, where a benchmark knows it, compares two accounts that sign with one.
     ///
     /// # Panics
     ///
@@ -43,6 +46,7 @@ impl Arguments {
         let mut given = Self {
             time: Duration::from_secs(10),
             quick: false,
+            two_signers: false,
             programs: None,
         };
         let mut words = std::env::args().skip(1);
@@ -60,7 +64,14 @@ impl Arguments {
                     given.time = Duration::from_secs(seconds);
                 }
                 "--programs" => given.programs = words.next().map(PathBuf::from),
-                other => panic!("{other}? say --quick, --seconds <n> or --programs <dir>"),
+                "--signers" => match words.next().as_deref() {
+                    Some("1") => given.two_signers = false,
+                    Some("2") => given.two_signers = true,
+                    _ => panic!("--signers takes 1 or 2"),
+                },
+                other => {
+                    panic!("{other}? say --quick, --seconds <n>, --programs <dir> or --signers 2")
+                }
             }
         }
         given
