@@ -162,7 +162,7 @@ impl Relay {
     }
 
     /// What there is to do for the account.
-    async fn look(&self, signer: SignerAccount<'_>) -> Result<DueWork, StoreError> {
+    async fn due_work(&self, signer: SignerAccount<'_>) -> Result<DueWork, StoreError> {
         let in_use = self.signers.addresses();
         let mut conn = self.pool.acquire().await?;
         let transactions = outbox::due(&mut conn, signer, BATCH).await?;
@@ -199,7 +199,7 @@ impl Relay {
         signer: SignerAccount<'_>,
         waiting: &mut Option<Waiting>,
     ) -> Result<bool, StoreError> {
-        let work = self.look(signer).await?;
+        let work = self.due_work(signer).await?;
         if work.is_empty() {
             return Ok(false);
         }
