@@ -105,10 +105,11 @@ async fn compare_signers(arguments: &Arguments) {
     let first = first.display().to_string();
     // The same file twice is one account.
     let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", first.as_str())];
+    let both: [(&str, &str); 0] = [];
     for stands_still in [false, true] {
         let mut rates = [Vec::new(), Vec::new()];
         for turn in 0..TURNS {
-            for (signers, more) in [(1, &alone[..]), (2, &[][..])] {
+            for (signers, more) in [(1, &alone[..]), (2, &both[..])] {
                 world.api.stop().await;
                 let name = format!("api-{stands_still}-{turn}-{signers}");
                 world.api = world.another_api(&name, more).await;
