@@ -72,7 +72,10 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
     let wrong = [
         ("DATABASE_URL", secret),
         ("CHAIN_RPC_URL", "wss://ada:hunter2@node.example.org"),
-        ("CHAIN_RPC_URLS", "https://node.example.org,ftp://ada:hunter2@node.example.org"),
+        (
+            "CHAIN_RPC_URLS",
+            "https://node.example.org,ftp://ada:hunter2@node.example.org",
+        ),
         ("MEDITRUSTAL_LISTEN", "here"),
         ("MEDITRUSTAL_POOL_MAX_SIZE", "0"),
         ("MEDITRUSTAL_REQUEST_TIMEOUT", "-1"),
