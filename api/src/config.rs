@@ -6,6 +6,7 @@ mod database;
 mod intervals;
 mod keys;
 mod limits;
+mod registry;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -31,6 +32,7 @@ use self::{
     intervals::{CheckpointConfig, DeletionConfig, HousekeepingConfig, RetentionConfig},
     keys::TlsConfig,
     limits::{ConnectionConfig, ShareConfig, ThrottleConfig},
+    registry::{NodesConfig, RegistrarConfig},
     values::origin,
 };
 use crate::{
@@ -57,17 +59,15 @@ pub(crate) struct ServeConfig {
     #[command(flatten)]
     pub(crate) retention: RetentionConfig,
 
-    /// Where the chain's node answers JSON-RPC
-    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
-    pub(crate) chain_rpc_url: String,
+    #[command(flatten)]
+    pub(crate) nodes: NodesConfig,
 
     /// What `contracts/script/Deploy.s.sol` wrote: chain, registry, code hash
     #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
     pub(crate) deployment_file: PathBuf,
 
-    /// The account that anchors records: a secp256k1 key in hexadecimal digits, readable by us alone
-    #[arg(long, env = "MEDITRUSTAL_REGISTRAR_KEY_FILE")]
-    pub(crate) registrar_key_file: PathBuf,
+    #[command(flatten)]
+    pub(crate) registrars: RegistrarConfig,
 
     /// The master keys that wrap patients' keys
     #[arg(long, env = "MEDITRUSTAL_MASTER_KEYS_FILE")]
@@ -224,9 +224,9 @@ impl ServeConfig {
 
     /// What of these settings is insecure.
     pub(crate) fn risks(&self) -> Vec<Risk> {
-        let mut risks: Vec<Risk> = environment::plain_node(&self.chain_rpc_url)
-            .into_iter()
-            .collect();
+        let mut named = self.nodes.named();
+        let plain = named.find_map(environment::plain_node);
+        let mut risks: Vec<Risk> = plain.into_iter().collect();
         let is_behind_a_proxy = !self.trusted_proxies.is_empty();
         if !is_here(&self.listen.ip().to_string()) && !is_behind_a_proxy && !self.tls.is_on() {
             risks.push(Risk::new(
@@ -260,8 +260,10 @@ impl ServeConfig {
 
     /// What is right while one develops.
     fn development_leftovers(&self) -> Vec<Risk> {
-        let checkpoints = self.checkpoints.key_file.as_ref();
-        let mut keys = std::iter::once(&self.registrar_key_file).chain(checkpoints);
+        let registrars = self.registrars.key_files();
+        let mut keys = registrars
+            .into_iter()
+            .chain(self.checkpoints.key_file.as_deref());
         let is_known = keys
             .any(|file| chain::address_of_key_file(file).is_ok_and(chain::is_development_account));
         let is_open = self
@@ -330,6 +332,8 @@ impl ServeConfig {
         found.extend(self.connections.contradictions());
         found.extend(self.throttle.contradictions());
         found.extend(self.documents.contradictions());
+        found.extend(self.nodes.contradictions());
+        found.extend(self.registrars.contradictions());
         found
     }
 

@@ -8,7 +8,7 @@ use std::{sync::OnceLock, time::Duration};
 use axum::http::StatusCode;
 use metrics::{Counter, DURATIONS, Gauge, Histogram, Label, Labelled, Metrics, SIZES};
 
-pub(crate) use self::sampled::{CHECKPOINT_STATES, PARTS, SampledMetrics};
+pub(crate) use self::sampled::{CHECKPOINT_STATES, NODES, PARTS, REGISTRARS, SampledMetrics};
 use crate::codes::ErrorCode;
 
 /// The addresses that are told apart.

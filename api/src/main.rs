@@ -105,10 +105,10 @@
 //! - `proxies`: the client's address behind a trusted proxy
 //! - `feed`: reads the feed of integrity events, and what people are told, for all subscribers
 //! - `visibility`: decides which events subscribers may see
-//! - `relay`: sends signed transactions to the chain
+//! - `relay`: sends signed transactions to the chain, each account's by itself
 //! - `relay/handing_over`: hands transactions to the node, sees what becomes of them, and raises their fees
 //! - `relay/again`: signs anchors again whose transaction came to nothing
-//! - `relay/others`: sends what another key of ours has signed
+//! - `relay/others`: sends what accounts have signed that are not in use
 //! - `relay/stuck`: findings about anchors that do not come to the chain
 //! - `relay/closings`: signs what closes a record on the chain
 //! - `relay/consents`: signs what tells the registry of consents what patients have signed

@@ -1,6 +1,7 @@
 //! `GET /health/ready` and `GET /health/serving`: what the health monitor saw last.
 
 use axum::{Json, extract::State, http::StatusCode};
+use chain::EndpointHealth;
 use serde::Serialize;
 
 use crate::{
@@ -14,29 +15,31 @@ pub(crate) struct HealthReport {
     ready: bool,
     failing: FailingParts,
     checkpoints: CheckpointState,
+    /// How each of the nodes does, in the order in which they were named; none where there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nodes: Vec<EndpointHealth>,
 }
 
 /// 200 where this process can serve and what it serves comes to its end: the database works, the clocks
 /// agree, an indexer leads, the chain moves. 503 and why where it does not.
 pub(crate) async fn ready(State(schema): State<Schema>) -> (StatusCode, Json<HealthReport>) {
-    let health = &schema.app().health;
-    let parts = health.parts();
-    answer(parts.is_ready(), parts, health.checkpoints())
+    let parts = schema.app().health.parts();
+    answer(&schema, parts.is_ready(), parts)
 }
 
 /// 200 where this process can serve requests: the database works, the clocks agree. Records that are made
 /// wait for the chain.
 pub(crate) async fn serving(State(schema): State<Schema>) -> (StatusCode, Json<HealthReport>) {
-    let health = &schema.app().health;
-    let parts = health.parts();
-    answer(parts.can_serve(), parts, health.checkpoints())
+    let parts = schema.app().health.parts();
+    answer(&schema, parts.can_serve(), parts)
 }
 
-fn answer(
-    ready: bool,
-    failing: FailingParts,
-    checkpoints: CheckpointState,
-) -> (StatusCode, Json<HealthReport>) {
+fn answer(schema: &Schema, ready: bool, failing: FailingParts) -> (StatusCode, Json<HealthReport>) {
+    let app = schema.app();
+    let mut nodes = app.chain.endpoints();
+    if nodes.len() == 1 {
+        nodes.clear();
+    }
     let status = if ready {
         StatusCode::OK
     } else {
@@ -45,7 +48,8 @@ fn answer(
     let report = HealthReport {
         ready,
         failing,
-        checkpoints,
+        checkpoints: app.health.checkpoints(),
+        nodes,
     };
     (status, Json(report))
 }

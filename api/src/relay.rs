@@ -9,6 +9,9 @@
 //! What gets nowhere is signed again: with a higher fee where it offers too little (`handing_over`), with another nonce where
 //! its own was used without effect (`again`). What another key of ours has signed is sent to its end (`others`). A record that
 //! waits for an operator is a finding meanwhile (`stuck`).
+//!
+//! Each account that is in use has a relay of its own, so that one which cannot pay holds up no other. What is nobody's in
+//! particular, the relay of the first one does.
 
 mod again;
 mod closings;
@@ -19,10 +22,14 @@ mod stuck;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use chain::{ChainAddress, Client, Fees, RegistryRoom, Signer};
+use chain::{ChainAddress, Client, Fees, RegistryRoom, Signer, Signers};
 use store::{
     Pool, StoreError,
-    outbox::{self, DueTransaction, EndsUnderWay, again as failed_anchors},
+    closings::{ClosedBy, DueClosing},
+    outbox::{
+        self, DueTransaction, EndsUnderWay,
+        again::{self as failed_anchors, FailedAnchor},
+    },
     receipts::{StoredReceipt, relaying as receipts},
     signers::SignerAccount,
 };
@@ -44,7 +51,7 @@ const AGAIN_IN: Duration = Duration::from_secs(15);
 /// When a transaction that was not taken is tried again.
 const RETRY_IN: Duration = Duration::from_secs(2);
 
-/// What the relay works with.
+/// What the relay of an account works with.
 #[derive(Debug)]
 pub(crate) struct Relay {
     /// The database.
@@ -55,6 +62,10 @@ pub(crate) struct Relay {
     pub(crate) chain_id: i64,
     /// The account whose transactions are sent.
     pub(crate) signer: Arc<Signer>,
+    /// All that are in use.
+    pub(crate) signers: Signers,
+    /// Held while it is decided what may supersede or close a record: the registry counts those of all accounts together.
+    pub(crate) ends: Arc<Mutex<()>>,
     /// What a transaction should offer now.
     pub(crate) fees: watch::Receiver<Fees>,
     /// The most that one may offer. Unit: wei per gas.
@@ -81,6 +92,29 @@ enum Waiting {
     NoRole,
     /// Registrars have ended as many records in this hour as this one may.
     LimitReached,
+}
+
+/// What there is to do for an account.
+struct DueWork {
+    transactions: Vec<DueTransaction>,
+    failed: Vec<FailedAnchor>,
+    closings: Vec<DueClosing>,
+    receipts: Vec<StoredReceipt>,
+}
+
+impl DueWork {
+    fn is_empty(&self) -> bool {
+        self.transactions.is_empty()
+            && self.failed.is_empty()
+            && self.closings.is_empty()
+            && self.receipts.is_empty()
+    }
+
+    /// Whether any of it may supersede or close a record.
+    fn may_end(&self) -> bool {
+        let mut transactions = self.transactions.iter();
+        !self.failed.is_empty() || !self.closings.is_empty() || transactions.any(|it| it.ends)
+    }
 }
 
 impl Relay {
@@ -112,10 +146,51 @@ impl Relay {
             chain_id: self.chain_id,
             address: &address,
         };
-        stuck::close(&self.pool).await?;
+        if self.is_first() {
+            stuck::close(&self.pool).await?;
+        }
         let more = self.go_on(signer, waiting).await?;
-        self.finish_others(signer).await?;
+        if self.is_first() {
+            self.finish_others().await?;
+        }
         Ok(more)
+    }
+
+    /// Whether this is the relay of the account that was named first.
+    fn is_first(&self) -> bool {
+        self.signers.first().address() == self.signer.address()
+    }
+
+    /// What there is to do for the account.
+    async fn due_work(&self, signer: SignerAccount<'_>) -> Result<DueWork, StoreError> {
+        let in_use = self.signers.addresses();
+        let mut conn = self.pool.acquire().await?;
+        let transactions = outbox::due(&mut conn, signer, BATCH).await?;
+        let mut failed = failed_anchors::due(&mut conn, signer, &in_use, AGAIN_AT_ONCE).await?;
+        // What none of those that are in use has signed goes to the patient's account.
+        failed.retain(|it| it.signer == signer.address || self.is_of_patient(it));
+        let by = ClosedBy {
+            signer,
+            others: self.is_first(),
+            in_use: &in_use,
+        };
+        let closings = store::closings::due(&mut conn, by, closings::AT_ONCE).await?;
+        let mut receipts = match self.consents {
+            Some(_) => receipts::due(&mut conn, self.chain_id, consents::AT_ONCE).await?,
+            None => Vec::new(),
+        };
+        let own = self.signer.address();
+        receipts.retain(|it| self.signers.of_consent(it.consent).address() == own);
+        Ok(DueWork {
+            transactions,
+            failed,
+            closings,
+            receipts,
+        })
+    }
+
+    fn is_of_patient(&self, anchor: &FailedAnchor) -> bool {
+        self.signers.of_patient(anchor.patient).address() == self.signer.address()
     }
 
     /// Everything of the account that signs. True where there may be more to do at once.
@@ -124,24 +199,29 @@ impl Relay {
         signer: SignerAccount<'_>,
         waiting: &mut Option<Waiting>,
     ) -> Result<bool, StoreError> {
-        let mut conn = self.pool.acquire().await?;
-        let mut due = outbox::due(&mut conn, signer, BATCH).await?;
-        let failed = failed_anchors::due(&mut conn, self.chain_id, AGAIN_AT_ONCE).await?;
-        let to_close = store::closings::due(&mut conn, self.chain_id, closings::AT_ONCE).await?;
-        let to_tell = match self.consents {
-            Some(_) => receipts::due(&mut conn, self.chain_id, consents::AT_ONCE).await?,
-            None => Vec::new(),
-        };
-        if due.is_empty() && failed.is_empty() && to_close.is_empty() && to_tell.is_empty() {
+        let work = self.due_work(signer).await?;
+        if work.is_empty() {
             return Ok(false);
         }
+        let _turn = if work.may_end() {
+            Some(self.ends.lock().await)
+        } else {
+            None
+        };
+        let DueWork {
+            transactions: mut due,
+            failed,
+            closings: to_close,
+            receipts: to_tell,
+        } = work;
+        let mut conn = self.pool.acquire().await?;
         let under_way = outbox::under_way(&mut conn, signer).await?;
         drop(conn);
         let room = match self.client.room(self.signer.address()).await {
             Ok(room) => room,
             Err(error) => {
                 self.put_off_all(&due, &error).await?;
-                self.put_off_failed(&failed, RETRY_IN).await?;
+                self.put_off_failed(&failed, again_after(&error)).await?;
                 return Ok(false);
             }
         };
@@ -155,7 +235,7 @@ impl Relay {
         };
         let closed = self.close(signer, &to_close, room, under_way).await?;
         let waits = !held.is_empty() || !closed.all || !again.all;
-        note_waiting(waiting, room, waits);
+        note_waiting(self.signer.address(), waiting, room, waits);
         self.hold(&held, room).await?;
         // Anchors first: telling asks the node about each consent.
         let handed = self.send(self.signer.address(), &due).await?;
@@ -206,8 +286,13 @@ impl Relay {
         tracing::warn!(%error, waiting = due.len(), "The node cannot be reached; the outbox waits");
         let due: Vec<i64> = due.iter().map(|it| it.outbox).collect();
         let mut conn = self.pool.acquire().await?;
-        outbox::put_off(&mut conn, &due, RETRY_IN).await
+        outbox::put_off(&mut conn, &due, again_after(error)).await
     }
+}
+
+/// When something is tried again that the node gave no answer to: as late as it asks for, at least.
+fn again_after(error: &chain::ClientError) -> Duration {
+    error.retry_after().unwrap_or_default().max(RETRY_IN)
 }
 
 /// How many of these, in the order of nonces, the registry would take now: all that were handed over before, and as
@@ -228,7 +313,12 @@ fn sendable(due: &[DueTransaction], room: RegistryRoom, under_way: EndsUnderWay)
 }
 
 /// Says once that something waits for the registry, and once that nothing does any more.
-fn note_waiting(before: &mut Option<Waiting>, room: RegistryRoom, waits: bool) {
+fn note_waiting(
+    account: ChainAddress,
+    before: &mut Option<Waiting>,
+    room: RegistryRoom,
+    waits: bool,
+) {
     let now = match (waits, room.paused, room.may_anchor) {
         (false, ..) => None,
         (true, true, _) => Some(Waiting::Paused),
@@ -241,19 +331,22 @@ fn note_waiting(before: &mut Option<Waiting>, room: RegistryRoom, waits: bool) {
     match now {
         Some(Waiting::Paused) => {
             tracing::warn!(
+                %account,
                 "The registry is paused: nothing is sent until its administrator releases it"
             );
         }
         Some(Waiting::NoRole) => {
             tracing::error!(
-                "The registry takes nothing from this account: nothing is sent until its administrator gives it the registrar's role, or another key is used"
+                %account,
+                "The registry takes nothing from this account: nothing of it is sent until its administrator gives it the registrar's role, or another key is used"
             );
         }
         Some(Waiting::LimitReached) => tracing::warn!(
+            %account,
             limit = room.limit,
             "Registrars have ended as many records in this hour as the registry lets this account: what ends another waits, and so does what was signed after it"
         ),
-        None => tracing::info!("Nothing waits for the registry any more"),
+        None => tracing::info!(%account, "Nothing waits for the registry any more"),
     }
     *before = now;
 }

@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     health::Health,
-    instruments::{CHECKPOINT_STATES, PARTS, SampledMetrics, instruments},
+    instruments::{CHECKPOINT_STATES, NODES, PARTS, REGISTRARS, SampledMetrics, instruments},
 };
 
 /// How often it is looked.
@@ -38,8 +38,8 @@ pub(crate) struct Sampler {
     pub(crate) registry: Registry,
     /// The node.
     pub(crate) client: Client,
-    /// The account that anchors.
-    pub(crate) registrar: ChainAddress,
+    /// The accounts that anchor, in the order in which they were named.
+    pub(crate) registrars: Vec<ChainAddress>,
     /// The account that pins the trail.
     pub(crate) checkpointer: Option<ChainAddress>,
     /// What a transaction should offer now.
@@ -62,6 +62,7 @@ impl Sampler {
         loop {
             ticks.tick().await;
             self.process(sampled);
+            self.nodes(sampled);
             let looked = self.database(sampled).await;
             match &looked {
                 Ok(()) => {
@@ -114,6 +115,23 @@ impl Sampler {
         in_vain.inc_by(pool.in_vain.saturating_sub(in_vain.get()));
     }
 
+    /// How the nodes do that are asked.
+    fn nodes(&self, sampled: &SampledMetrics) {
+        let metrics = &sampled.chain;
+        for (name, node) in NODES.into_iter().zip(self.client.endpoints()) {
+            metrics.node_well.with(&[name]).set(flag(node.is_well));
+            metrics.node_used.with(&[name]).set(flag(node.is_used));
+            // This task alone raises them.
+            let failures = metrics.node_failures.with(&[name]);
+            failures.inc_by(node.failures.saturating_sub(failures.get()));
+        }
+    }
+
+    /// The accounts that anchor, each with its name.
+    fn named(&self) -> impl Iterator<Item = (&'static str, ChainAddress)> {
+        REGISTRARS.into_iter().zip(self.registrars.iter().copied())
+    }
+
     async fn database(&self, sampled: &SampledMetrics) -> Result<(), StoreError> {
         let mut conn = self.pool.acquire().await?;
         let metrics = &sampled.database;
@@ -153,11 +171,16 @@ impl Sampler {
         metrics
             .outbox_oldest
             .set(outbox.oldest_seconds.unwrap_or(0.0));
-        let address = self.registrar.to_string();
         let signers = monitoring::signers(&mut conn, self.registry.chain_id).await?;
-        if let Some(signer) = signers.iter().find(|signer| signer.address == address) {
-            let nonce = number(signer.next_nonce);
-            metrics.nonces.with(&["database"]).set(nonce);
+        for (name, account) in self.named() {
+            let address = account.to_string();
+            if let Some(signer) = signers.iter().find(|signer| signer.address == address) {
+                let nonce = number(signer.next_nonce);
+                metrics.nonces.with(&["database", name]).set(nonce);
+                metrics.waiting.with(&[name]).set(number(signer.waiting));
+                let oldest = signer.oldest_seconds.unwrap_or(0.0);
+                metrics.waiting_oldest.with(&[name]).set(oldest);
+            }
         }
         let indexer = monitoring::indexer(&mut conn, &self.registry).await?;
         let led = indexer.map_or_else(|| self.never(), |indexer| indexer.led_seconds);
@@ -203,23 +226,20 @@ impl Sampler {
     async fn accounts(&self, sampled: &SampledMetrics) {
         let fee = self.fees.borrow().max_fee_per_gas;
         instruments().fee.set(wei(fee));
-        let accounts = [
-            ("registrar", Some(self.registrar)),
-            ("checkpoint", self.checkpointer),
-        ];
-        for (name, account) in accounts {
-            if let Some(account) = account
-                && let Ok(balance) = self.client.balance(account).await
-            {
+        let checkpointer = self.checkpointer.map(|account| ("checkpoint", account));
+        for (name, account) in self.named().chain(checkpointer) {
+            if let Ok(balance) = self.client.balance(account).await {
                 let metrics = &sampled.chain;
                 metrics.balance.with(&[name]).set(wei(balance));
                 let left = i64::try_from(transactions_left(balance, fee)).unwrap_or(i64::MAX);
                 metrics.transactions_left.with(&[name]).set(number(left));
             }
         }
-        if let Ok(nonce) = self.client.next_nonce(self.registrar).await {
-            let nonce = number(i64::try_from(nonce).unwrap_or(i64::MAX));
-            sampled.chain.nonces.with(&["chain"]).set(nonce);
+        for (name, account) in self.named() {
+            if let Ok(nonce) = self.client.next_nonce(account).await {
+                let nonce = number(i64::try_from(nonce).unwrap_or(i64::MAX));
+                sampled.chain.nonces.with(&["chain", name]).set(nonce);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use chain::HeadSource;
 use clap::{Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use domain::environment::{self, Environment, RISKS, Risk, TooRisky};
 use settings::ConfigCommand;
@@ -31,8 +32,8 @@ pub(crate) struct Config {
     chain_rpc_url: Option<String>,
 
     /// More nodes of the same chain, comma separated: asked where the one before does not do what it should, and before
-    /// anything is undone or called final
-    #[arg(long, env = "CHAIN_RPC_URLS", hide_env_values = true, value_delimiter = ',', value_parser = chain_url)]
+    /// anything is undone or called final. One that begins with wss:// or ws:// is asked nothing: it tells of new blocks
+    #[arg(long, env = "CHAIN_RPC_URLS", hide_env_values = true, value_delimiter = ',', value_parser = listed_chain_url)]
     chain_rpc_urls: Vec<String>,
 
     /// What `contracts/script/Deploy.s.sol` wrote: chain, registry, code hash
@@ -246,6 +247,11 @@ fn chain_url(text: &str) -> Result<String, chain::InvalidUrl> {
     chain::check_url(text).map(|()| text.to_owned())
 }
 
+/// The address of one of several nodes, or of one that tells of new blocks.
+fn listed_chain_url(text: &str) -> Result<String, chain::InvalidUrl> {
+    chain::check_listed_url(text).map(|()| text.to_owned())
+}
+
 impl Config {
     /// What of these settings is insecure.
     pub(crate) fn risks(&self) -> Vec<Risk> {
@@ -253,7 +259,9 @@ impl Config {
             environment::empty_password(&self.database_url),
             self.metrics_address.and_then(environment::open_metrics),
         ];
-        let plain = self.nodes().find_map(environment::plain_node);
+        let listed = self.chain_rpc_urls.iter().map(String::as_str);
+        let mut named = self.chain_rpc_url.as_deref().into_iter().chain(listed);
+        let plain = named.find_map(environment::plain_node);
         plain
             .into_iter()
             .chain(others.into_iter().flatten())
@@ -264,8 +272,14 @@ impl Config {
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &str> {
         let first = self.chain_rpc_url.as_deref();
         let more = self.chain_rpc_urls.iter().map(String::as_str);
-        let more = more.filter(move |url| Some(*url) != first);
+        let more = more.filter(move |url| Some(*url) != first && !chain::is_head_source(url));
         first.into_iter().chain(more)
+    }
+
+    /// The nodes that tell of new blocks.
+    pub(crate) fn head_sources(&self) -> Vec<HeadSource> {
+        let listed = self.chain_rpc_urls.iter();
+        listed.filter_map(|url| HeadSource::new(url).ok()).collect()
     }
 
     /// How many blocks there are on top of a final one, at least.

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chain::EndpointHealth;
 use metrics::{Counter, Gauge, Label, Labelled, Metrics, flag};
 
 use crate::{
-    endpoints::EndpointHealth,
     error::HALTS,
-    status::{DEPTHS, Status, StatusFigures},
+    status::{DEPTHS, Status, StatusFigures, SubscriptionHealth},
 };
 
 /// The metrics of this process.
@@ -34,6 +34,9 @@ struct IndexerMetrics {
     nodes_well: Labelled<Gauge>,
     nodes_used: Labelled<Gauge>,
     node_failures: Labelled<Counter>,
+    subscriptions: Labelled<Gauge>,
+    heads: Labelled<Counter>,
+    subscription_failures: Labelled<Counter>,
 }
 
 /// The nodes that are told apart, by their place among those that were named.
@@ -120,7 +123,31 @@ impl IndexerMetrics {
                 "How often a node did not do what it should",
                 &[Label::new("node", NODES)],
             ),
+            subscriptions: all.known_gauges(
+                "indexer_subscription_connected",
+                "1 where a node that tells of new blocks is listened to",
+                &[Label::new("node", NODES)],
+            ),
+            heads: all.counters(
+                "indexer_subscription_heads",
+                "Blocks that a node has told of by itself",
+                &[Label::new("node", NODES)],
+            ),
+            subscription_failures: all.counters(
+                "indexer_subscription_failures",
+                "How often the line to a node that tells of new blocks ended, or could not be begun",
+                &[Label::new("node", NODES)],
+            ),
             all,
+        }
+    }
+
+    fn set_subscriptions(&self, subscriptions: &[SubscriptionHealth]) {
+        for (name, it) in NODES.into_iter().zip(subscriptions) {
+            let connected = self.subscriptions.with(&[name]);
+            connected.set(flag(it.is_connected));
+            raise(&self.heads.with(&[name]), it.heads);
+            raise(&self.subscription_failures.with(&[name]), it.failures);
         }
     }
 
@@ -168,6 +195,7 @@ pub(crate) fn text_of(status: Status) -> impl Fn() -> String + Clone + Send + Sy
         let instruments = instruments.lock().unwrap_or_else(PoisonError::into_inner);
         instruments.set(&status.figures());
         instruments.set_nodes(&status.node_health());
+        instruments.set_subscriptions(&status.subscription_health());
         instruments.all.text()
     }
 }

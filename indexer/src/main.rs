@@ -10,6 +10,7 @@ mod endpoints;
 mod error;
 mod fetch;
 mod follow;
+mod heads;
 mod health;
 mod instruments;
 mod leader;

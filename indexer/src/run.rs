@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chain::{Client, Deployment};
+use chain::{Client, Deployment, HeadSource};
 use domain::environment::Risk;
 use store::{
     PoolSettings,
@@ -22,6 +22,7 @@ use crate::{
     deadline::{DATABASE_TIMEOUT, NODE_TIMEOUT, in_time, until, within},
     endpoints::Endpoints,
     error::{IndexerError, with_causes},
+    heads::HeadWatch,
     health, instruments,
     leader::{ChainFollower, FollowSettings, LeaderState, RoundOutcome},
     lease::{self, IDLE_IN_TRANSACTION, LOOK_EVERY, LeaseKeeper},
@@ -33,6 +34,9 @@ use crate::{
 /// The longest wait between two attempts.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
+/// Said where every node that is named only tells of new blocks, or none is.
+const NO_NODE: &str = "no node is named that can be asked: set CHAIN_RPC_URL";
+
 /// How often a database that is away is looked for at the start.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -43,6 +47,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Why.
 pub(crate) fn check(config: &Config, unknown: Vec<Risk>) -> Result<(), Box<dyn Error>> {
     Deployment::load(&config.deployment_file)?;
+    config.nodes().next().ok_or(NO_NODE)?;
     config.judge([config.risks(), unknown].concat())?;
     Ok(())
 }
@@ -96,6 +101,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
     );
     Indexer {
         sweep: Sweep::new(config.sweep_round()),
+        head_sources: config.head_sources(),
         config,
         follower,
         status,
@@ -115,9 +121,7 @@ fn endpoints(config: &Config, deployment: &Deployment) -> Result<Endpoints, Box<
         clients.push(Client::new(url, NODE_TIMEOUT, deployment)?);
     }
     let mut clients = clients.into_iter();
-    let first = clients
-        .next()
-        .ok_or("no node is named: set CHAIN_RPC_URL")?;
+    let first = clients.next().ok_or(NO_NODE)?;
     Ok(Endpoints::new(first, clients.collect(), config.poll()))
 }
 
@@ -173,6 +177,8 @@ struct Indexer {
     follower: ChainFollower,
     status: Status,
     sweep: Sweep,
+    /// The nodes that tell of new blocks, which a leader listens to.
+    head_sources: Vec<HeadSource>,
     swept: Option<Instant>,
     stop: CancellationToken,
 }
@@ -233,6 +239,7 @@ impl Indexer {
 
     /// Follows and sweeps for as long as this process leads.
     async fn follow(&mut self, lease: &LeaseKeeper) -> Result<(), IndexerError> {
+        let heads = HeadWatch::start(&self.head_sources, &self.status);
         let mut leader = None;
         let mut wait = self.config.poll();
         let mut news = true;
@@ -245,6 +252,8 @@ impl Indexer {
                 .instrument(span)
                 .await;
             self.status.round();
+            // A node that rests is left alone, whatever another one tells.
+            let listens = round.is_ok();
             let rest = match round {
                 Ok(round) => {
                     wait = self.config.poll();
@@ -288,7 +297,9 @@ impl Indexer {
                 }
                 self.sweep_if_due(leader).await?;
             }
-            if rest {
+            if rest && listens {
+                self.sleep_or_hear(wait, &heads).await;
+            } else if rest {
                 self.sleep(wait).await;
             }
         }
@@ -346,6 +357,12 @@ impl Indexer {
 
     fn longer(&self, wait: Duration) -> Duration {
         (wait * 2).min(MAX_WAIT).max(self.config.poll())
+    }
+
+    /// Sleeps until the next poll, or until a node tells of a new block.
+    async fn sleep_or_hear(&self, time: Duration, heads: &HeadWatch) {
+        let heard = tokio::time::timeout(time, heads.told());
+        until(&self.stop, heard).await;
     }
 
     async fn sleep(&self, time: Duration) {

@@ -7,11 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chain::EndpointHealth;
 use chrono::TimeDelta;
 use domain::clock::Clock;
 use serde::Serialize;
-
-use crate::endpoints::EndpointHealth;
 
 /// How long the node or the database may be silent before we are not ready.
 const MAX_SILENCE: Duration = Duration::from_secs(15);
@@ -87,6 +86,21 @@ struct LeaderReport {
     lease_age_seconds: f64,
 }
 
+/// What is known of a node that tells of new blocks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SubscriptionHealth {
+    /// Whether it is listened to now.
+    pub(crate) is_connected: bool,
+    /// Of how many blocks it has told.
+    pub(crate) heads: u64,
+    /// How often the line ended, or could not be begun.
+    pub(crate) failures: u64,
+    /// Why, the last time, while it is not listened to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<String>,
+}
+
 #[derive(Debug)]
 struct StatusData {
     role: LeadershipRole,
@@ -94,6 +108,8 @@ struct StatusData {
     leader: Option<LeaderReport>,
     /// The nodes, in the order in which they were named.
     nodes: Vec<EndpointHealth>,
+    /// Those that tell of new blocks, in the order in which they were named.
+    subscriptions: Vec<SubscriptionHealth>,
     head: u64,
     /// When the newest block was made. Unit: seconds since 1970. `None` before there was one.
     head_made: Option<u64>,
@@ -151,6 +167,8 @@ pub(crate) struct HealthReport {
     /// How many there were, by their depth in blocks at most; none for what did not happen.
     reorgs_by_depth: BTreeMap<&'static str, u64>,
     nodes: Vec<EndpointHealth>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    subscriptions: Vec<SubscriptionHealth>,
     #[serde(skip_serializing_if = "Option::is_none")]
     halted: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,6 +216,7 @@ impl Status {
             role: LeadershipRole::Starting,
             leader: None,
             nodes: Vec::new(),
+            subscriptions: Vec::new(),
             head: 0,
             head_made: None,
             head_age,
@@ -253,6 +272,50 @@ impl Status {
     /// How the nodes do, in the order in which they were named.
     pub(crate) fn node_health(&self) -> Vec<EndpointHealth> {
         self.known().nodes.clone()
+    }
+
+    /// How those that tell of new blocks do, in the order in which they were named.
+    pub(crate) fn subscription_health(&self) -> Vec<SubscriptionHealth> {
+        self.known().subscriptions.clone()
+    }
+
+    /// Changes what is known of one that tells of new blocks; gives what comes of it.
+    fn of_subscription<T>(
+        &self,
+        place: usize,
+        change: impl FnOnce(&mut SubscriptionHealth) -> T,
+    ) -> T {
+        let mut known = self.known();
+        if known.subscriptions.len() <= place {
+            known.subscriptions.resize_with(place + 1, Default::default);
+        }
+        change(&mut known.subscriptions[place])
+    }
+
+    /// This one is listened to from now on.
+    pub(crate) fn hears(&self, place: usize) {
+        self.of_subscription(place, |it| (it.is_connected, it.last_error) = (true, None));
+    }
+
+    /// None is listened to any more: this process does not lead.
+    pub(crate) fn hears_nobody(&self) {
+        for it in &mut self.known().subscriptions {
+            it.is_connected = false;
+        }
+    }
+
+    /// This one has told of a block.
+    pub(crate) fn heard(&self, place: usize) {
+        self.of_subscription(place, |it| it.heads += 1);
+    }
+
+    /// This one is not listened to any more. Gives whether this is news.
+    pub(crate) fn hears_no_more(&self, place: usize, why: String) -> bool {
+        self.of_subscription(place, |it| {
+            it.is_connected = false;
+            it.failures += 1;
+            it.last_error.replace(why).is_none()
+        })
     }
 
     /// When the newest block was made. Unit: seconds since 1970.
@@ -402,6 +465,7 @@ impl Status {
                 .map(|((_, name), count)| (name, count))
                 .collect(),
             nodes: known.nodes.clone(),
+            subscriptions: known.subscriptions.clone(),
             halted: known.halted,
             last_error: known.last_error.clone(),
         }

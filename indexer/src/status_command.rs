@@ -225,6 +225,19 @@ impl FoundStatus {
                 node["failures"]
             ));
         }
+        let heard = self.process.iter();
+        let heard = heard.filter_map(|said| said["subscriptions"].as_array());
+        for (place, it) in (1_u32..).zip(heard.flatten()) {
+            let how = if it["isConnected"] == true {
+                "is listened to"
+            } else {
+                "is not listened to"
+            };
+            lines.push(format!(
+                "subscription {place} {how}; it told of {} blocks, and failed {} times",
+                it["heads"], it["failures"]
+            ));
+        }
         let told = [
             ("critical", &self.critical),
             ("wrong", &self.wrong),

@@ -3,6 +3,9 @@
 //!
 //! Its limit is what PostgreSQL alone does with the same bytes: one row for each record, 64 to a
 //! transaction, without anything that a record needs besides.
+//!
+//! `--signers 2` compares two accounts that share the load with one, by turns in one run: an api with both and an api with
+//! the first alone, over the same database and chain.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -26,6 +29,9 @@ type Acknowledged = Arc<Mutex<Vec<(String, String)>>>;
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::read();
+    if arguments.two_signers {
+        return compare_signers(&arguments).await;
+    }
     let world = arguments.world().await;
     let population = Arc::new(Population::open(&world, 4, 100).await);
     let acknowledged = Acknowledged::default();
@@ -71,9 +77,98 @@ async fn main() {
     report.figure(what, rate, Bar::AtLeast(1.0));
     report.load(what, &without, Bar::AtMost(250.0));
 
+    account_for(&world, &acknowledged, failed, &mut report).await;
+    report.print("create");
+}
+
+/// How often each of the two is measured, by turns: what else the machine does meets both.
+const TURNS: usize = 3;
+/// How many times as many records two accounts store as one, where nothing but the lock on an account's row is the limit.
+const TWO_OF_ONE: f64 = 1.6;
+
+/// Two accounts that sign beside one: with the node, which takes part of the processors for each transaction, and without.
+async fn compare_signers(arguments: &Arguments) {
+    let mut world = arguments
+        .world_with(|options| options.two_signers = true)
+        .await;
+    let population = Arc::new(Population::open(&world, 4, 100).await);
+    let acknowledged = Acknowledged::default();
+    let mut report = Report::new();
+    let mut failed = 0;
+
+    progress("warming up");
+    let warm = Until::Passed(Duration::from_secs(2));
+    let warm = stores(&world, &population, &acknowledged, "warm", 64, warm).await;
+    failed += warm.failed();
+    analyze(&world).await;
+    let first = world.foundation.dir().join("keys/registrar.key");
+    let first = first.display().to_string();
+    // The same file twice is one account.
+    let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", first.as_str())];
+    let both: [(&str, &str); 0] = [];
+    for stands_still in [false, true] {
+        let mut rates = [Vec::new(), Vec::new()];
+        for turn in 0..TURNS {
+            for (signers, more) in [(1, &alone[..]), (2, &both[..])] {
+                world.api.stop().await;
+                let name = format!("api-{stands_still}-{turn}-{signers}");
+                world.api = world.another_api(&name, more).await;
+                let what = signers_told(signers, stands_still);
+                progress(format_args!("{what}, turn {}", turn + 1));
+                let node = world.foundation.node.as_ref().expect("the node is ours");
+                if stands_still {
+                    node.process().signal(Signal::STOP);
+                }
+                let costs = Costs::begin(&world);
+                let until = Until::Passed(arguments.time);
+                let measured = stores(&world, &population, &acknowledged, &name, 256, until).await;
+                let costs = costs.end(&world);
+                if stands_still {
+                    node.process().signal(Signal::CONT);
+                }
+                failed += measured.failed();
+                report.costs(&what, &costs, &measured);
+                rates[signers - 1].push(measured.per_second());
+            }
+        }
+        let [one, two] = rates.map(median);
+        let bar = if stands_still {
+            Bar::PartAtLeast(TWO_OF_ONE)
+        } else {
+            Bar::None
+        };
+        let what = signers_told(2, stands_still);
+        report.beside(
+            format!("{what}, beside one"),
+            Figure::PerSecond(two),
+            Figure::PerSecond(one),
+            bar,
+        );
+    }
+    account_for(&world, &acknowledged, failed, &mut report).await;
+    report.print("create, two accounts that sign beside one");
+}
+
+fn signers_told(signers: usize, stands_still: bool) -> String {
+    let node = if stands_still {
+        " while the node stands still"
+    } else {
+        ""
+    };
+    format!("create{node}, 256 clients, {signers} signer(s)")
+}
+
+/// The one in the middle.
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+/// Compares what was acknowledged with what is there, and waits for the chain.
+async fn account_for(world: &World, acknowledged: &Acknowledged, failed: u64, report: &mut Report) {
     progress("comparing what was acknowledged with what is there");
     let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("no panic"));
-    for (what, count) in ledger(&world, &acknowledged).await {
+    for (what, count) in ledger(world, &acknowledged).await {
         report.figure(what, Figure::Count(count), Bar::AtMost(0.0));
     }
     let stored = world
@@ -89,7 +184,7 @@ async fn main() {
     );
     progress("waiting for the chain");
     let began = Instant::now();
-    let left = unconfirmed(&world).await;
+    let left = unconfirmed(world).await;
     report.figure(
         "anchors not confirmed",
         Figure::Count(left),
@@ -100,7 +195,6 @@ async fn main() {
         acknowledged.len(),
         began.elapsed().as_secs_f64()
     ));
-    report.print("create");
 }
 
 /// Stores records until it is over.
@@ -224,7 +318,10 @@ async fn ledger(world: &World, acknowledged: &[(String, String)]) -> BTreeMap<&'
         ),
         (
             "gaps between the nonces",
-            "SELECT COALESCE(max(nonce) - min(nonce) + 1 - count(DISTINCT nonce), 0) FROM anchor_outbox",
+            "SELECT COALESCE(sum(gaps), 0)::bigint FROM (
+                 SELECT max(nonce) - min(nonce) + 1 - count(DISTINCT nonce) AS gaps
+                 FROM anchor_outbox GROUP BY signer
+             ) AS of_each",
         ),
         (
             "without one audit row of their own",

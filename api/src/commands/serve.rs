@@ -8,13 +8,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use domain::{clock::Clock, second_factor::Requirement};
 use fhir::profiles::Profiles;
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::files::read_files;
 use self::{
     files::{check, site},
-    jobs::{sampler, start_erasures, start_fees, start_jobs, start_trail},
+    jobs::{sampler, start_erasures, start_fees, start_jobs, start_relays, start_trail},
     resources::{DATABASE_CLOCK, Resources, open},
 };
 use super::output::Failure;
@@ -174,14 +174,8 @@ async fn assemble(
     let mut tasks = JoinSet::new();
     let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
     let current_fees = start_fees(config, &resources, &mut tasks);
-    let wake = Arc::new(Notify::new());
-    let health = start_jobs(
-        config,
-        &resources,
-        current_fees.clone(),
-        Arc::clone(&wake),
-        &mut tasks,
-    );
+    let wakes = start_relays(config, &resources, &current_fees, &mut tasks);
+    let health = start_jobs(config, &resources, &mut tasks);
     let trail_fees = current_fees.clone();
     start_trail(config, &resources, trail_fees, &health, &mut tasks);
     let seals = Seals::start(
@@ -198,7 +192,7 @@ async fn assemble(
         pool,
         keyring,
         index_key,
-        signer,
+        signers,
         client,
         registry,
         registrars,
@@ -208,10 +202,8 @@ async fn assemble(
         pool: pool.clone(),
         keyring: Arc::clone(&keyring),
         index_key: Arc::clone(&index_key),
-        signer,
         chain_id: registry.chain_id,
         fees: current_fees,
-        wake,
     };
     tasks.spawn(schedule::run(pool.clone(), seals.clone()));
     let url = &config.database.url;
@@ -221,7 +213,7 @@ async fn assemble(
         lists: RecordLists::start(pool.clone(), Arc::clone(&index_key), &mut tasks),
         feed: Feed::start(pool.clone(), url.clone(), registry, &mut tasks),
         revocations: Revocations::start(pool.clone(), url.clone(), &mut tasks),
-        writer: Writer::start(context, &mut tasks),
+        writer: Writer::start(&context, signers, &wakes, &mut tasks),
         seals,
         registrars,
         relays_consents: config.relay_consents,

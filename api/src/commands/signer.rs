@@ -57,11 +57,22 @@ pub(crate) struct SignerPlaces {
     deployment_file: PathBuf,
 }
 
+/// Which of the accounts.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct WhichSigner {
+    /// The account with this address alone; without it, all that have signed here
+    #[arg(long = "signer", value_name = "ADDRESS")]
+    address: Option<ChainAddress>,
+}
+
 /// Settings of `signer status`.
 #[derive(Debug, Args)]
 pub(crate) struct SignerStatus {
     #[command(flatten)]
     places: SignerPlaces,
+
+    #[command(flatten)]
+    which: WhichSigner,
 
     /// Say it as JSON
     #[arg(long)]
@@ -73,6 +84,9 @@ pub(crate) struct SignerStatus {
 pub(crate) struct AdoptNonce {
     #[command(flatten)]
     places: SignerPlaces,
+
+    #[command(flatten)]
+    which: WhichSigner,
 
     /// Change nothing; say what would be done
     #[arg(long, conflicts_with = "yes")]
@@ -92,6 +106,10 @@ pub(crate) struct RotateSigner {
     /// The next key: a secp256k1 key in hexadecimal digits, readable by us alone
     #[arg(long = "to", value_name = "FILE")]
     next: PathBuf,
+
+    /// The account whose place it takes, where several share the load
+    #[arg(long = "signer", value_name = "ADDRESS")]
+    before: Option<ChainAddress>,
 
     /// Change nothing; say what would be done
     #[arg(long, conflicts_with = "yes")]
@@ -138,6 +156,25 @@ impl SignerPlaces {
     }
 }
 
+impl WhichSigner {
+    /// Those that are meant, as the database knows them.
+    async fn known(self, opened: &OpenedPlaces) -> Result<Vec<KnownSigner>, Failure> {
+        let mut conn = opened.pool.acquire().await?;
+        let known = restores::signers(&mut conn, opened.chain_id).await?;
+        let Some(wanted) = self.address else {
+            return Ok(known);
+        };
+        let address = wanted.to_string();
+        let mut named = known.into_iter().filter(|it| it.address == address);
+        let named = named.next().ok_or_else(|| never_signed(wanted))?;
+        Ok(vec![named])
+    }
+}
+
+fn never_signed(account: ChainAddress) -> String {
+    format!("{account} has never signed here: `meditrustal signer status` names those that have")
+}
+
 /// What the node says of an account.
 #[derive(Debug, Clone, Copy)]
 struct OnNode {
@@ -173,9 +210,10 @@ impl SignerStatus {
     async fn run(&self) -> Result<(), Failure> {
         let opened = self.places.open().await?;
         let fee = opened.client.fees().await?.max_fee_per_gas;
+        let known = self.which.known(&opened).await?;
         let mut conn = opened.pool.acquire().await?;
         let mut told = Vec::new();
-        for signer in restores::signers(&mut conn, opened.chain_id).await? {
+        for signer in known {
             let on_node = OnNode::ask(&opened.client, &signer.address).await?;
             let account = SignerAccount {
                 chain_id: opened.chain_id,
@@ -272,9 +310,7 @@ fn described(waiting: &WaitingTransaction) -> Value {
 impl AdoptNonce {
     async fn run(&self) -> Result<(), Failure> {
         let opened = self.places.open().await?;
-        let mut conn = opened.pool.acquire().await?;
-        let known = restores::signers(&mut conn, opened.chain_id).await?;
-        drop(conn);
+        let known = self.which.known(&opened).await?;
         let mut behind = Vec::new();
         for signer in known {
             let on_node = OnNode::ask(&opened.client, &signer.address).await?;
@@ -352,13 +388,33 @@ impl RotateSigner {
         let account = address_of_key_file(&self.next)?;
         let address = account.to_string();
         let nonce = require_ready(&opened, account).await?;
+        let before = WhichSigner {
+            address: self.before,
+        };
+        let known = before.known(&opened).await?;
         let file = self.next.display();
+        // Whoever has one account need not name it.
+        let (old, how) = match (self.before, known.as_slice()) {
+            (Some(old), _) => (
+                old.to_string(),
+                format!(
+                    "{file} in the place of the key of {old} in MEDITRUSTAL_REGISTRAR_KEY_FILES, or MEDITRUSTAL_REGISTRAR_KEY_FILE,"
+                ),
+            ),
+            (None, [old]) => (
+                old.address.clone(),
+                format!("MEDITRUSTAL_REGISTRAR_KEY_FILE={file}"),
+            ),
+            (None, _) => (
+                "the old account".to_owned(),
+                format!("{file} in the place of the old key"),
+            ),
+        };
         say(&format!(
             "1. {address} is made known, so that its anchors are ours\n\
-             2. then restart each api with MEDITRUSTAL_REGISTRAR_KEY_FILE={file}: it signs with the new key, and sends what the old \
-             one has signed to its end\n\
-             3. when `meditrustal signer status` says that nothing of the old account waits, let the registry's administrator call \
-             revokeRole(REGISTRAR_ROLE, old account), and destroy the old key"
+             2. then restart each api with {how}: it signs with the new key, and sends what {old} has signed to its end\n\
+             3. when `meditrustal signer status` says that nothing of {old} waits, let the registry's administrator call \
+             revokeRole(REGISTRAR_ROLE, {old}), and destroy its key"
         ))?;
         if self.dry_run {
             return say("nothing was changed");

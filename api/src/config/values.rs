@@ -13,6 +13,11 @@ pub(crate) fn chain_url(text: &str) -> Result<String, chain::InvalidUrl> {
     chain::check_url(text).map(|()| text.to_owned())
 }
 
+/// The address of one of several nodes, or of one that tells of new blocks.
+pub(super) fn listed_chain_url(text: &str) -> Result<String, chain::InvalidUrl> {
+    chain::check_listed_url(text).map(|()| text.to_owned())
+}
+
 /// An origin as browsers send it: a scheme, a host, maybe a port, and nothing else.
 pub(super) fn origin(text: &str) -> Result<HeaderValue, String> {
     let wanted = || {

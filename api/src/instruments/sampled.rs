@@ -22,6 +22,19 @@ const TASKS: [&str; 4] = ["VACUUM", "ANALYZE", "REINDEX", "INDEX_USAGE"];
 const OUTBOX_STATES: [&str; 3] = ["QUEUED", "SENT", "FAILED"];
 /// Whose nonce it is.
 const NONCES: [&str; 2] = ["database", "chain"];
+/// The accounts that anchor, by their places among those that are named.
+pub(crate) const REGISTRARS: [&str; 8] = [
+    "registrar",
+    "registrar-2",
+    "registrar-3",
+    "registrar-4",
+    "registrar-5",
+    "registrar-6",
+    "registrar-7",
+    "registrar-8",
+];
+/// The nodes that are told apart, by their places among those that are named.
+pub(crate) const NODES: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8"];
 
 /// What is looked at every few seconds.
 #[derive(Debug)]
@@ -155,6 +168,11 @@ pub(crate) struct ChainMetrics {
     pub(crate) balance: Labelled<Gauge>,
     pub(crate) transactions_left: Labelled<Gauge>,
     pub(crate) nonces: Labelled<Gauge>,
+    pub(crate) waiting: Labelled<Gauge>,
+    pub(crate) waiting_oldest: Labelled<Gauge>,
+    pub(crate) node_well: Labelled<Gauge>,
+    pub(crate) node_used: Labelled<Gauge>,
+    pub(crate) node_failures: Labelled<Counter>,
     pub(crate) led_age: Gauge,
     pub(crate) lag: Gauge,
     pub(crate) undone_blocks: Gauge,
@@ -162,7 +180,12 @@ pub(crate) struct ChainMetrics {
 
 impl ChainMetrics {
     fn new(all: &mut Metrics) -> Self {
-        let account = [Label::new("account", ["registrar", "checkpoint"])];
+        let account = [Label::new(
+            "account",
+            REGISTRARS.into_iter().chain(["checkpoint"]),
+        )];
+        let registrar = [Label::new("account", REGISTRARS)];
+        let node = [Label::new("node", NODES)];
         Self {
             outbox: all.gauges(
                 "outbox_transactions",
@@ -181,8 +204,29 @@ impl ChainMetrics {
             ),
             nonces: all.known_gauges(
                 "registrar_nonce",
-                "The next nonce of the registrar",
-                &[Label::new("of", NONCES)],
+                "The next nonce of a registrar",
+                &[Label::new("of", NONCES), Label::new("account", REGISTRARS)],
+            ),
+            waiting: all.known_gauges(
+                "registrar_waiting_transactions",
+                "Transactions of a registrar that are in no block",
+                &registrar,
+            ),
+            waiting_oldest: all.known_gauges(
+                "registrar_waiting_oldest_seconds",
+                "How long the oldest of them has waited",
+                &registrar,
+            ),
+            node_well: all.known_gauges(
+                "node_well",
+                "1 where the node did what it should when it was last asked",
+                &node,
+            ),
+            node_used: all.known_gauges("node_used", "1 for the node that is asked", &node),
+            node_failures: all.counters(
+                "node_failures",
+                "How often a node did not do what it should",
+                &node,
             ),
             led_age: all.gauge(
                 "indexer_led_seconds",

@@ -2,13 +2,19 @@
 //! one commit, for a batch of records. A lock per record is ten times slower
 //! (`docs/decisions/0002-one-writer.md`).
 //!
+//! Where several accounts sign, each has a line of its own, and they go side by side. A patient's records are of one line; a version
+//! is of the line that has signed for the version before (`docs/decisions/0079-signers-share-the-load.md`).
+//!
 //! In that one transaction: the decision, the nonces, the audit rows, the sealed records, the anchors with
 //! their signed transactions and the events. If it does not commit, nothing happened.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use chain::{Fees, Signer};
-use domain::{audit::AuditEntry, ids::UserId};
+use chain::{Fees, Signer, Signers};
+use domain::{
+    audit::AuditEntry,
+    ids::{RecordId, UserId},
+};
 use store::{
     Pool, StoreError, Tx,
     anchors::{self, NewAnchor},
@@ -18,6 +24,7 @@ use store::{
     record_sources,
     records::{self, NewRecord},
     signers::{self, SignerAccount},
+    versions,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -54,10 +61,16 @@ const LIMITS: BatchLimits = BatchLimits {
 const TRIES: usize = 3;
 /// Where drafts are handed in.
 #[derive(Debug, Clone)]
-pub(crate) struct Writer(Batcher<Draft, Stored>);
+pub(crate) struct Writer {
+    /// One for each account, in their order.
+    lines: Arc<[Batcher<Draft, Stored>]>,
+    signers: Signers,
+    pool: Pool,
+    chain_id: i64,
+}
 
 /// What the writer works with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct WriterContext {
     /// The database.
     pub(crate) pool: Pool,
@@ -65,25 +78,49 @@ pub(crate) struct WriterContext {
     pub(crate) keyring: Arc<Keyring>,
     /// What documents of sources are known by.
     pub(crate) index_key: Arc<IndexKey>,
-    /// The account that anchors.
-    pub(crate) signer: Arc<Signer>,
-    /// The chain it is on.
+    /// The chain that the accounts are on.
     pub(crate) chain_id: i64,
     /// What a transaction should offer now.
     pub(crate) fees: watch::Receiver<Fees>,
+}
+
+/// What one line works with.
+#[derive(Debug)]
+struct WriterLine {
+    context: WriterContext,
+    /// The account that anchors.
+    signer: Arc<Signer>,
     /// Notified after each commit: there is something to send.
-    pub(crate) wake: Arc<Notify>,
+    wake: Arc<Notify>,
 }
 
 impl Writer {
-    /// Starts the writer. It stops when the last handle is dropped and the queue is empty.
-    pub(crate) fn start(context: WriterContext, tasks: &mut JoinSet<()>) -> Self {
-        let context = Arc::new(context);
-        let serve = move |drafts: Batch<Draft>| {
-            let context = Arc::clone(&context);
-            async move { context.store(&drafts).await }
-        };
-        Self(Batcher::start(LIMITS, tasks, serve))
+    /// Starts the writer, with a line for each account; `wakes` has what is notified after a commit of each. It stops when the
+    /// last handle is dropped and the queues are empty.
+    pub(crate) fn start(
+        context: &WriterContext,
+        signers: Signers,
+        wakes: &[Arc<Notify>],
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let lines = signers.all().zip(wakes).map(|(signer, wake)| {
+            let line = Arc::new(WriterLine {
+                context: context.clone(),
+                signer: Arc::clone(signer),
+                wake: Arc::clone(wake),
+            });
+            let serve = move |drafts: Batch<Draft>| {
+                let line = Arc::clone(&line);
+                async move { line.store(&drafts).await }
+            };
+            Batcher::start(LIMITS, tasks, serve)
+        });
+        Self {
+            lines: lines.collect(),
+            signers,
+            pool: context.pool.clone(),
+            chain_id: context.chain_id,
+        }
     }
 
     /// Stores a record.
@@ -92,7 +129,8 @@ impl Writer {
     /// [`Error::NotFound`] where the caller may not write for this patient; [`Error::Busy`] where too
     /// many wait already.
     pub(crate) async fn store(&self, draft: Draft) -> StoreResult {
-        self.0.ask(draft).await
+        let line = self.line_of(&draft).await?;
+        line.ask(draft).await
     }
 
     /// Stores a record of many: waits for room instead of being refused.
@@ -100,7 +138,29 @@ impl Writer {
     /// # Errors
     /// As of [`Writer::store`], but for a full queue.
     pub(super) async fn store_in_turn(&self, draft: Draft) -> StoreResult {
-        self.0.ask_in_turn(draft).await
+        let line = self.line_of(&draft).await?;
+        line.ask_in_turn(draft).await
+    }
+
+    /// The line of the account that signs for a draft: that which has signed for the version before, where it is in use, and
+    /// else the patient's.
+    async fn line_of(&self, draft: &Draft) -> Result<&Batcher<Draft, Stored>, Error> {
+        let before = match draft.follows {
+            // One account signs for everybody.
+            _ if self.lines.len() == 1 => Some(0),
+            Some(old) => self.place_of_version(old.id).await?,
+            None => None,
+        };
+        let place = before.unwrap_or_else(|| self.signers.place_of_patient(draft.patient));
+        Ok(&self.lines[place])
+    }
+
+    /// The place of the account that signed last for a version; `None` where it is none of those that are in use.
+    async fn place_of_version(&self, version: RecordId) -> Result<Option<usize>, StoreError> {
+        let mut conn = self.pool.acquire().await?;
+        let signed = versions::anchored(&mut conn, &[version]).await?;
+        let mut here = signed.iter().filter(|it| it.chain_id == self.chain_id);
+        Ok(here.find_map(|it| self.signers.place_of(&it.signer)))
     }
 }
 
@@ -112,7 +172,7 @@ enum BatchOutcome {
     KeyChanged,
 }
 
-impl WriterContext {
+impl WriterLine {
     /// Stores a batch, again where another process gave one of its patients a key in between: the next try
     /// finds that key.
     async fn store(&self, batch: &Batch<Draft>) -> BatchAnswers<Stored> {
@@ -140,24 +200,31 @@ impl WriterContext {
     ) -> Result<BatchOutcome, BatchFailure> {
         let drafts = batch.requests.as_slice();
         let patients = || drafts.iter().map(|draft| draft.patient);
-        let keys = patient_keys::prepare(&self.pool, &self.keyring, patients().collect()).await?;
-        let mut tx = self.pool.begin().await?;
+        let WriterContext {
+            pool,
+            keyring,
+            index_key,
+            chain_id,
+            fees,
+        } = &self.context;
+        let keys = patient_keys::prepare(pool, keyring, patients().collect()).await?;
+        let mut tx = pool.begin().await?;
         let address = self.signer.address().to_string();
         let signer = SignerAccount {
-            chain_id: self.chain_id,
+            chain_id: *chain_id,
             address: &address,
         };
         // From here to the commit no other writer of this signer runs, in whatever process.
         let first_nonce = signers::lock(&mut tx, signer).await?;
         // Other writers are waited for as usual, whoever holds a patient's rows shorter. The time is read after
-        // the signer is locked: records are dated in the order in which they are committed.
+        // the signer is locked: the records of a line are dated in the order in which they are committed.
         tx.wait_for_locks(batch.lock_wait).await?;
         let callers = drafts.iter().map(|draft| &draft.caller);
         let facts = Facts::gather(&mut tx, callers, patients()).await?;
 
         let asked = answer_restored(&mut tx, asked, &facts).await?;
         let permitted = authorize(&mut tx, asked, &facts).await?;
-        let permitted = sources::answer_known(&mut tx, permitted, &self.index_key).await?;
+        let permitted = sources::answer_known(&mut tx, permitted, index_key).await?;
         let permitted = answer_replays(&mut tx, permitted).await?;
         let permitted = with_a_key(permitted, &keys);
         let permitted = supersede_predecessors(&mut tx, permitted).await?;
@@ -171,7 +238,7 @@ impl WriterContext {
             .iter()
             .map(NumberedDraft::signing_request)
             .collect();
-        let signing = sign(&self.signer, signing_requests, *self.fees.borrow());
+        let signing = sign(&self.signer, signing_requests, *fees.borrow());
         // What names no transaction is written while they are being signed.
         if !remember(&mut tx, &numbered).await? {
             return Err(BatchFailure::busy());
@@ -193,7 +260,7 @@ impl WriterContext {
         // The feed's place is given out under a lock of everybody's.
         tx.wait_for_locks_as_usual().await?;
         write(&mut tx, &records, &signed_drafts, signer).await?;
-        let sources = sources::rows(&signed_drafts, &self.index_key);
+        let sources = sources::rows(&signed_drafts, index_key);
         if !record_sources::insert(&mut tx, &sources).await? {
             // Another signer has stored one of them meanwhile: the next try finds it.
             return Err(BatchFailure::busy());

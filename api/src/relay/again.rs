@@ -25,7 +25,7 @@ use store::{
     signers::{self, SignerAccount},
 };
 
-use super::{RETRY_IN, Relay};
+use super::{RETRY_IN, Relay, again_after};
 
 /// When one is looked at again whose version before is not there yet.
 const LATER: Duration = Duration::from_secs(5);
@@ -98,7 +98,7 @@ impl Relay {
             Ok(plan) => plan,
             Err(error) => {
                 tracing::warn!(%error, waiting = failed.len(), "The node cannot be reached; anchors that failed wait");
-                self.put_off_failed(failed, RETRY_IN).await?;
+                self.put_off_failed(failed, again_after(&error)).await?;
                 return Ok(nothing(true));
             }
         };
@@ -197,10 +197,10 @@ impl Relay {
         is_ours
     }
 
-    /// Whether an account is the one that signs, or one that the registry has let anchor: what the database says of it counts
+    /// Whether an account is one of those that sign, or one that the registry has let anchor: what the database says of it counts
     /// for nothing here. `None` where the node does not say.
     async fn is_ours(&self, account: ChainAddress) -> Option<bool> {
-        if account == self.signer.address() {
+        if self.signers.has(account) {
             return Some(true);
         }
         match self.client.was_registrar(account).await {

@@ -82,6 +82,8 @@ impl Relay {
                     refused.push(closing.record);
                 }
                 Some(anchor) if anchor.registrar == self.signer.address() => ready.push(closing),
+                // The rows say otherwise than the chain, which the indexer tells.
+                Some(anchor) if self.signers.has(anchor.registrar) => refused.push(closing.record),
                 Some(anchor) => {
                     tracing::warn!(
                         record.id = %closing.record,

@@ -53,6 +53,8 @@ enum Raise {
 struct SendOutcome<'a> {
     taken: Vec<i64>,
     put_off: Vec<i64>,
+    /// How long the node wants to be left alone, where it says so.
+    rest: Option<Duration>,
     raised: bool,
     /// The first anchor of the line, where that gets nowhere, and why.
     stuck: Option<(&'a DueTransaction, StuckReason)>,
@@ -112,6 +114,7 @@ impl Relay {
                     instruments().handed_over("unreachable");
                     tracing::warn!(%error, waiting = waiting.len(), "The node cannot be reached; the outbox waits");
                     outcome.put_off.extend(waiting.iter().map(|it| it.outbox));
+                    outcome.rest = error.retry_after();
                     is_reachable = false;
                     break;
                 }
@@ -164,7 +167,8 @@ impl Relay {
     async fn settle(&self, outcome: SendOutcome<'_>) -> Result<(), StoreError> {
         if !outcome.put_off.is_empty() {
             let mut conn = self.pool.acquire().await?;
-            outbox::put_off(&mut conn, &outcome.put_off, RETRY_IN).await?;
+            let again_in = outcome.rest.unwrap_or_default().max(RETRY_IN);
+            outbox::put_off(&mut conn, &outcome.put_off, again_in).await?;
         }
         if !outcome.taken.is_empty() {
             let again_in = AGAIN_IN.min(self.raise_after);

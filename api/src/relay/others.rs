@@ -1,6 +1,6 @@
-//! Transactions that another key of ours has signed, an earlier one: they are sent to their end, for which nobody needs the key.
-//! Where that account may not anchor any more they would be mined without effect, so what they were for is signed again by the
-//! account of now.
+//! Transactions of accounts that are not in use: an earlier key's, and one's that was taken out. They are sent to their end, for
+//! which nobody needs the key. Where such an account may not anchor any more they would be mined without effect, so what they were
+//! for is signed again by an account that is in use.
 
 use chain::ChainAddress;
 use store::{
@@ -13,9 +13,10 @@ use super::{BATCH, RETRY_IN, Relay, sendable, stuck::StuckReason};
 
 impl Relay {
     /// Sends what other accounts have signed.
-    pub(super) async fn finish_others(&self, ours: SignerAccount<'_>) -> Result<(), StoreError> {
+    pub(super) async fn finish_others(&self) -> Result<(), StoreError> {
+        let in_use = self.signers.addresses();
         let mut conn = self.pool.acquire().await?;
-        let others = again::other_accounts(&mut conn, ours).await?;
+        let others = again::other_accounts(&mut conn, self.chain_id, &in_use).await?;
         drop(conn);
         for address in others {
             let Ok(account) = address.parse::<ChainAddress>() else {
@@ -23,7 +24,7 @@ impl Relay {
                 continue;
             };
             let signer = SignerAccount {
-                chain_id: ours.chain_id,
+                chain_id: self.chain_id,
                 address: &address,
             };
             self.finish(signer, account).await?;
@@ -41,6 +42,9 @@ impl Relay {
         if due.is_empty() {
             return Ok(());
         }
+        drop(conn);
+        let _turn = self.ends.lock().await;
+        let mut conn = self.pool.acquire().await?;
         let under_way = outbox::under_way(&mut conn, signer).await?;
         drop(conn);
         let room = match self.client.room(account).await {

@@ -1,4 +1,4 @@
-//! What a node is asked. One call, one deadline; retrying is the caller's.
+//! What a node is asked. One call, one deadline for each node that is asked; retrying is the caller's.
 
 use std::time::Duration;
 
@@ -17,13 +17,15 @@ use crate::{
     deployment::Deployment,
     error::{CheckError, ClientError, InvalidUrl, Line},
     event::{self, RawLog},
+    failover::EndpointHealth,
     hash::{BlockHash, ChainAddress, CodeHash, Head, TxHash},
-    rpc::Rpc,
+    rpc::{NodeIdentity, Rpc},
     send::{self, Sent},
     wire::{self, Bytes, Quantity, Quantity64},
 };
 
-/// One node and the registry on its chain. Cheap to clone; clones share connections.
+/// One node or several, and the registry on their chain. Cheap to clone; clones share connections, and what is known of the
+/// nodes.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) rpc: Rpc,
@@ -161,10 +163,41 @@ impl Client {
     /// # Errors
     /// [`InvalidUrl`].
     pub fn new(url: &str, timeout: Duration, deployment: &Deployment) -> Result<Self, InvalidUrl> {
+        Self::over(&[url], timeout, deployment)
+    }
+
+    /// A client of several nodes of one chain. The first is asked, until it fails: then the next one is, in the same call, once
+    /// it has shown that it is of the chain and has the registry. Does not connect.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`], also where there is none.
+    pub fn over(
+        urls: &[&str],
+        timeout: Duration,
+        deployment: &Deployment,
+    ) -> Result<Self, InvalidUrl> {
+        let identity = NodeIdentity {
+            chain_id: deployment.chain_id,
+            registry: deployment.registry,
+            code_hash: deployment.code_hash,
+        };
         Ok(Self {
-            rpc: Rpc::new(url, timeout)?,
+            rpc: Rpc::new(urls, timeout, identity)?,
             deployment: deployment.clone(),
         })
+    }
+
+    /// A client of each node by itself, in the order in which they were named.
+    pub fn each(&self) -> impl Iterator<Item = Self> {
+        self.rpc.each().map(|rpc| Self {
+            rpc,
+            deployment: self.deployment.clone(),
+        })
+    }
+
+    /// How each node does, in the order in which they were named.
+    pub fn endpoints(&self) -> Vec<EndpointHealth> {
+        self.rpc.health()
     }
 
     /// The registry it speaks of.

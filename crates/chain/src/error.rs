@@ -14,7 +14,7 @@ const TOO_OFTEN: [&str; 5] = [
     "throughput",
 ];
 
-/// `CHAIN_RPC_URL` cannot be used. Does not print it.
+/// `CHAIN_RPC_URL`, or one of `CHAIN_RPC_URLS`, cannot be used. Does not print it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
     /// It is no address.
@@ -23,6 +23,14 @@ pub enum InvalidUrl {
     /// Nodes are asked by HTTP, in clear text or by TLS.
     #[error("it must begin with https:// or http://")]
     NotHttp,
+    /// In a list there may be nodes besides that tell of new blocks by WebSocket.
+    #[error("it must begin with https://, http://, wss:// or ws://")]
+    NotANode,
+    /// A WebSocket's handshake has no place for them.
+    #[error(
+        "an address that begins with wss:// or ws:// takes no name and password: providers take a key in its path"
+    )]
+    Credentials,
 }
 
 /// Why a node gave no answer that can be used.
@@ -73,15 +81,36 @@ pub enum ClientError {
         /// What was wrong with it.
         what: String,
     },
+    /// Nobody was asked: each node has asked to be left alone, and it is not time yet.
+    #[error("the chain's node was not asked for {method}: it wants to be left alone for {} s more", .rest.as_secs() + 1)]
+    Resting {
+        /// What was to be asked.
+        method: &'static str,
+        /// How much longer.
+        rest: Duration,
+    },
 }
 
 impl ClientError {
+    /// Whether another node may do better: this one cannot be reached, is too slow, or was asked too often. Whether an answer that
+    /// cannot be read is a failure of the node, the caller knows.
+    pub(crate) fn is_of_the_node(&self, is_unreadable_failure: bool) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut { .. } => true,
+            // Who asks for less asks any node for less.
+            Self::Http { status, .. } => *status != 413,
+            Self::Refused { .. } => self.asks_for_patience(),
+            Self::Unreadable { .. } => is_unreadable_failure,
+            Self::TooLong { .. } | Self::Resting { .. } => false,
+        }
+    }
+
     /// Whether asking for fewer blocks could help: nodes refuse long ranges in many words.
     pub fn asks_for_less(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::TooLong { .. } | Self::Unreadable { .. } => true,
             Self::Refused { .. } | Self::Http { .. } => !self.asks_for_patience(),
-            Self::Unreachable(_) => false,
+            Self::Unreachable(_) | Self::Resting { .. } => false,
         }
     }
 
@@ -93,6 +122,7 @@ impl ClientError {
                 let folded = message.to_ascii_lowercase();
                 TOO_OFTEN.iter().any(|text| folded.contains(text))
             }
+            Self::Resting { .. } => true,
             Self::Unreachable(_)
             | Self::TimedOut { .. }
             | Self::TooLong { .. }
@@ -104,6 +134,7 @@ impl ClientError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Http { retry_after, .. } => *retry_after,
+            Self::Resting { rest, .. } => Some(*rest),
             Self::Unreachable(_)
             | Self::TimedOut { .. }
             | Self::Refused { .. }

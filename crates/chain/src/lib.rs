@@ -2,7 +2,9 @@
 //!
 //! - [`Deployment`]: which registry, on which chain, since which block.
 //! - [`Signer`]: makes an anchoring transaction whose hash is known before anything is sent. No I/O.
-//! - [`Client`]: what a node is asked. Every call has a deadline and no error shows the node's URL.
+//! - [`Signers`]: the accounts that share the load, and which of them anchors whose records.
+//! - [`Client`]: what a node is asked. Every call has a deadline and no error shows the node's URL. [`Failover`]: which of several.
+//! - [`HeadStream`]: new blocks, as a node tells of them by itself.
 //! - [`UnprovenLog`]: a log that is not where it says it is, by the node's own blocks and receipts.
 //! - [`Evidence`]: what the chain alone shows of one hash.
 //! - [`siwe`]: the message that a wallet signs; [`signed_by_key`] and [`Client::contract_accepts`] say
@@ -20,12 +22,15 @@ mod deployment;
 mod error;
 pub mod event;
 mod evidence;
+mod failover;
 mod hash;
+mod heads;
 mod inclusion;
 mod proof;
 mod rpc;
 mod send;
 mod signer;
+mod signers;
 pub mod siwe;
 mod wallet;
 mod wire;
@@ -41,12 +46,15 @@ pub use deployment::{Deployment, DeploymentError};
 pub use error::{CheckError, ClientError, InvalidUrl, Line};
 pub use event::{RegistryEvent, RegistryLog};
 pub use evidence::{Evidence, NoEvidence, NoRegistry, ProvenAnchor};
+pub use failover::{EndpointHealth, Failover, MAX_REST, jittered};
 pub use hash::{BlockHash, ChainAddress, CodeHash, Head, InvalidHex, TxHash};
+pub use heads::{HeadError, HeadSource, HeadStream, is_head_source};
 pub use inclusion::UnprovenLog;
-pub use rpc::check_url;
+pub use rpc::{check_listed_url, check_url};
 pub use send::Sent;
 pub use signer::{
     ANCHOR_GAS_LIMIT, AnchoringCall, CLOSE_GAS_LIMIT, SUPERSEDE_GAS_LIMIT, SignedAnchor, Signer,
     SignerError, address_of_key_file, is_development_account, transactions_left,
 };
+pub use signers::{SameAccount, Signers};
 pub use wallet::{MessageHash, signed_by_key};

@@ -122,7 +122,7 @@ impl Signer {
         Ok(Self::new(read_key(key_file)?, deployment))
     }
 
-    fn new(key: SigningKey, deployment: &Deployment) -> Self {
+    pub(crate) fn new(key: SigningKey, deployment: &Deployment) -> Self {
         let address = address_of(&key);
         let registry = deployment.registry.to_alloy();
         Self {

@@ -131,11 +131,12 @@ pub fn is_here(host: &str) -> bool {
             .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
-/// The risk of a node that is reached by plain HTTP beyond this machine.
+/// The risk of a node that is reached in clear text beyond this machine, by HTTP or by a WebSocket.
 pub fn plain_node(url: &str) -> Option<Risk> {
     // Readers of addresses take capitals, and other slashes than two.
     let (scheme, rest) = url.trim_start().split_once(':')?;
-    if !scheme.eq_ignore_ascii_case("http") {
+    let mut plain = ["http", "ws"].iter();
+    if !plain.any(|it| scheme.eq_ignore_ascii_case(it)) {
         return None;
     }
     let rest = rest.trim_start_matches(['/', '\\']);
@@ -149,7 +150,7 @@ pub fn plain_node(url: &str) -> Option<Risk> {
         Risk::new(
             "plain-node",
             "the line to the chain's node leaves this machine and is not encrypted, so that who is on it can \
-             lie to us: use https, or a tunnel",
+             lie to us: use https (or wss), or a tunnel",
         )
     })
 }
@@ -279,6 +280,7 @@ pub const SETTINGS: [&str; 115] = [
     "PROXY_HEADER",
     "RAISE_FEE_AFTER",
     "REGISTRAR_KEY_FILE",
+    "REGISTRAR_KEY_FILES",
     "REGISTRATIONS",
     "REGISTRATIONS_A_MINUTE",
     "RELAY_CONSENTS",
@@ -451,6 +453,8 @@ mod tests {
             assert!(!is_here(host), "{host}");
         }
         for url in [
+            "wss://node.example.org/key",
+            "ws://127.0.0.1:8546",
             "http://127.0.0.1:8545",
             "http://user:word@localhost/path",
             "http://[::1]:8545/",
@@ -459,6 +463,7 @@ mod tests {
             assert_eq!(plain_node(url), None, "{url}");
         }
         for url in [
+            "ws://node:8546",
             "http://node.example.org:8545",
             "http://127.0.0.1@evil.example/",
             "HTTP://node.example.org:8545",

@@ -88,14 +88,25 @@ pub struct DueClosing {
     pub reason: ClosingReason,
 }
 
-/// What is to be closed and can be, because its anchor is in a block. One that cannot be read is logged and put off: it
-/// must stop no other. Served by `idx_record_closings_pending`.
+/// Whose anchors are closed by an account.
+#[derive(Debug, Clone, Copy)]
+pub struct ClosedBy<'a> {
+    /// The account, whose own they are.
+    pub signer: SignerAccount<'a>,
+    /// Whether those of accounts that are not in use are looked at, too.
+    pub others: bool,
+    /// The accounts that are in use, as EIP-55 writes them.
+    pub in_use: &'a [String],
+}
+
+/// What is to be closed and can be, because its anchor is in a block, by the account that anchored it. One that cannot be read is
+/// logged and put off: it must stop no other. Served by `idx_record_closings_pending`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn due(
     conn: &mut PgConnection,
-    chain_id: i64,
+    by: ClosedBy<'_>,
     limit: i64,
 ) -> Result<Vec<DueClosing>, StoreError> {
     let found = sqlx::query!(
@@ -106,9 +117,16 @@ pub async fn due(
            AND closing.due_at <= CURRENT_TIMESTAMP
            AND anchor.chain_id = $1
            AND anchor.state IN ('CONFIRMED', 'FINALIZED')
+           AND (
+               anchor.registrar = $2
+               OR ($3 AND COALESCE(anchor.registrar, '') <> ALL($4))
+           )
          ORDER BY closing.due_at, closing.record_id
-         LIMIT $2",
-        chain_id,
+         LIMIT $5",
+        by.signer.chain_id,
+        by.signer.address,
+        by.others,
+        by.in_use,
         limit,
     )
     .fetch_all(&mut *conn)

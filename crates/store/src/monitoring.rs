@@ -283,6 +283,10 @@ pub struct SignerFigures {
     pub address: String,
     /// The nonce that it signs next.
     pub next_nonce: i64,
+    /// How many of its transactions are in no block.
+    pub waiting: i64,
+    /// How long the oldest of them has waited. Unit: seconds.
+    pub oldest_seconds: Option<f64>,
 }
 
 /// The accounts that sign anchors, and their nonces.
@@ -295,7 +299,24 @@ pub async fn signers(
 ) -> Result<Vec<SignerFigures>, StoreError> {
     Ok(sqlx::query_as!(
         SignerFigures,
-        "SELECT address, next_nonce FROM signers WHERE chain_id = $1 ORDER BY address LIMIT 100",
+        r#"SELECT
+            account.address,
+            account.next_nonce,
+            line.waiting AS "waiting!",
+            line.oldest_seconds AS "oldest_seconds?"
+         FROM signers AS account
+         CROSS JOIN LATERAL (
+             SELECT
+                 count(*) AS waiting,
+                 EXTRACT(EPOCH FROM clock_timestamp() - min(outbox.created_at))::double precision AS oldest_seconds
+             FROM anchor_outbox AS outbox
+             WHERE outbox.chain_id = account.chain_id
+               AND outbox.signer = account.address
+               AND outbox.state IN ('QUEUED', 'SENT')
+         ) AS line
+         WHERE account.chain_id = $1
+         ORDER BY account.address
+         LIMIT 100"#,
         chain_id,
     )
     .fetch_all(conn)

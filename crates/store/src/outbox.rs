@@ -271,14 +271,13 @@ pub async fn due(
 /// How many transactions are under way that supersede or close a record.
 #[derive(Debug, Clone, Copy)]
 pub struct EndsUnderWay {
-    /// Those that a node took.
+    /// Those that a node took, of all accounts: the registry counts them together.
     pub sent: i64,
-    /// Those that wait in the outbox.
+    /// Those of this account that wait in the outbox.
     pub queued: i64,
 }
 
-/// How many transactions of this account that supersede or close a record are under way, those that were not handed
-/// over yet included or not. Served by `idx_anchor_outbox_waiting`.
+/// How many transactions that supersede or close a record are under way. Served by `idx_anchor_outbox_waiting`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -290,11 +289,10 @@ pub async fn under_way(
         EndsUnderWay,
         r#"SELECT
             count(*) FILTER (WHERE outbox.state = 'SENT') AS "sent!",
-            count(*) FILTER (WHERE outbox.state = 'QUEUED') AS "queued!"
+            count(*) FILTER (WHERE outbox.state = 'QUEUED' AND outbox.signer = $2) AS "queued!"
          FROM anchor_outbox AS outbox
          JOIN record_anchors AS anchor USING (record_id)
          WHERE outbox.chain_id = $1
-           AND outbox.signer = $2
            AND outbox.state IN ('QUEUED', 'SENT')
            AND (outbox.kind = 'CLOSE' OR anchor.supersedes)"#,
         signer.chain_id,

@@ -1,15 +1,17 @@
 //! Whom we believe as a client.
 
 use std::{
-    fs,
+    fs, io,
     path::Path,
     sync::{Arc, OnceLock},
 };
 
 use rustls::{
     RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{FITS, TlsError, provider};
 
@@ -59,6 +61,20 @@ pub fn client() -> ClientConfig {
 /// time for nothing.
 pub fn believing_nobody() -> ClientConfig {
     believing(Arc::new(RootCertStore::empty()))
+}
+
+/// A connection to a server on which the handshake is done.
+pub type ClientStream = TlsStream<TcpStream>;
+
+/// Speaks TLS on a connection to the server of this name, or this address, as [`client`] does.
+///
+/// # Errors
+/// Where the server cannot be believed, or speaks no TLS. The caller limits how long it may take.
+pub async fn connect(server: &str, stream: TcpStream) -> io::Result<ClientStream> {
+    let name = ServerName::try_from(server.to_owned())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let connector = TlsConnector::from(Arc::new(client()));
+    connector.connect(name, stream).await
 }
 
 fn believing(roots: Arc<RootCertStore>) -> ClientConfig {

@@ -12,7 +12,7 @@ use rustls::crypto::{CryptoProvider, ring};
 
 pub use crate::{
     certificate::{Certificate, ServerStream},
-    client::{ClientConfig, believing_nobody, client, trust},
+    client::{ClientConfig, ClientStream, believing_nobody, client, connect, trust},
 };
 
 /// Why a file with a certificate or its key is not used. Shows nothing of a key.

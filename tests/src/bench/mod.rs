@@ -30,6 +30,8 @@ pub struct Arguments {
     pub quick: bool,
     /// Whether the indexer is told of new blocks by the node, over a WebSocket.
     pub ws: bool,
+    /// Whether two accounts that sign are compared with one.
+    pub two_signers: bool,
     /// Where programs are that are measured instead of our own.
     programs: Option<PathBuf>,
 }
@@ -37,6 +39,7 @@ pub struct Arguments {
 impl Arguments {
     /// `--seconds <n>`; `--quick` for two seconds each and a tenth of the records; `--ws` where the benchmark says so; `--programs <dir>`
     /// for an api and an indexer that are built already, to compare two versions; the directory is relative to the clone's root.
+    /// `--signers 2`, where a benchmark knows it, compares two accounts that sign with one.
     ///
     /// # Panics
     ///
@@ -46,6 +49,7 @@ impl Arguments {
             time: Duration::from_secs(10),
             quick: false,
             ws: false,
+            two_signers: false,
             programs: None,
         };
         let mut words = std::env::args().skip(1);
@@ -64,7 +68,14 @@ impl Arguments {
                 }
                 "--ws" => given.ws = true,
                 "--programs" => given.programs = words.next().map(PathBuf::from),
-                other => panic!("{other}? say --quick, --seconds <n>, --ws or --programs <dir>"),
+                "--signers" => match words.next().as_deref() {
+                    Some("1") => given.two_signers = false,
+                    Some("2") => given.two_signers = true,
+                    _ => panic!("--signers takes 1 or 2"),
+                },
+                other => {
+                    panic!("{other}? say --quick, --seconds <n>, --ws, --programs <dir> or --signers 2")
+                }
             }
         }
         given

@@ -72,6 +72,10 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
     let wrong = [
         ("DATABASE_URL", secret),
         ("CHAIN_RPC_URL", "wss://ada:hunter2@node.example.org"),
+        (
+            "CHAIN_RPC_URLS",
+            "https://node.example.org,ftp://ada:hunter2@node.example.org",
+        ),
         ("MEDITRUSTAL_LISTEN", "here"),
         ("MEDITRUSTAL_POOL_MAX_SIZE", "0"),
         ("MEDITRUSTAL_REQUEST_TIMEOUT", "-1"),
@@ -92,9 +96,10 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
     says_all(
         &told,
         &[
-            "these 15 settings cannot be used",
+            "these 16 settings cannot be used",
             "(DATABASE_URL) cannot be used: it is no address of a database",
             "(CHAIN_RPC_URL) cannot be used: it must begin with https:// or http://",
+            "(CHAIN_RPC_URLS) cannot be used: it must begin with https://, http://, wss:// or ws://",
             "(MEDITRUSTAL_LISTEN) cannot be \"here\": invalid socket address",
             "(MEDITRUSTAL_POOL_MAX_SIZE) cannot be \"0\": 0 is not in 1..=1000",
             "(MEDITRUSTAL_REQUEST_TIMEOUT) cannot be \"-1\"",

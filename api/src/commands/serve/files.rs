@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use chain::{Deployment, siwe::Site};
+use chain::{Deployment, SameAccount, siwe::Site};
 use fhir::profiles::Profiles;
 use tokio::net::TcpListener;
 use vault::{blind_index::IndexKey, keyring::KeyringError, token::TokenKeys};
@@ -58,11 +58,7 @@ fn mistakes_of(config: &ServeConfig) -> Vec<String> {
         "MEDITRUSTAL_TOKEN_KEY_FILE",
         keys.map(drop).map_err(Into::into),
     );
-    let registrar = chain::address_of_key_file(&config.registrar_key_file);
-    look(
-        "MEDITRUSTAL_REGISTRAR_KEY_FILE",
-        registrar.map(drop).map_err(Into::into),
-    );
+    look_at_registrars(config, &mut look);
     if let Some(file) = &config.checkpoints.key_file {
         let checkpointer = chain::address_of_key_file(file);
         look(
@@ -96,6 +92,21 @@ fn mistakes_of(config: &ServeConfig) -> Vec<String> {
     let site = site(config, config.listen);
     look("MEDITRUSTAL_SITE", site.map(drop));
     mistakes
+}
+
+/// Looks at the keys of the accounts that anchor.
+fn look_at_registrars(config: &ServeConfig, look: &mut impl FnMut(&str, Result<(), Failure>)) {
+    let mut accounts = Vec::new();
+    for file in config.registrars.key_files() {
+        match chain::address_of_key_file(file) {
+            Ok(account) if accounts.contains(&account) => look(
+                "MEDITRUSTAL_REGISTRAR_KEY_FILES",
+                Err(SameAccount(account).into()),
+            ),
+            Ok(account) => accounts.push(account),
+            Err(error) => look("MEDITRUSTAL_REGISTRAR_KEY_FILE", Err(error.into())),
+        }
+    }
 }
 
 /// Begins to listen, and gives the profiles; or tells everything that the settings and the files that they name have wrong.

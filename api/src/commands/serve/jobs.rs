@@ -58,32 +58,49 @@ pub(super) fn start_trail(
     tasks.spawn(checkpointer.run());
 }
 
-/// Starts what nobody asks for: the relay, housekeeping, the deep check and the health checks.
+/// Starts a relay for each account; gives what wakes each, in their order.
+pub(super) fn start_relays(
+    config: &ServeConfig,
+    resources: &Resources,
+    fees: &watch::Receiver<Fees>,
+    tasks: &mut JoinSet<()>,
+) -> Vec<Arc<Notify>> {
+    let Resources { pool, client, .. } = resources;
+    let ends = Arc::new(Mutex::new(()));
+    let mut wakes = Vec::new();
+    for signer in resources.signers.all() {
+        let wake = Arc::new(Notify::new());
+        wakes.push(Arc::clone(&wake));
+        let relay = Relay {
+            pool: pool.clone(),
+            client: client.clone(),
+            chain_id: resources.registry.chain_id,
+            signer: Arc::clone(signer),
+            signers: resources.signers.clone(),
+            ends: Arc::clone(&ends),
+            fees: fees.clone(),
+            most_fee: config.fees.most(),
+            raise_after: config.fees.raise_after(),
+            wake,
+            consents: client
+                .deployment()
+                .consent_registry
+                .filter(|_| config.relay_consents),
+            keyring: Arc::clone(&resources.keyring),
+            doubts: Mutex::default(),
+        };
+        tasks.spawn(relay.run());
+    }
+    wakes
+}
+
+/// Starts what nobody asks for: housekeeping, the deep check and the health checks.
 pub(super) fn start_jobs(
     config: &ServeConfig,
     resources: &Resources,
-    fees: watch::Receiver<Fees>,
-    wake: Arc<Notify>,
     tasks: &mut JoinSet<()>,
 ) -> Health {
     let Resources { pool, client, .. } = resources;
-    let relay = Relay {
-        pool: pool.clone(),
-        client: client.clone(),
-        chain_id: resources.registry.chain_id,
-        signer: Arc::clone(&resources.signer),
-        fees,
-        most_fee: config.fees.most(),
-        raise_after: config.fees.raise_after(),
-        wake,
-        consents: client
-            .deployment()
-            .consent_registry
-            .filter(|_| config.relay_consents),
-        keyring: Arc::clone(&resources.keyring),
-        doubts: Mutex::default(),
-    };
-    tasks.spawn(relay.run());
     let (keep, every) = (config.housekeeping.keep.keep(), config.housekeeping.every());
     tasks.spawn(housekeeping::run(pool.clone(), keep, every));
     let every = config.deletion.every();
@@ -159,7 +176,7 @@ pub(super) fn sampler(
         pool: resources.pool.clone(),
         registry: resources.registry.clone(),
         client: resources.client.clone(),
-        registrar: resources.signer.address(),
+        registrars: resources.signers.all().map(|it| it.address()).collect(),
         checkpointer: checkpointer.map(|signer| signer.address()),
         fees: fees.clone(),
         health: health.clone(),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chain::{CheckError, Client, ClientError, Deployment, Signer};
+use chain::{CheckError, Client, ClientError, Deployment, Signer, Signers};
 use chrono::TimeDelta;
 use domain::clock::Ahead;
 use store::{
@@ -39,7 +39,7 @@ pub(super) struct Resources {
     pub(super) settings: PoolSettings,
     pub(super) keyring: Arc<Keyring>,
     pub(super) index_key: Arc<IndexKey>,
-    pub(super) signer: Arc<Signer>,
+    pub(super) signers: Signers,
     pub(super) checkpointer: Option<Arc<Signer>>,
     pub(super) client: Client,
     pub(super) registry: Registry,
@@ -63,20 +63,25 @@ pub(super) async fn open(
     let ledger = config.deletion.ledger();
     check_ledger(ledger.as_deref(), &pool, &keyring).await?;
     let deployment = Deployment::load(&config.deployment_file)?;
-    let signer = Signer::load(&config.registrar_key_file, &deployment)?;
+    let signers = load_signers(config, &deployment)?;
     let checkpointer = config.checkpoints.key_file.as_deref();
     let checkpointer = checkpointer
         .map(|file| Signer::load(file, &deployment).map(Arc::new))
         .transpose()?;
-    if checkpointer.as_ref().map(|signer| signer.address()) == Some(signer.address()) {
+    if checkpointer
+        .as_ref()
+        .is_some_and(|it| signers.has(it.address()))
+    {
         // Each would take the other's nonces.
         return Err("MEDITRUSTAL_CHECKPOINT_KEY_FILE: the account that pins checkpoints may not be the registrar's".into());
     }
-    let client = Client::new(&config.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
+    let client = Client::over(&config.nodes.asked(), NODE_TIMEOUT, &deployment)?;
     let registry = registry_of(&deployment)?;
     let chain_id = registry.chain_id;
-    check_node(&client, &signer).await?;
-    begin_nonces(&pool, &client, &signer, chain_id).await?;
+    check_nodes(&client, &signers).await?;
+    for signer in signers.all() {
+        begin_nonces(&pool, &client, signer, chain_id).await?;
+    }
     let registrars = OurRegistrars {
         chain_id,
         deployed: deployment.registrar,
@@ -87,12 +92,31 @@ pub(super) async fn open(
         keyring,
         index_key,
         registrars,
-        signer: Arc::new(signer),
+        signers,
         checkpointer,
         client,
         registry,
         ledger,
     })
+}
+
+/// The accounts that anchor.
+fn load_signers(config: &ServeConfig, deployment: &Deployment) -> Result<Signers, Failure> {
+    let mut signers = Vec::new();
+    for file in config.registrars.key_files() {
+        signers.push(Signer::load(file, deployment)?);
+    }
+    let mut signers = signers.into_iter();
+    let first = signers
+        .next()
+        .ok_or("no account is named that anchors: set MEDITRUSTAL_REGISTRAR_KEY_FILE")?;
+    let signers = Signers::new(first, signers.collect())
+        .map_err(|error| format!("MEDITRUSTAL_REGISTRAR_KEY_FILES: {error}"))?;
+    if signers.count() > 1 {
+        let accounts = signers.addresses().join(", ");
+        tracing::info!("Patients' records are anchored by {accounts}, each by one of them");
+    }
+    Ok(signers)
 }
 
 /// Refuses a database that knows fewer erasures than the ledger beside it, or others: it was restored, and what it brought back
@@ -194,25 +218,33 @@ async fn require_whole_restore(pool: &store::Pool) -> Result<(), Failure> {
     }
 }
 
-/// Refuses the wrong chain and the wrong contract. A node that cannot be reached is no reason not to
-/// begin: writes wait in the outbox.
-async fn check_node(client: &Client, signer: &Signer) -> Result<(), Failure> {
-    match client.check().await {
-        Ok(()) => {}
-        Err(CheckError::Client(error)) => {
-            tracing::warn!(%error, "The node cannot be checked; records wait in the outbox until it answers");
-            return Ok(());
+/// Refuses the wrong chain and the wrong contract at any of the nodes, and an account that may not anchor. A node that cannot be
+/// reached is no reason not to begin: another one is asked, or writes wait in the outbox.
+async fn check_nodes(client: &Client, signers: &Signers) -> Result<(), Failure> {
+    let mut is_known = false;
+    for (place, node) in (1..).zip(client.each()) {
+        match node.check().await {
+            Ok(()) => is_known = true,
+            Err(CheckError::Client(error)) => tracing::warn!(
+                %error,
+                "Node {place} cannot be checked; records wait in the outbox until one answers"
+            ),
+            Err(error) => return Err(error.into()),
         }
-        Err(error) => return Err(error.into()),
     }
-    let address = signer.address();
-    match client.is_registrar(address).await {
-        Ok(false) => Err(format!(
-            "the registry does not let {address} anchor: give it the registrar's role, or use another key"
-        )
-        .into()),
-        Ok(true) | Err(_) => Ok(()),
+    if !is_known {
+        return Ok(());
     }
+    for signer in signers.all() {
+        let address = signer.address();
+        if matches!(client.is_registrar(address).await, Ok(false)) {
+            return Err(format!(
+                "the registry does not let {address} anchor: give it the registrar's role, or use another key"
+            )
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Makes the signer known. Its nonce is ours from then on; the chain's is asked for once.

@@ -2,11 +2,13 @@
 
 mod node;
 mod registry;
+mod roles;
 
 use std::time::Duration;
 
 pub use node::{Mining, Node, NodeState, Options};
 pub use registry::{CHECKPOINT_KEY, Deployment, REGISTRAR_KEY, deploy_registry, run_deploy_script};
+pub use roles::{SECOND_REGISTRAR, SECOND_REGISTRAR_KEY, let_second_registrar_anchor};
 
 use crate::{Error, Result};
 

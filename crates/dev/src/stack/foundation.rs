@@ -166,6 +166,9 @@ impl Foundation {
             ("MEDITRUSTAL_ALLOWED_ORIGINS", origins),
             ("MEDITRUSTAL_INTROSPECTION", "true".to_owned()),
         ]);
+        if self.options.two_signers {
+            environment.push(("MEDITRUSTAL_REGISTRAR_KEY_FILES", key("registrar-2.key")));
+        }
         // A `.dev` from before there were checkpoints has no key for them, and a registry that would not take it.
         if let Some(every) = self.options.checkpoints
             && keys.join("checkpoint.key").is_file()
@@ -229,6 +232,18 @@ impl Foundation {
         let program = self.programs.indexer.clone();
         self.program(name, program, &arguments, environment, more, &listen)
             .await
+    }
+
+    /// Lets each account anchor that the api signs with.
+    ///
+    /// # Errors
+    ///
+    /// When the chain does not answer, or does not take it.
+    pub(super) async fn let_signers_anchor(&self) -> Result<()> {
+        if self.options.two_signers {
+            chain::let_second_registrar_anchor(&self.chain_rpc_url, &self.deployment).await?;
+        }
+        Ok(())
     }
 
     /// Makes an administrator, as an operator would.

@@ -63,6 +63,7 @@ impl Stack {
                  anchored after it is sent again"
             ));
         }
+        foundation.let_signers_anchor().await?;
         options.say("starting the api and the indexer");
         let (api_port, indexer_port) = (some(options.api_port)?, some(options.indexer_port)?);
         let (api, indexer) = tokio::try_join!(
@@ -96,6 +97,8 @@ impl Stack {
             .indexer_from("indexer", port, more, Some(block))
             .await;
         self.indexer = started?;
+        // That may be among what was lost.
+        self.foundation.let_signers_anchor().await?;
         Ok(true)
     }
 

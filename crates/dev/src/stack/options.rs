@@ -39,6 +39,8 @@ pub struct Options {
     pub checkpoints: Option<Duration>,
     /// Whether a registry of consents is deployed beside the other, and told what patients sign.
     pub consents: bool,
+    /// Whether the api anchors by two accounts, which share the load.
+    pub two_signers: bool,
     /// What is shown of the programs' logs.
     pub echo: Echo,
     /// Whether it is told what is going on.
@@ -72,6 +74,7 @@ impl Options {
             slots_in_an_epoch: 2,
             checkpoints: Some(Duration::from_secs(600)),
             consents: true,
+            two_signers: true,
             echo: Echo::Problems,
             progress: true,
             database_url: config::database_url(),
@@ -90,6 +93,7 @@ impl Options {
             mining: Mining::Instant,
             checkpoints: None,
             consents: false,
+            two_signers: false,
             echo: Echo::Nothing,
             progress: false,
             database_url: None,

@@ -42,7 +42,7 @@ impl Passwords {
     }
 }
 
-/// The keys of `dir`, made by the api's own command on the first use; the registrar's key and that of checkpoints are the
+/// The keys of `dir`, made by the api's own command on the first use; the registrars' keys and that of checkpoints are the
 /// well-known ones that the registry was deployed for.
 pub(super) fn keys(programs: &Programs, dir: &Path) -> Result<PathBuf> {
     let keys = dir.join("keys");
@@ -55,6 +55,11 @@ pub(super) fn keys(programs: &Programs, dir: &Path) -> Result<PathBuf> {
         let checkpoint = keys.join("checkpoint.key");
         fs::remove_file(&checkpoint).map_err(Error::file("could not replace", &checkpoint))?;
         write_private(&checkpoint, chain::CHECKPOINT_KEY)?;
+    }
+    // A `.dev` from before registrars shared the load has none.
+    let second = keys.join("registrar-2.key");
+    if !second.is_file() {
+        write_private(&second, chain::SECOND_REGISTRAR_KEY)?;
     }
     if !keys.join("index.key").is_file() {
         programs.operate(&["keys", "index", "--dir", &path], &[], "")?;

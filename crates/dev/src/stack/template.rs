@@ -14,12 +14,13 @@ use crate::scratch::Scratch;
 use crate::{Error, Result, fresh_name};
 
 /// What is copied of a foundation's directory.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "chain/state.json",
     "deployment.json",
     "keys/checkpoint.key",
     "keys/index.key",
     "keys/master-keys.json",
+    "keys/registrar-2.key",
     "keys/registrar.key",
     "keys/token-key.pem",
     "passwords.json",

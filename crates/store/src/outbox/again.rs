@@ -100,14 +100,15 @@ impl TryFrom<FailedColumns> for FailedAnchor {
     }
 }
 
-/// What is to be signed again, earlier versions first, whichever of our accounts signed it. One that cannot be read is logged
-/// and put off. Served by `idx_anchor_outbox_again`.
+/// What is to be signed again, earlier versions first: what this account has signed, and what none of those that are in use has.
+/// One that cannot be read is logged and put off. Served by `idx_anchor_outbox_again`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn due(
     conn: &mut PgConnection,
-    chain_id: i64,
+    signer: SignerAccount<'_>,
+    in_use: &[String],
     limit: i64,
 ) -> Result<Vec<FailedAnchor>, StoreError> {
     let found = sqlx::query_as!(
@@ -143,10 +144,13 @@ pub async fn due(
            AND outbox.state = 'FAILED'
            AND NOT outbox.is_replaced
            AND outbox.next_send_at <= CURRENT_TIMESTAMP
+           AND (outbox.signer = $2 OR outbox.signer <> ALL($3))
            AND anchor.state = 'FAILED'
          ORDER BY anchor.created_at, anchor.record_id
-         LIMIT $2"#,
-        chain_id,
+         LIMIT $4"#,
+        signer.chain_id,
+        signer.address,
+        in_use,
         limit,
     )
     .fetch_all(&mut *conn)
@@ -352,19 +356,21 @@ pub async fn no_longer_stuck(conn: &mut PgConnection) -> Result<Vec<AnchorSubjec
         .collect())
 }
 
-/// Other accounts of ours with transactions that are due: an earlier key's. Served by `idx_anchor_outbox_waiting`.
+/// Accounts of ours that are not in use, with transactions that are due: those of an earlier key, or of one that was taken out.
+/// Served by `idx_anchor_outbox_waiting`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn other_accounts(
     conn: &mut PgConnection,
-    signer: SignerAccount<'_>,
+    chain_id: i64,
+    in_use: &[String],
 ) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
         "SELECT address
          FROM signers AS other
          WHERE chain_id = $1
-           AND address <> $2
+           AND address <> ALL($2)
            AND EXISTS (
                SELECT FROM anchor_outbox AS outbox
                WHERE outbox.chain_id = $1
@@ -374,8 +380,8 @@ pub async fn other_accounts(
            )
          ORDER BY address
          LIMIT 16",
-        signer.chain_id,
-        signer.address,
+        chain_id,
+        in_use,
     )
     .fetch_all(conn)
     .await?)

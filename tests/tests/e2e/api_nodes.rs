@@ -1,0 +1,209 @@
+//! An api with several nodes: what it asks goes on where one of them ends, rests where it is asked to, and is of another chain.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+use tests::{Person, World, documents, eventually, id, text};
+
+use crate::lying_node::LyingNode;
+use crate::node_line::NodeLine;
+
+/// Another api in the place of the world's, which asks this node first and the real one then; and somebody who speaks to it.
+async fn asks_first(world: &mut World, node: &str) -> Person {
+    let ana = world.patient("ana").await;
+    world.api.stop().await;
+    let environment = [
+        ("CHAIN_RPC_URL", node),
+        ("CHAIN_RPC_URLS", world.foundation.chain_rpc_url()),
+    ];
+    world.api = world.another_api("api-with-two-nodes", &environment).await;
+    ana.at(&world.api)
+}
+
+async fn creates(person: &Person) -> String {
+    let record = person.creates(person, "VITAL_SIGNS", documents::vital_signs());
+    id(&record.await)
+}
+
+async fn anchored(world: &World, person: &Person) -> String {
+    let record = creates(person).await;
+    world.wait_for_anchor(&record, "CONFIRMED").await;
+    record
+}
+
+/// What the api says of its nodes, once that is so.
+async fn nodes(world: &World, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    eventually(what, async || {
+        let said = world.api.says("/health/ready").await["nodes"].clone();
+        is_so(&said).then_some(said)
+    })
+    .await
+}
+
+async fn verdict(person: &Person, record: &str) -> String {
+    let verified = person.verifies(record).await;
+    text(&verified.data()["verifyRecord"]["verdict"])
+}
+
+#[tokio::test]
+async fn anchors_go_on_where_the_first_node_dies_and_nothing_is_signed_twice() {
+    let mut world = World::start().await;
+    let line = NodeLine::to(world.foundation.chain_rpc_url()).await;
+    let ana = asks_first(&mut world, &line.http()).await;
+    let before = anchored(&world, &ana).await;
+    nodes(&world, "the first is asked", |it| it[0]["isUsed"] == true).await;
+
+    line.is_cut();
+
+    let mut records = vec![before];
+    for _ in 0..3 {
+        records.push(anchored(&world, &ana).await);
+    }
+    let said = nodes(&world, "the second is asked", |it| it[1]["isUsed"] == true).await;
+    assert_eq!(said[0]["isWell"], false, "{said}");
+    assert_eq!(world.api.says("/health/ready").await["ready"], true);
+    for record in &records {
+        assert_eq!(verdict(&ana, record).await, "VERIFIED");
+    }
+    let attempts = "SELECT count(*) AS attempts FROM anchor_attempts";
+    assert_eq!(
+        world.sql(attempts).await,
+        [json!({ "attempts": records.len() })]
+    );
+
+    assert!(!world.api.log().contains("somebody else has the key"));
+}
+
+/// A node that is the real one until it wants to be left alone, for longer than any test takes; and how often it was asked since.
+struct WearyNode {
+    url: String,
+    is_weary: Arc<AtomicBool>,
+    asked_in_vain: Arc<AtomicUsize>,
+}
+
+impl WearyNode {
+    async fn before(node: &str) -> Self {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
+        let listener = listener.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let is_weary = Arc::new(AtomicBool::new(false));
+        let asked_in_vain = Arc::new(AtomicUsize::new(0));
+        let (node, http) = (node.to_owned(), dev::http::client());
+        let (weary, count) = (Arc::clone(&is_weary), Arc::clone(&asked_in_vain));
+        let answer = async move |asked: String| {
+            if weary.load(Ordering::Relaxed) {
+                count.fetch_add(1, Ordering::Relaxed);
+                let later = [("retry-after", "60")];
+                return (StatusCode::TOO_MANY_REQUESTS, later, String::new()).into_response();
+            }
+            let sent = http.post(&node).header("content-type", "application/json");
+            let answered = sent.body(asked).send().await.expect("the node answers");
+            answered.text().await.expect("a text").into_response()
+        };
+        let app = axum::Router::new().fallback(answer);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self {
+            url: format!("http://127.0.0.1:{port}"),
+            is_weary,
+            asked_in_vain,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_wants_to_be_left_alone_is_and_anchors_go_on() {
+    let mut world = World::start().await;
+    let node = WearyNode::before(world.foundation.chain_rpc_url()).await;
+    let ana = asks_first(&mut world, &node.url).await;
+    anchored(&world, &ana).await;
+
+    node.is_weary.store(true, Ordering::Relaxed);
+
+    anchored(&world, &ana).await;
+    nodes(&world, "the second is asked", |it| it[1]["isUsed"] == true).await;
+    let asked = node.asked_in_vain.load(Ordering::Relaxed);
+    assert!(asked > 0, "it said so");
+    for _ in 0..3 {
+        anchored(&world, &ana).await;
+    }
+    let later = node.asked_in_vain.load(Ordering::Relaxed);
+    assert_eq!(later, asked, "it is left alone");
+}
+
+#[tokio::test]
+async fn where_the_only_node_wants_to_be_left_alone_records_wait_and_are_served() {
+    let mut world = World::start().await;
+    let node = WearyNode::before(world.foundation.chain_rpc_url()).await;
+    let ana = world.patient("ana").await;
+    world.api.stop().await;
+    let environment = [("CHAIN_RPC_URL", node.url.as_str())];
+    world.api = world.another_api("api-with-one-node", &environment).await;
+    let ana = ana.at(&world.api);
+    anchored(&world, &ana).await;
+
+    node.is_weary.store(true, Ordering::Relaxed);
+
+    let record = creates(&ana).await;
+    eventually("it says so", async || {
+        (node.asked_in_vain.load(Ordering::Relaxed) > 0).then_some(())
+    })
+    .await;
+    let refused = ana.verifies(&record).await;
+    assert!(refused.code().is_some() || refused.data()["verifyRecord"]["verdict"] == "PENDING");
+    let put_off = format!(
+        "SELECT next_send_at > CURRENT_TIMESTAMP + interval '20 seconds' AS late
+         FROM anchor_outbox WHERE record_id = '{record}'"
+    );
+    eventually("it is not sent for as long", async || {
+        (world.sql(&put_off).await == [json!({ "late": true })]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_of_another_chain_takes_nobodys_place_and_is_refused_at_the_start() {
+    let mut world = World::start().await;
+    let line = NodeLine::to(world.foundation.chain_rpc_url()).await;
+    let other = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    let ana = world.patient("ana").await;
+    world.api.stop().await;
+    let (first, real) = (line.http(), world.foundation.chain_rpc_url().to_owned());
+    let listed = format!("{},{real}", other.url());
+    let environment = [
+        ("CHAIN_RPC_URL", first.as_str()),
+        ("CHAIN_RPC_URLS", listed.as_str()),
+    ];
+    world.api = world
+        .another_api("api-with-three-nodes", &environment)
+        .await;
+    let ana = ana.at(&world.api);
+    anchored(&world, &ana).await;
+    let is_of_another_chain = |method: &str, _: &Value, answer: &mut Value| {
+        if method == "eth_chainId" {
+            answer["result"] = json!("0x1");
+        }
+    };
+
+    other.lies(is_of_another_chain);
+    line.is_cut();
+
+    anchored(&world, &ana).await;
+    let said = nodes(&world, "the third is asked", |it| it[2]["isUsed"] == true).await;
+    let why = text(&said[1]["lastError"]);
+    assert!(why.contains("chain 1 instead of 31337"), "{said}");
+    line.is_mended();
+    let port = dev::port::claim().expect("there are ports");
+    let environment: Vec<(String, String)> = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let started = world
+        .foundation
+        .api("api-that-refuses", port, &environment)
+        .await;
+    let refused = started.expect_err("it does not start").to_string();
+    assert!(refused.contains("the node is on chain 1"), "{refused}");
+}

@@ -1,0 +1,375 @@
+//! Two accounts share the load of anchoring: each patient's records are of one of them, in their order, and one that gets nowhere
+//! holds up nobody of the other's.
+
+use serde_json::{Value, json};
+use tests::{Person, World, documents, eventually, id, text};
+
+use crate::monitoring::{tells_metrics, tries_to_scrape};
+
+/// anvil's account 8: what `cargo dev` has beside the first registrar.
+const SECOND: &str = dev::chain::SECOND_REGISTRAR;
+
+/// A world with two signers, whose relays look again after a second.
+async fn world() -> World {
+    World::with(|options| {
+        options.two_signers = true;
+        let often = ("MEDITRUSTAL_RAISE_FEE_AFTER".to_owned(), "1".to_owned());
+        options.api.push(often);
+        tells_metrics(options);
+    })
+    .await
+}
+
+fn first(world: &World) -> String {
+    world.foundation.deployment.registrar.clone()
+}
+
+async fn measured(patient: &Person) -> Value {
+    patient
+        .creates(patient, "VITAL_SIGNS", documents::vital_signs())
+        .await
+}
+
+async fn amended(patient: &Person, record: &Value) -> Value {
+    let answer = patient
+        .amends(record, documents::vital_signs(), json!({}))
+        .await;
+    answer.data()["amendMedicalRecord"]["record"].clone()
+}
+
+async fn mines(world: &World, by_itself: bool) {
+    world.rpc("evm_setAutomine", json!([by_itself])).await;
+}
+
+/// The account that signs for a record, and its nonce.
+async fn signed_by(world: &World, record: &Value) -> (String, i64) {
+    let query = format!(
+        "SELECT signer, nonce FROM anchor_outbox WHERE record_id = '{}' AND kind = 'ANCHOR' AND NOT is_replaced",
+        id(record)
+    );
+    let row = world.sql(&query).await.pop().expect("it is signed");
+    (
+        text(&row["signer"]),
+        row["nonce"].as_i64().expect("a number"),
+    )
+}
+
+/// A patient whose records this account signs for, and one of them.
+async fn patient_of(world: &World, account: &str) -> (Person, Value) {
+    for nth in 0..64 {
+        let patient = world
+            .patient(&format!("ana.of.{}.{nth}", account[2..6].to_lowercase()))
+            .await;
+        let record = measured(&patient).await;
+        let (signer, _) = signed_by(world, &record).await;
+        if signer.eq_ignore_ascii_case(account) {
+            return (patient, record);
+        }
+    }
+    panic!("{account} signs for nobody");
+}
+
+async fn is_anchored_by(world: &World, record: &Value, account: &str) -> Value {
+    let anchor = world.wait_for_anchor(&id(record), "CONFIRMED").await;
+    let by = text(&anchor["registrar"]);
+    assert!(by.eq_ignore_ascii_case(account), "{by} and not {account}");
+    anchor
+}
+
+/// What a record's event says that it supersedes.
+async fn predecessor(world: &World, record: &Value) -> Value {
+    let query = format!(
+        "SELECT payload -> 'predecessor' AS it FROM chain_events WHERE kind = 'RECORD_ANCHORED' AND subject_hash = '{}'",
+        text(&record["dataHash"])
+    );
+    world.sql(&query).await[0]["it"].clone()
+}
+
+async fn nothing_is_wrong(world: &World) {
+    world.wait_for_indexer().await;
+    let open = "SELECT kind, details FROM integrity_findings WHERE resolved_at IS NULL";
+    assert_eq!(world.sql(open).await, Vec::<Value>::new());
+}
+
+/// `meditrustal signer …`: what it says, or why it fails.
+fn signer(world: &World, arguments: &[&str]) -> Result<String, String> {
+    let url = world.foundation.url_of("meditrustal_api");
+    let url = url.expect("there is the role");
+    let deployment = world.foundation.dir().join("deployment.json");
+    let deployment = deployment.display().to_string();
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("CHAIN_RPC_URL", world.foundation.chain_rpc_url()),
+        ("MEDITRUSTAL_DEPLOYMENT_FILE", &deployment),
+    ];
+    let arguments = [&["signer"][..], arguments].concat();
+    let programs = &world.foundation.programs;
+    let done = programs.operate(&arguments, &environment, "");
+    done.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn two_accounts_anchor_side_by_side_and_the_versions_of_each_patient_stay_in_order() {
+    let world = world().await;
+    let accounts = [first(&world), SECOND.to_owned()];
+    let (ana, of_ana) = patient_of(&world, &accounts[0]).await;
+    let (eve, of_eve) = patient_of(&world, &accounts[1]).await;
+    mines(&world, false).await;
+
+    // One after the other by turns, and nothing is in a block meanwhile.
+    let mut lines = [vec![of_ana], vec![of_eve]];
+    for _ in 0..3 {
+        for (line, person) in lines.iter_mut().zip([&ana, &eve]) {
+            let newest = line.last().expect("there is one");
+            let next = amended(person, newest).await;
+            line.push(next);
+        }
+    }
+    for line in &lines {
+        let newest = line.last().expect("there is one");
+        world.wait_for_anchor(&id(newest), "SUBMITTED").await;
+    }
+    mines(&world, true).await;
+    world.rpc("evm_mine", json!([])).await;
+
+    for (line, account) in lines.iter().zip(&accounts) {
+        let mut before = Value::Null;
+        let (mut sequence, mut nonce) = (Some(0), -1);
+        for version in line {
+            let anchor = is_anchored_by(&world, version, account).await;
+            assert!(anchor["sequence"].as_u64() > sequence, "{line:?}");
+            sequence = anchor["sequence"].as_u64();
+            let (signer, next) = signed_by(&world, version).await;
+            assert!(signer.eq_ignore_ascii_case(account) && next > nonce);
+            nonce = next;
+            if !before.is_null() {
+                assert_eq!(predecessor(&world, version).await, before);
+            }
+            before = version["dataHash"].clone();
+        }
+    }
+    // Each has nonces of its own, without a gap.
+    let gaps = "SELECT signer FROM anchor_outbox GROUP BY signer
+                HAVING max(nonce) - min(nonce) + 1 <> count(DISTINCT nonce)";
+    assert_eq!(world.sql(gaps).await, Vec::<Value>::new());
+    let signers = "SELECT address FROM signers";
+    assert_eq!(world.sql(signers).await.len(), 2);
+    nothing_is_wrong(&world).await;
+}
+
+#[tokio::test]
+async fn records_that_are_withdrawn_are_closed_by_the_account_that_anchored_them() {
+    let world = world().await;
+    for account in [first(&world), SECOND.to_owned()] {
+        let (patient, record) = patient_of(&world, &account).await;
+        is_anchored_by(&world, &record, &account).await;
+
+        patient.retracts(&record, json!({})).await.data();
+
+        let closing = "SELECT closed_by FROM record_closings WHERE state = 'CONFIRMED' ORDER BY confirmed_at DESC LIMIT 1";
+        eventually("the last version is closed", async || {
+            let closed = world.sql(closing).await.pop()?;
+            let by = text(&closed["closed_by"]);
+            by.eq_ignore_ascii_case(&account).then_some(())
+        })
+        .await;
+    }
+    nothing_is_wrong(&world).await;
+}
+
+#[tokio::test]
+async fn while_one_account_cannot_pay_the_others_patients_go_on_and_an_alarm_names_the_one() {
+    let world = world().await;
+    let poor = first(&world);
+    let (ana, of_ana) = patient_of(&world, &poor).await;
+    let (eve, of_eve) = patient_of(&world, SECOND).await;
+    is_anchored_by(&world, &of_ana, &poor).await;
+    is_anchored_by(&world, &of_eve, SECOND).await;
+    let has = |wei: &str| world.rpc("anvil_setBalance", json!([poor, wei]));
+    has("0x0").await;
+
+    let waits = measured(&ana).await;
+    let stuck = format!(
+        "SELECT details ->> 'reason' AS reason FROM integrity_findings
+         WHERE kind = 'ANCHOR_STUCK' AND resolved_at IS NULL AND record_id = '{}'",
+        id(&waits)
+    );
+    eventually("the first of its line is a finding", async || {
+        (world.sql(&stuck).await == [json!({ "reason": "NO_FUNDS" })]).then_some(())
+    })
+    .await;
+    let version = amended(&eve, &of_eve).await;
+    let another = measured(&eve).await;
+
+    is_anchored_by(&world, &version, SECOND).await;
+    is_anchored_by(&world, &another, SECOND).await;
+    eventually("the metrics name the one", async || {
+        let told = tries_to_scrape(&world.api).await?;
+        let left = |name| told.value("account_transactions_left", &[("account", name)]);
+        let waiting = |name| told.value("registrar_waiting_transactions", &[("account", name)]);
+        let is_named = left("registrar") == Some(0.0)
+            && left("registrar-2") > Some(1000.0)
+            && waiting("registrar") >= Some(1.0)
+            && waiting("registrar-2") == Some(0.0);
+        is_named.then_some(())
+    })
+    .await;
+    let listed = signer(&world, &["status", "--json", "--signer", &poor]).expect("it says");
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed["signers"].as_array().map(Vec::len), Some(1));
+    assert_eq!(listed["signers"][0]["transactionsLeft"], 0);
+    has("0xde0b6b3a7640000").await;
+    is_anchored_by(&world, &waits, &poor).await;
+    eventually("nothing is stuck", async || {
+        world.sql(&stuck).await.is_empty().then_some(())
+    })
+    .await;
+    nothing_is_wrong(&world).await;
+}
+
+#[tokio::test]
+async fn what_is_signed_stays_with_its_account_when_one_is_taken_out_and_comes_back() {
+    let mut world = world().await;
+    let kept = first(&world);
+    let (ana, before) = patient_of(&world, SECOND).await;
+    is_anchored_by(&world, &before, SECOND).await;
+    mines(&world, false).await;
+    let record = measured(&ana).await;
+    let anchor = world.wait_for_anchor(&id(&record), "SUBMITTED").await;
+    let sent = anchor["tx_hash"].clone();
+    world.api.stop().await;
+    world.rpc("anvil_dropTransaction", json!([sent])).await;
+
+    let key = world.foundation.dir().join("keys/registrar.key");
+    let key = key.display().to_string();
+    let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str())];
+    world.api = world.another_api("api-with-one-signer", &alone).await;
+
+    // Nobody here has the second key, and its transaction is sent to its end.
+    eventually("the node has it again", async || {
+        let found = world.rpc("eth_getTransactionByHash", json!([sent])).await;
+        (!found.is_null()).then_some(())
+    })
+    .await;
+    mines(&world, true).await;
+    world.rpc("evm_mine", json!([])).await;
+    is_anchored_by(&world, &record, SECOND).await;
+    let ana = ana.at(&world.api);
+    // What follows is signed by the one that is left, which cannot supersede what the other one has anchored.
+    let alone = amended(&ana, &before).await;
+    is_anchored_by(&world, &alone, &kept).await;
+    assert_eq!(predecessor(&world, &alone).await, Value::Null);
+    let begun = measured(&ana).await;
+
+    world.api.stop().await;
+    world.api = world.another_api("api-with-two-again", &[]).await;
+    let ana = ana.at(&world.api);
+
+    let next = amended(&ana, &begun).await;
+    let of_the_second = amended(&ana, &record).await;
+    let fresh = measured(&ana).await;
+    is_anchored_by(&world, &next, &kept).await;
+    assert_eq!(predecessor(&world, &next).await, begun["dataHash"]);
+    is_anchored_by(&world, &of_the_second, SECOND).await;
+    let superseded = predecessor(&world, &of_the_second).await;
+    assert_eq!(superseded, record["dataHash"]);
+    is_anchored_by(&world, &fresh, SECOND).await;
+    nothing_is_wrong(&world).await;
+}
+
+#[tokio::test]
+async fn anchors_of_an_account_that_was_taken_out_and_lost_its_role_are_signed_again_by_the_patients()
+ {
+    let mut world = world().await;
+    let kept = first(&world);
+    let (ana, _) = patient_of(&world, SECOND).await;
+    mines(&world, false).await;
+    let record = measured(&ana).await;
+    let next = amended(&ana, &record).await;
+    let anchor = world.wait_for_anchor(&id(&next), "SUBMITTED").await;
+    world.api.stop().await;
+    for anchor in [&record, &next] {
+        let query = format!(
+            "SELECT tx_hash FROM record_anchors WHERE record_id = '{}'",
+            id(anchor)
+        );
+        let sent = world.sql(&query).await[0]["tx_hash"].clone();
+        world.rpc("anvil_dropTransaction", json!([sent])).await;
+    }
+    assert_ne!(anchor["tx_hash"], Value::Null);
+    mines(&world, true).await;
+    let administrator = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+    let role = tests::registry::REGISTRAR_ROLE;
+    let revoked = tests::registry::revoke_role(role, SECOND);
+    world.calls_registry(administrator, revoked).await;
+
+    let key = world.foundation.dir().join("keys/registrar.key");
+    let key = key.display().to_string();
+    let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str())];
+    world.api = world.another_api("api-with-one-signer", &alone).await;
+
+    is_anchored_by(&world, &record, &kept).await;
+    is_anchored_by(&world, &next, &kept).await;
+    assert_eq!(predecessor(&world, &next).await, record["dataHash"]);
+    let open = "SELECT kind FROM integrity_findings WHERE resolved_at IS NULL";
+    eventually("nothing is stuck", async || {
+        world.sql(open).await.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_nonces_of_each_account_are_looked_at_and_adopted_by_themselves() {
+    let mut world = world().await;
+    let (_, record) = patient_of(&world, SECOND).await;
+    is_anchored_by(&world, &record, SECOND).await;
+    world.api.stop().await;
+    let transfer = json!([{ "from": SECOND, "to": SECOND, "value": "0x0" }]);
+    let transaction = world.rpc("eth_sendTransaction", transfer).await;
+    eventually("it is in a block", async || {
+        let receipt = world.rpc("eth_getTransactionReceipt", json!([transaction]));
+        (receipt.await["status"] == "0x1").then_some(())
+    })
+    .await;
+
+    let port = dev::port::claim().expect("there are ports");
+    let environment = world.foundation.options().api.clone();
+    let started = world
+        .foundation
+        .api("api-that-refuses", port, &environment)
+        .await;
+    let refused = started.expect_err("it does not start").to_string();
+    let wanted = format!("the chain knows 1 transaction(s) of {SECOND}");
+    assert!(refused.contains(&wanted), "{refused}");
+    let kept = first(&world);
+    let adopts = |account: &str| signer(&world, &["adopt-nonce", "--yes", "--signer", account]);
+    let told = adopts(&kept).expect("it says");
+    assert!(told.contains("nothing is to be adopted"), "{told}");
+    let stranger = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+    let refused = adopts(stranger).expect_err("it never signed here");
+    assert!(refused.contains("has never signed here"), "{refused}");
+
+    adopts(SECOND).expect("it is done");
+
+    let rows = world.audit_rows("resource_type = 'SIGNER'").await;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["new_value"]["signer"], SECOND);
+    world.api.restart().await;
+    let (_, after) = patient_of(&world, &kept).await;
+    is_anchored_by(&world, &after, &kept).await;
+}
+
+#[tokio::test]
+async fn one_account_is_not_named_twice() {
+    let world = World::start().await;
+    let key = world.foundation.dir().join("keys/registrar.key");
+    let copy = world.file("the-same.key");
+    std::fs::copy(key, &copy).expect("a copy");
+    let port = dev::port::claim().expect("there are ports");
+    let twice = [("MEDITRUSTAL_REGISTRAR_KEY_FILES".to_owned(), copy)];
+
+    let started = world.foundation.api("api-that-refuses", port, &twice).await;
+
+    let refused = started.expect_err("it does not start").to_string();
+    assert!(refused.contains("are of one account"), "{refused}");
+}
