@@ -25,6 +25,9 @@ use crate::{
 /// its own name: what the entries are called, `results`, other lists are called, too.
 const IMPORTS: &str = "importRecords";
 
+/// The field that answers with as many objects as it is given IDs. Pages have `nodes`, too, but no `ids`.
+const BY_IDS: &str = "nodes";
+
 /// The fields that are pages of a list. A test holds them against the schema.
 const LISTS: [&str; 27] = [
     "users",
@@ -482,26 +485,52 @@ impl CostCounter<'_> {
         })
     }
 
-    /// How often what is in this field may appear: `first`, for a list.
+    /// How often what is in this field may appear: `first` or `last`, for a list; as often as there are `ids`, for objects that
+    /// are asked for by them.
     fn length(&self, field: &Field) -> u64 {
+        let name = field.name.node.as_str();
+        if name == BY_IDS
+            && let Some(ids) = field.get_argument("ids")
+        {
+            return self.length_of_list(&ids.node);
+        }
         // By reference: a variable may be as long as a request.
         let given = |name: &Name| match self.variables.get(name) {
             Some(Const::Number(number)) => number.as_u64(),
             _ => None,
         };
-        let first = field.get_argument("first").map(|first| match &first.node {
-            Value::Number(number) => number.as_u64(),
-            Value::Variable(name) => given(name),
-            _ => None,
-        });
-        match first {
-            // What it may be at most where it cannot be known.
-            Some(first) => first.unwrap_or(MAX_SIZE.unsigned_abs().into()).max(1),
+        let size = |argument| {
+            field.get_argument(argument).map(|size| match &size.node {
+                Value::Number(number) => number.as_u64(),
+                Value::Variable(name) => given(name),
+                _ => None,
+            })
+        };
+        let sizes = [size("first"), size("last")];
+        // What it may be at most where it cannot be known; the larger one, where both ways are named and one is null.
+        let most = |size: Option<u64>| size.unwrap_or(MAX_SIZE.unsigned_abs().into());
+        match sizes.into_iter().flatten().map(most).max() {
+            Some(size) => size.max(1),
             // As many as there are entries, of which nothing is known here.
-            None if field.name.node == IMPORTS => MAX_SIZE.unsigned_abs().into(),
-            None if LISTS.contains(&field.name.node.as_str()) => DEFAULT_SIZE.unsigned_abs().into(),
+            None if name == IMPORTS => MAX_SIZE.unsigned_abs().into(),
+            None if LISTS.contains(&name) => DEFAULT_SIZE.unsigned_abs().into(),
             None => 1,
         }
+    }
+
+    /// How many entries a list has that is an argument; one value stands for a list of one.
+    fn length_of_list(&self, list: &Value) -> u64 {
+        let length = match list {
+            Value::List(entries) => entries.len(),
+            Value::Variable(name) => match self.variables.get(name) {
+                Some(Const::List(entries)) => entries.len(),
+                Some(_) => 1,
+                // Its default, which is no longer than the document.
+                None => MAX_SIZE.unsigned_abs() as usize,
+            },
+            _ => 1,
+        };
+        (length as u64).max(1)
     }
 
     fn fragment(&mut self, name: &Name) -> Result<Sum, LimitError> {
@@ -672,6 +701,30 @@ mod tests {
         assert_eq!(refused(&imported), "fields in the answer");
         let results = format!("{{ medicalRecord {{ summary {{ results {{ {fields} }} }} }} }}");
         assert_eq!(refused(&results), "nothing");
+    }
+
+    #[test]
+    fn objects_are_counted_by_their_ids_and_pages_by_both_ways() {
+        let weight = |query, variables: serde_json::Value| {
+            let limits = QueryLimits::new(false);
+            let variables = Variables::from_json(variables);
+            let counted = check(&parse_query(query).unwrap(), None, &variables, &limits);
+            counted.map(|counted| counted.weight)
+        };
+        let none = || serde_json::json!({});
+
+        let fields = r#"{ nodes(ids: ["a", "b", "c"]) { nodeId ... on R { document } } }"#;
+        assert_eq!(weight(fields, none()), Ok(1 + 3 * (1 + CONTENT_WEIGHT)));
+        let given = "query($ids: [ID!]!) { nodes(ids: $ids) { nodeId } }";
+        let ids = serde_json::json!({ "ids": ["a", "b"] });
+        assert_eq!(weight(given, ids), Ok(1 + 2));
+        assert_eq!(weight(given, none()), Ok(1 + 100));
+        let last = "{ consents(last: 7) { nodes { id } } }";
+        assert_eq!(weight(last, none()), Ok(1 + 7 * 2));
+        let both = "query($n: Int) { consents(first: $n, last: 7) { nodes { id } } }";
+        assert_eq!(weight(both, none()), Ok(1 + 100 * 2));
+        let plain = "{ consents { nodes { id } } }";
+        assert_eq!(weight(plain, none()), Ok(1 + 20 * 2));
     }
 
     #[test]

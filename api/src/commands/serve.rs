@@ -46,7 +46,7 @@ use crate::{
     hashing::Hashing,
     health::{self, Health},
     housekeeping, http, instruments,
-    integrity::deep_check::DeepCheck,
+    integrity::{chain_head::ChainHeads, deep_check::DeepCheck},
     key_checks::check_master_keys,
     limits::Transfers,
     playground::Playground,
@@ -550,8 +550,7 @@ async fn assemble(
         Arc::clone(&wake),
         &mut tasks,
     );
-    let trail_fees = current_fees.clone();
-    start_trail(config, &resources, trail_fees, &health, &mut tasks);
+    start_trail(config, &resources, current_fees.clone(), &health, &mut tasks);
     let seals = Seals::start(
         Arc::clone(&resources.keyring),
         resources.pool.clone(),
@@ -582,13 +581,14 @@ async fn assemble(
         wake,
     };
     tasks.spawn(schedule::run(pool.clone(), seals.clone()));
-    let url = &config.database.url;
+    let feed = Feed::start(pool.clone(), config.database.url.clone(), registry, &mut tasks);
     let app = App::from(AppParts {
         health,
         disclosure: RecordDisclosure::start(pool.clone(), &mut tasks),
         lists: RecordLists::start(pool.clone(), Arc::clone(&index_key), &mut tasks),
-        feed: Feed::start(pool.clone(), url.clone(), registry, &mut tasks),
-        revocations: Revocations::start(pool.clone(), url.clone(), &mut tasks),
+        chain_heads: ChainHeads::start(&feed, client.clone(), &mut tasks),
+        feed,
+        revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
         writer: Writer::start(context, &mut tasks),
         seals,
         registrars,

@@ -3,6 +3,7 @@
 pub(crate) mod document;
 pub(crate) mod enums;
 pub(crate) mod event;
+pub(crate) mod global_id;
 pub(crate) mod root;
 pub(crate) mod scalars;
 
