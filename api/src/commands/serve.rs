@@ -473,8 +473,8 @@ fn start_jobs(
     health
 }
 
-/// Starts what erases: requests that are due, and what has been kept long enough.
-fn start_erasures(
+/// Starts what is due by a time: requests to erase, what has been kept long enough, windows of emergency access.
+fn start_schedules(
     config: &ServeConfig,
     resources: &Resources,
     seals: &Seals,
@@ -487,6 +487,7 @@ fn start_erasures(
         every: config.deletion.every(),
     };
     tasks.spawn(executor.run());
+    tasks.spawn(schedule::run(resources.pool.clone(), seals.clone()));
     if let Some(every) = config.retention.every() {
         let deployment = resources.client.deployment();
         let pinner = resources.checkpointer.clone();
@@ -501,6 +502,19 @@ fn start_erasures(
         };
         tasks.spawn(retention::schedule::run(retention, every));
     }
+}
+
+/// Begins to read what subscribers follow, and where the chain is.
+fn start_feed(
+    config: &ServeConfig,
+    pool: &Pool,
+    client: &Client,
+    registry: Registry,
+    tasks: &mut JoinSet<()>,
+) -> (Feed, ChainHeads) {
+    let feed = Feed::start(pool.clone(), config.database.url.clone(), registry, tasks);
+    let chain_heads = ChainHeads::start(&feed, client.clone(), tasks);
+    (feed, chain_heads)
 }
 
 /// What looks at the figures that the metrics tell.
@@ -550,14 +564,15 @@ async fn assemble(
         Arc::clone(&wake),
         &mut tasks,
     );
-    start_trail(config, &resources, current_fees.clone(), &health, &mut tasks);
+    let trail_fees = current_fees.clone();
+    start_trail(config, &resources, trail_fees, &health, &mut tasks);
     let seals = Seals::start(
         Arc::clone(&resources.keyring),
         resources.pool.clone(),
         config.home_country,
         &mut tasks,
     );
-    start_erasures(config, &resources, &seals, &mut tasks);
+    start_schedules(config, &resources, &seals, &mut tasks);
     if config.metrics_address.is_some() {
         tasks.spawn(sampler(&resources, &current_fees, &health).run());
     }
@@ -580,14 +595,13 @@ async fn assemble(
         fees: current_fees,
         wake,
     };
-    tasks.spawn(schedule::run(pool.clone(), seals.clone()));
-    let feed = Feed::start(pool.clone(), config.database.url.clone(), registry, &mut tasks);
+    let (feed, chain_heads) = start_feed(config, &pool, &client, registry, &mut tasks);
     let app = App::from(AppParts {
         health,
         disclosure: RecordDisclosure::start(pool.clone(), &mut tasks),
         lists: RecordLists::start(pool.clone(), Arc::clone(&index_key), &mut tasks),
-        chain_heads: ChainHeads::start(&feed, client.clone(), &mut tasks),
         feed,
+        chain_heads,
         revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
         writer: Writer::start(context, &mut tasks),
         seals,

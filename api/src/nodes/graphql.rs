@@ -141,25 +141,19 @@ pub(crate) struct NodeQuery;
 impl NodeQuery {
     /// The object with this global ID. Null with the error `NOT_FOUND` where there is none or the caller may not see it; the two
     /// cannot be told apart. It is decided and recorded in the audit trail as where the object is asked for by itself
-    /// (`medicalRecord`, `me`), or as the list that shows it.
+    /// (`medicalRecord`, `me`), or as the list that shows it. The purpose of access to a record is the header's
+    /// (`X-Purpose-Of-Use`), else PATRQT for one's own records and TREAT for a doctor.
     async fn node(
         &self,
         ctx: &Context<'_>,
+        // Relay takes a field that has this argument and no other.
         #[graphql(desc = "The `nodeId` of an object, of whatever type.")] id: ID,
-        #[graphql(
-            desc = "The purpose of use that access to a record is decided for; by default the header `X-Purpose-Of-Use`, else PATRQT for one's own records and TREAT for a doctor."
-        )]
-        purpose: Option<PurposeOfUse>,
-        #[graphql(
-            desc = "The ID of the patient whose record or consent a representative asks for; null for oneself."
-        )]
-        on_behalf_of: Option<Uuid>,
     ) -> Option<Result<AnyNode>> {
-        let asked_for = AskedFor {
-            purpose,
-            on_behalf_of,
+        let by_header = AskedFor {
+            purpose: None,
+            on_behalf_of: None,
         };
-        match Box::pin(find(ctx, &[id], asked_for)).await {
+        match Box::pin(find(ctx, &[id], by_header)).await {
             Ok(mut found) => found.pop(),
             Err(error) => Some(Err(error)),
         }
