@@ -24,6 +24,7 @@ use crate::{
     feed::Feed,
     hashing::Hashing,
     health::Health,
+    integrity::chain_head::ChainHeads,
     limits::{Sockets, Transfers},
     proxies::Proxies,
     records::{disclosure::RecordDisclosure, list::RecordLists, writer::Writer},
@@ -85,6 +86,8 @@ pub(crate) struct AppParts {
     pub(crate) lists: RecordLists,
     /// What subscribers follow.
     pub(crate) feed: Feed,
+    /// Where the chain is, for whoever follows it.
+    pub(crate) chain_heads: ChainHeads,
     /// What ends open streams.
     pub(crate) revocations: Revocations,
     /// Whether this process can do its work.

@@ -3,7 +3,7 @@
 use domain::{
     UnknownText,
     access::{Actor, DenyReason},
-    audit::{AuditAction, AuditEntry, Classification, Origin, ResourceType},
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
     ids::{RequestId, SessionId, UserId},
     purpose::Purpose,
     representatives::{Mandate, RepresentedActivity},
@@ -13,6 +13,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{Pool, StoreError, Tx, audit, barrier, users};
+use uuid::Uuid;
 use vault::token::{Bearer, TokenError};
 
 use crate::{error::Error, party::Party, seals::Seals};
@@ -239,6 +240,19 @@ pub(crate) async fn write_refusal(
         ..about
     };
     audit::insert(tx, &[denied]).await
+}
+
+/// The row that says that what was asked for by its id was not shown: it is not there, or not the caller's to see. `about` is
+/// the entry of what was wanted, had it been done.
+pub(crate) fn denial(about: AuditEntry, asked: Uuid) -> AuditEntry {
+    AuditEntry {
+        action: AuditAction::AccessDenied,
+        resource_id: about.origin.request.0,
+        old_value: None,
+        new_value: Some(json!({ "reason": "UNKNOWN", "wanted": about.action, "asked": asked })),
+        encryption: EncryptionStatus::NotApplicable,
+        ..about
+    }
 }
 
 /// Lets go on who acts for themselves, and who may do this for the patient for whom they act: gives the transaction back.

@@ -15,13 +15,15 @@ use vault::{blind_index::IndexKey, cursor::TAG_LEN, digest};
 
 use crate::error::Error;
 
-/// An opaque position in a list. Take it from `pageInfo.endCursor` or from an edge, and pass it as `after` to
-/// the same list with the same arguments to read on; `first` may change. It is good for that list alone.
+/// An opaque position in a list. Take it from `pageInfo` or from an edge, and pass it as `after` to the same list with the
+/// same arguments to read on, or as `before`, where the list takes it, to read back; the size may change. It is good for that
+/// list alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor(String);
 
-/// An opaque position in a list. Take it from `pageInfo.endCursor` or from an edge, and pass it as `after` to
-/// the same list with the same arguments to read on; `first` may change. It is good for that list alone.
+/// An opaque position in a list. Take it from `pageInfo` or from an edge, and pass it as `after` to the same list with the
+/// same arguments to read on, or as `before`, where the list takes it, to read back; the size may change. It is good for that
+/// list alone.
 #[Scalar(
     name = "Cursor",
     specified_by_url = "https://relay.dev/graphql/connections.htm#sec-Cursor"
@@ -192,7 +194,20 @@ impl ListCursors {
     /// # Errors
     /// [`Error::BadInput`] for what was not given out for this list.
     pub(crate) fn read<K: CursorKey>(&self, cursor: Option<&Cursor>) -> Result<Option<K>, Error> {
-        let key = cursor.map(|cursor| self.key_of(cursor).ok_or_else(bad_cursor));
+        self.read_as("after", cursor)
+    }
+
+    /// The same of the cursor that stands in this argument.
+    ///
+    /// # Errors
+    /// As of [`ListCursors::read`].
+    pub(crate) fn read_as<K: CursorKey>(
+        &self,
+        argument: &'static str,
+        cursor: Option<&Cursor>,
+    ) -> Result<Option<K>, Error> {
+        let refused = || Error::bad(argument, FOREIGN);
+        let key = cursor.map(|cursor| self.key_of(cursor).ok_or_else(refused));
         key.transpose()
     }
 
@@ -231,11 +246,12 @@ impl<K: CursorKey> StreamStart<K> {
 }
 
 /// What is told of a cursor that cannot be used.
+const FOREIGN: &str =
+    "this cursor was not given out for this list with these arguments: begin without it";
+
+/// What is told of a cursor that a stream cannot begin after.
 pub(crate) fn bad_cursor() -> Error {
-    Error::bad(
-        "after",
-        "this cursor was not given out for this list with these arguments: begin without it",
-    )
+    Error::bad("after", FOREIGN)
 }
 
 /// The bytes of lower-case hexadecimal digits, of a cursor's length at most.

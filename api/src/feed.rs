@@ -11,6 +11,7 @@ use store::{
     PgConnection, Pool, StoreError, access_feed,
     cursor::Registry,
     feed::{self, FeedRow, Part},
+    index_status::{self, IndexedHead},
     notices::Notices,
     notifications::{self, Notification},
     registry_feed::{self, RegistryFeedRow},
@@ -36,13 +37,14 @@ pub(crate) const BATCH: i64 = 500;
 const BUFFER: usize = 4096;
 
 /// The entries of the log, what happens to the registry's events, what people are told, and whose data was accessed, as they are
-/// written.
+/// written; and how far the chain was followed, as it changes.
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
     entries: Live<FeedRow>,
     registry_events: Live<RegistryFeedRow>,
     notifications: Live<Notification>,
     accesses: Live<access_feed::AccessStretch>,
+    head: watch::Receiver<Option<IndexedHead>>,
     /// Decides who may see them.
     pub(crate) decisions: EventVisibility,
 }
@@ -60,12 +62,14 @@ impl Feed {
         let (registry_events, registry_events_read) = Live::new();
         let (notifications, notifications_read) = Live::new();
         let (accesses, accesses_read) = Live::new();
+        let (head_read, head) = watch::channel(None);
         let reader = FeedReader {
             registry,
             entries: entries_read,
             registry_events: registry_events_read,
             notifications: notifications_read,
             accesses: accesses_read,
+            head: head_read,
         };
         tasks.spawn(follow(pool, url, reader));
         Self {
@@ -73,8 +77,14 @@ impl Feed {
             registry_events,
             notifications,
             accesses,
+            head,
             decisions,
         }
+    }
+
+    /// How far the chain is and was followed, now and as it changes; `None` until it was read.
+    pub(crate) fn watch_head(&self) -> watch::Receiver<Option<IndexedHead>> {
+        self.head.clone()
     }
 
     /// Entries from now on.
@@ -245,6 +255,7 @@ struct FeedReader {
     registry_events: LogReader<RegistryFeedRow>,
     notifications: LogReader<Notification>,
     accesses: LogReader<access_feed::AccessStretch>,
+    head: watch::Sender<Option<IndexedHead>>,
 }
 
 /// Reads one log.
@@ -282,7 +293,19 @@ impl FeedReader {
         let events = self.forward_registry_events(&mut conn).await;
         let told = self.forward_notifications(&mut conn).await;
         let accesses = self.forward_accesses(&mut conn).await;
-        entries.and(events).and(told).and(accesses)
+        let head = self.forward_head(&mut conn).await;
+        entries.and(events).and(told).and(accesses).and(head)
+    }
+
+    /// Says where the chain is where that is somewhere else than before.
+    async fn forward_head(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
+        let now = index_status::head(conn, &self.registry).await?;
+        self.head.send_if_modified(|known| {
+            let is_news = *known != now;
+            *known = now;
+            is_news
+        });
+        Ok(())
     }
 
     async fn forward_entries(&mut self, conn: &mut PgConnection) -> Result<(), StoreError> {

@@ -31,6 +31,8 @@ const PUBLIC_READS: usize = 2;
 /// How long each of these places is taken at the least: who reads the log again and again, without an account, takes
 /// neither the database's connections nor a core, because all of them together are told at most 20 pages in a second.
 const PUBLIC_READ_TIME: Duration = Duration::from_millis(100);
+/// When to try again where all places of public streams are taken. Unit: seconds.
+pub(crate) const PUBLIC_RETRY_AFTER: u32 = 30;
 /// How many of each one account has: others find room, however slowly its own go.
 pub(crate) const OF_ACCOUNT: usize = 2;
 

@@ -51,6 +51,7 @@
 //! - `my_data`: everything about a person, for that person
 //! - `notifications`: what people are told: listed, marked as read, followed
 //! - `integrity`: the registry, integrity events, the check of every record
+//! - `nodes`: objects by their global IDs, of whatever type
 //!
 //! GraphQL vocabulary
 //!
@@ -105,6 +106,7 @@
 //! - `proxies`: the client's address behind a trusted proxy
 //! - `feed`: reads the feed of integrity events, and what people are told, for all subscribers
 //! - `visibility`: decides which events subscribers may see
+//! - `integrity/chain_head`: tells subscribers where the chain is, and how far it was followed
 //! - `relay`: sends signed transactions to the chain, each account's by itself
 //! - `relay/handing_over`: hands transactions to the node, sees what becomes of them, and raises their fees
 //! - `relay/again`: signs anchors again whose transaction came to nothing
@@ -171,6 +173,7 @@ mod limits;
 mod literals;
 mod loaders;
 mod my_data;
+mod nodes;
 mod notifications;
 mod organizations;
 mod page;

@@ -18,6 +18,9 @@ use crate::limits::MAX_BODY;
 /// its own name: what the entries are called, `results`, other lists are called, too.
 const IMPORTS: &str = "importRecords";
 
+/// The field that answers with as many objects as it is given IDs. Pages have `nodes`, too, but no `ids`.
+const BY_IDS: &str = "nodes";
+
 /// The fields that are pages of a list. A test holds them against the schema.
 const LISTS: [&str; 27] = [
     "users",
@@ -363,6 +366,30 @@ mod tests {
         assert_eq!(refused(&imported), "fields in the answer");
         let results = format!("{{ medicalRecord {{ summary {{ results {{ {fields} }} }} }} }}");
         assert_eq!(refused(&results), "nothing");
+    }
+
+    #[test]
+    fn objects_are_counted_by_their_ids_and_pages_by_both_ways() {
+        let weight = |query, variables: serde_json::Value| {
+            let limits = QueryLimits::new(false);
+            let variables = Variables::from_json(variables);
+            let counted = check(&parse_query(query).unwrap(), None, &variables, &limits);
+            counted.map(|counted| counted.weight)
+        };
+        let none = || serde_json::json!({});
+
+        let fields = r#"{ nodes(ids: ["a", "b", "c"]) { nodeId ... on R { document } } }"#;
+        assert_eq!(weight(fields, none()), Ok(1 + 3 * (1 + CONTENT_WEIGHT)));
+        let given = "query($ids: [ID!]!) { nodes(ids: $ids) { nodeId } }";
+        let ids = serde_json::json!({ "ids": ["a", "b"] });
+        assert_eq!(weight(given, ids), Ok(1 + 2));
+        assert_eq!(weight(given, none()), Ok(1 + 100));
+        let last = "{ consents(last: 7) { nodes { id } } }";
+        assert_eq!(weight(last, none()), Ok(1 + 7 * 2));
+        let both = "query($n: Int) { consents(first: $n, last: 7) { nodes { id } } }";
+        assert_eq!(weight(both, none()), Ok(1 + 100 * 2));
+        let plain = "{ consents { nodes { id } } }";
+        assert_eq!(weight(plain, none()), Ok(1 + 20 * 2));
     }
 
     #[test]

@@ -48,6 +48,7 @@ use crate::{
     literals,
     loaders::Loaders,
     my_data::graphql::MyDataQueries,
+    nodes::graphql::NodeQuery,
     notifications::graphql::{NotificationMutation, NotificationQuery, NotificationSubscription},
     organizations::graphql::{OrganizationMutation, OrganizationQuery},
     parsed_documents::ParsedDocuments,
@@ -108,6 +109,7 @@ pub(crate) struct Query(
     RepresentativeQuery,
     NotificationQuery,
     MyDataQueries,
+    NodeQuery,
 );
 
 /// What can be changed. A mutation that fails is null beside its error; what whoever filled in a form

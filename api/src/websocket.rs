@@ -176,6 +176,12 @@ impl Speaker {
     }
 }
 
+/// Whether somebody introduces themselves as nobody, to follow what is open to everybody.
+fn is_anonymous(payload: Option<&Json>) -> bool {
+    let said = payload.and_then(|payload| payload.get("anonymous"));
+    said.is_some_and(|said| *said == Json::Bool(true))
+}
+
 struct Stream {
     generation: u64,
     task: JoinHandle<()>,
@@ -327,6 +333,11 @@ impl SocketConnection {
             }
             Some(Err(TokenError::Expired)) => Err(CloseReason::TokenExpired),
             Some(Err(TokenError::Invalid)) => Err(CloseReason::Forbidden),
+            // Who has no account says so: who has forgotten the token is told at once.
+            None if is_anonymous(payload) => {
+                self.is_known = true;
+                self.send_json(&json!({ "type": "connection_ack" })).await
+            }
             None => Err(CloseReason::Unauthorized),
         }
     }

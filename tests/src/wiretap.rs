@@ -12,13 +12,15 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::PATIENCE;
 
 /// What an api asks again and again while nobody asks it, by a part of its text.
-const BACKGROUND: [&str; 6] = [
+const BACKGROUND: [&str; 7] = [
     "FROM anchor_outbox",
     "FROM record_closings",
     "WHERE finding.kind = 'ANCHOR_STUCK'",
     // Health, of a pooled connection.
     "SELECT decision_time() AS",
     "FROM integrity_feed AS feed",
+    // Where the chain is.
+    "block_hash AS indexed_hash",
     "FROM sessions WHERE revoked_at >",
 ];
 

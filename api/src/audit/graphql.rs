@@ -27,9 +27,10 @@ use crate::{
         asks_nodes_for,
         document::Document,
         event::{EventCursor, stream_start},
+        global_id::{GlobalId, NodeKind},
         loaders, request, request_for,
     },
-    page::{self, Connection, Node},
+    page::{self, Connection, Node, PageArguments, PageRange},
     users::graphql::User,
 };
 
@@ -51,6 +52,11 @@ impl AuditLog {
 /// One row of the audit trail. Nobody can change or remove it.
 #[Object]
 impl AuditLog {
+    /// The global ID of the row: `node` gives it again, to administrators.
+    pub(crate) async fn node_id(&self) -> ID {
+        GlobalId::of(NodeKind::AuditLog, id_of(self.0.id)).into()
+    }
+
     /// The number of the row, given when it was inserted. Numbers have gaps and are not the order of commits: that is
     /// `AuditProof.position`.
     async fn id(&self) -> ID {
@@ -270,7 +276,8 @@ impl AuditQuery {
     /// The audit trail, newest row first. Needs the role ADMIN (`FORBIDDEN` otherwise). Reading it is
     /// recorded in it, too.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `actionTypes`, `resourceType`, `dataClassification`, `from`, `to`).
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `actionTypes`, `resourceType`, `dataClassification`,
+    /// `from`, `to`).
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the field's, one by one"
@@ -287,36 +294,45 @@ impl AuditQuery {
         #[graphql(desc = "Only rows that meet all of these conditions, too.")] filter: Option<
             AuditLogFilterInput,
         >,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<AuditLog>> {
         let (app, caller) = request(ctx)?;
         let filter = filter.unwrap_or_default();
         let filter = filter_input::read(user_id, resource_id, action_type, filter);
         let arguments = json!(filter.as_ref().map(arguments).unwrap_or_default());
         let cursors = ListCursors::of(&app.index_key, "auditLogs", caller.user, &arguments);
-        let (filter, (size, before)) = both(filter, page::place(&cursors, first, after.as_ref()))?;
-        let before = before.unwrap_or(i64::MAX);
-        let found = read::all(&app.pool, &caller, &filter, before, size).await?;
-        prepare(ctx, &found.rows).await?;
-        let rows = found.rows.into_iter();
-        let rows = rows.map(|row| AuditLog(Arc::new(row))).collect();
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let (filter, range) = both(filter, asked.range(&cursors))?;
+        let found = read::all(&app.pool, &caller, &filter, range).await?;
+        let has_more = found.has_more;
+        let rows = shown(ctx, found.rows).await?;
         let key = |row: &AuditLog| cursors.at(&row.page_key());
-        Ok(Connection::whole(
-            rows,
-            found.has_more,
-            after.is_some(),
-            key,
-        ))
+        Ok(Connection::whole_range(rows, has_more, &range, key))
     }
 
     /// Who did what with the caller's data, or that of the patient for whom the caller acts, newest first, refused attempts
     /// included. Open to every role. In the sentences *you* is the patient, also where a representative reads them.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `from`, `to`, `onBehalfOf`), `NOT_FOUND` where the caller may not act
-    /// for this patient.
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `from`, `to`, `onBehalfOf`), `NOT_FOUND` where the
+    /// caller may not act for this patient.
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the field's, one by one"
@@ -343,10 +359,20 @@ impl AuditQuery {
             default_with = "Some(false)"
         )]
         grouped: Option<bool>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
         #[graphql(
             desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
         )]
@@ -367,10 +393,21 @@ impl AuditQuery {
         let arguments = json!(arguments(&filter));
         let cursors = ListCursors::of(&app.index_key, "myAccessLog", caller.subject(), &arguments);
         let times = all([check_time("from", from), check_time("to", to)]);
-        let ((), (size, before)) = both(times, page::place(&cursors, first, after.as_ref()))?;
-        let before = before.unwrap_or(i64::MAX);
-        let found = read::own(&app.pool, &caller, filter, before, size).await?;
-        entries(ctx, caller.subject(), found, &cursors, after.is_some()).await
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let ((), range) = both(times, asked.range(&cursors))?;
+        if range.backward && filter.grouped {
+            // Where a run ends depends on what comes after it.
+            let told =
+                "a log that is `grouped` is read forward alone: ask with `first` and `after`";
+            return Err(Error::bad("last", told).into());
+        }
+        let found = read::own(&app.pool, &caller, filter, range).await?;
+        entries(ctx, caller.subject(), found, &cursors, &range).await
     }
 
     /// What proves that a row of the audit trail was written, and has not been changed since. Administrators ask about any
@@ -427,6 +464,39 @@ impl AuditSubscription {
     }
 }
 
+/// Rows of the trail, with the people whom they name.
+async fn shown(ctx: &Context<'_>, found: Vec<AuditRow>) -> Result<Vec<AuditLog>, Error> {
+    prepare(ctx, &found).await?;
+    let rows = found.into_iter();
+    Ok(rows.map(|row| AuditLog(Arc::new(row))).collect())
+}
+
+/// These rows of the trail, to administrators.
+///
+/// # Errors
+/// As of the list of them, but for the role.
+pub(crate) async fn by_ids(
+    ctx: &Context<'_>,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, AuditLog)>, Error> {
+    let (app, caller) = request(ctx)?;
+    // Other ids were never given out.
+    let numbers: Vec<i64> = ids.iter().filter_map(|id| number_in(*id)).collect();
+    let found = read::by_ids(&app.pool, &caller, &numbers).await?;
+    let found = shown(ctx, found).await?.into_iter();
+    Ok(found.map(|row| (id_of(row.0.id), row)).collect())
+}
+
+/// The number of a row as an id.
+fn id_of(number: i64) -> Uuid {
+    Uuid::from_u128(u128::from(number.cast_unsigned()))
+}
+
+/// The number of a row, if the id is of one.
+fn number_in(id: Uuid) -> Option<i64> {
+    i64::try_from(id.as_u128()).ok()
+}
+
 /// Who saw one of the caller's own records.
 pub(crate) async fn access_log_of(
     ctx: &Context<'_>,
@@ -437,16 +507,20 @@ pub(crate) async fn access_log_of(
     let (app, caller) = request(ctx)?;
     let arguments = json!([record]);
     let cursors = ListCursors::of(&app.index_key, "accessLog", caller.user, &arguments);
-    let (size, before) = page::place(&cursors, first, after.as_ref())?;
-    let before = before.unwrap_or(i64::MAX);
+    let (size, from) = page::place(&cursors, first, after.as_ref())?;
+    let range = PageRange {
+        size,
+        from,
+        backward: false,
+    };
     let asked = RecordPage {
         record,
-        before,
+        before: from.unwrap_or(i64::MAX),
         size,
     };
     let logs = ctx.data::<AccessLogs>().map_err(|_| Error::Internal)?;
     let found = AuditPage::clone(&*logs.page(asked).await?);
-    entries(ctx, caller.user, found, &cursors, after.is_some()).await
+    entries(ctx, caller.user, found, &cursors, &range).await
 }
 
 /// A page of somebody's log.
@@ -455,7 +529,7 @@ async fn entries(
     reader: UserId,
     found: AuditPage,
     cursors: &ListCursors,
-    continued: bool,
+    range: &PageRange<i64>,
 ) -> Result<Connection<AccessLogEntry>> {
     prepare(ctx, &found.rows).await?;
     let entry = |row| AccessLogEntry {
@@ -464,7 +538,8 @@ async fn entries(
     };
     let entries = found.rows.into_iter().map(entry).collect();
     let key = |entry: &AccessLogEntry| cursors.at(&entry.page_key());
-    Ok(Connection::whole(entries, found.has_more, continued, key))
+    let has_more = found.has_more;
+    Ok(Connection::whole_range(entries, has_more, range, key))
 }
 
 /// All that a list of rows depends on: its cursors are good for no other.

@@ -8,13 +8,14 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool,
-    audit::{self, AccountDay, AuditFilter, AuditPage, DayKey, RecordPage},
+    Pool, StoreError, Tx,
+    audit::{self, AccountDay, AuditFilter, AuditPage, AuditRow, DayKey, RecordPage},
 };
 
 use crate::{
-    caller::{Caller, refuse_role, require_mandate},
+    caller::{Caller, denial, refuse_role, require_mandate},
     error::Error,
+    page::PageRange,
 };
 
 /// Rows of everybody, newest first.
@@ -25,18 +26,68 @@ pub(crate) async fn all(
     pool: &Pool,
     caller: &Caller,
     filter: &AuditFilter,
-    before: i64,
-    size: i64,
+    range: PageRange<i64>,
 ) -> Result<AuditPage, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::AuditRead).await?);
     }
-    let rows = audit::page(&mut tx, filter, before, size).await?;
+    let rows = rows_of(&mut tx, filter, range).await?;
     audit::insert(&mut tx, &[of_reading(caller, true)]).await?;
     tx.commit().await?;
     Ok(rows)
+}
+
+/// A page of the trail. Numbers are the order of its lists, newest first; a page that goes back has what is newer.
+async fn rows_of(
+    tx: &mut Tx<'_>,
+    filter: &AuditFilter,
+    range: PageRange<i64>,
+) -> Result<AuditPage, StoreError> {
+    let PageRange { size, from, .. } = range;
+    if range.backward {
+        audit::page_back(tx, filter, from.unwrap_or(i64::MIN), size).await
+    } else {
+        audit::page(tx, filter, from.unwrap_or(i64::MAX), size).await
+    }
+}
+
+/// These rows, to administrators, with a row for all of them and one for each that is not shown.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(super) async fn by_ids(
+    pool: &Pool,
+    caller: &Caller,
+    ids: &[i64],
+) -> Result<Vec<AuditRow>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let is_admin = actor.role == Role::Admin;
+    let found = if is_admin && !ids.is_empty() {
+        let filter = AuditFilter {
+            rows: ids.to_vec(),
+            ..AuditFilter::default()
+        };
+        let size = i64::try_from(ids.len()).unwrap_or(i64::MAX - 1);
+        audit::page(&mut tx, &filter, i64::MAX, size).await?.rows
+    } else {
+        Vec::new()
+    };
+    let read = of_reading(caller, is_admin);
+    let unknown = ids
+        .iter()
+        .filter(|id| found.iter().all(|row| row.id != **id));
+    let denied = unknown.map(|id| AuditEntry {
+        new_value: Some(json!({ "reason": "UNKNOWN", "wanted": read.action, "row": id })),
+        ..denial(read.clone(), caller.origin.request.0)
+    });
+    let shown = (!found.is_empty()).then(|| read.clone());
+    let entries: Vec<AuditEntry> = shown.into_iter().chain(denied).collect();
+    audit::insert(&mut tx, &entries).await?;
+    tx.commit().await?;
+    Ok(found)
 }
 
 /// Rows about the caller's own data, or that of the patient for whom they act, newest first.
@@ -47,11 +98,10 @@ pub(crate) async fn own(
     pool: &Pool,
     caller: &Caller,
     filter: AuditFilter,
-    before: i64,
-    size: i64,
+    range: PageRange<i64>,
 ) -> Result<AuditPage, Error> {
     let entry = of_reading(caller, false);
-    own_rows(pool, caller, filter, (before, size), entry).await
+    own_rows(pool, caller, filter, range, entry).await
 }
 
 /// What was done with the caller's own data, by day and account, newest day first; up to one more than `size`.
@@ -98,7 +148,7 @@ async fn own_rows(
     pool: &Pool,
     caller: &Caller,
     filter: AuditFilter,
-    (before, size): (i64, i64),
+    range: PageRange<i64>,
     entry: AuditEntry,
 ) -> Result<AuditPage, Error> {
     let mut tx = pool.begin().await?;
@@ -109,7 +159,7 @@ async fn own_rows(
         patient: Some(actor.subject()),
         ..filter
     };
-    let rows = audit::page(&mut tx, &filter, before, size).await?;
+    let rows = rows_of(&mut tx, &filter, range).await?;
     let entry = AuditEntry {
         representation: actor.represents(activity),
         ..entry

@@ -14,19 +14,19 @@ use tokio_util::sync::CancellationToken;
 pub(super) use self::files::read_files;
 use self::{
     files::{check, site},
-    jobs::{sampler, start_erasures, start_fees, start_jobs, start_relays, start_trail},
+    jobs::{
+        sampler, start_feed, start_fees, start_jobs, start_relays, start_schedules, start_trail,
+    },
     resources::{DATABASE_CLOCK, Resources, open},
 };
 use super::output::Failure;
 use crate::{
     answer_budget::AnswerMemory,
     app::{App, AppParts},
-    break_glass::schedule,
     config::{SafetyConfig, ServeConfig},
     connections::{self, Ends},
     cost_limit::CostLimiter,
     detached::DetachedTasks,
-    feed::Feed,
     hashing::Hashing,
     health::Health,
     http, instruments,
@@ -184,7 +184,7 @@ async fn assemble(
         config.home_country,
         &mut tasks,
     );
-    start_erasures(config, &resources, &seals, &mut tasks);
+    start_schedules(config, &resources, &seals, &mut tasks);
     if config.metrics_address.is_some() {
         tasks.spawn(sampler(&resources, &current_fees, &health).run());
     }
@@ -205,14 +205,14 @@ async fn assemble(
         chain_id: registry.chain_id,
         fees: current_fees,
     };
-    tasks.spawn(schedule::run(pool.clone(), seals.clone()));
-    let url = &config.database.url;
+    let (feed, chain_heads) = start_feed(config, &pool, &client, registry, &mut tasks);
     let app = App::from(AppParts {
         health,
         disclosure: RecordDisclosure::start(pool.clone(), &mut tasks),
         lists: RecordLists::start(pool.clone(), Arc::clone(&index_key), &mut tasks),
-        feed: Feed::start(pool.clone(), url.clone(), registry, &mut tasks),
-        revocations: Revocations::start(pool.clone(), url.clone(), &mut tasks),
+        feed,
+        chain_heads,
+        revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
         writer: Writer::start(&context, signers, &wakes, &mut tasks),
         seals,
         registrars,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, InputObject, Object, OneofObject, Result, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, OneofObject, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{
     consents::{self, Grantee as Party, Terms},
@@ -19,15 +19,18 @@ use super::{
 };
 use crate::{
     cursor::{Cursor, ListCursors},
+    error::Error,
     graphql::{
+        app,
         document::Document,
         enums::{DataCategory, ProcessingActivity, PurposeOfUse, Role},
+        global_id::{GlobalId, NodeKind},
         loaders,
         payload::Payload,
         request_for,
     },
     organizations::shown::Organization,
-    page::{self, Connection, Node},
+    page::{Connection, CountedConnection, Node, PageArguments, asks_total},
     users::graphql::User,
 };
 
@@ -97,6 +100,11 @@ impl Consent {
 /// purpose and how long.
 #[Object]
 impl Consent {
+    /// The global ID of the consent: `node` gives the same object again.
+    pub(crate) async fn node_id(&self) -> ID {
+        GlobalId::of(NodeKind::Consent, self.stored.id.0).into()
+    }
+
     /// The ID of the consent, to withdraw it by `withdrawConsent`.
     async fn id(&self) -> Uuid {
         self.stored.id.0
@@ -259,8 +267,12 @@ impl ConsentQuery {
     /// The caller's own consents, or those of the patient for whom the caller acts, newest first. Reading them is recorded in
     /// the audit trail.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `onBehalfOf`), `NOT_FOUND` where the caller may not act for this
-    /// patient.
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `onBehalfOf`), `NOT_FOUND` where the caller may not act
+    /// for this patient.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the field's, one by one"
+    )]
     async fn consents(
         &self,
         ctx: &Context<'_>,
@@ -269,35 +281,71 @@ impl ConsentQuery {
             default_with = "Some(false)"
         )]
         active_only: Option<bool>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
         #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
+        #[graphql(
             desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
         )]
         on_behalf_of: Option<Uuid>,
-    ) -> Result<Connection<Consent>> {
+    ) -> Result<CountedConnection<Consent>> {
         let (app, caller) = request_for(ctx, on_behalf_of)?;
         let active_only = active_only.unwrap_or_default();
         let patient = caller.subject();
         let cursors = ListCursors::of(&app.index_key, "consents", patient, &active_only.into());
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let from = from.map(|(at, id)| (at, ConsentId(id)));
-        let found = list::list(&app.pool, &app.seals, &caller, active_only, from, size).await?;
-        let people = found
-            .iter()
-            .flat_map(|(it, _)| Consent::people_of(it))
-            .collect();
-        loaders(ctx)?.prepare_users(people).await;
-        let now = app.clock.now();
-        let found = found.into_iter();
-        let found = found.map(|listed| Consent::listed(now, listed)).collect();
-        let page = Connection::new(found, size, after.is_some(), |it: &Consent| {
-            cursors.at(&it.page_key())
-        });
-        Ok(page)
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let asked = list::ConsentPage {
+            active_only,
+            range: range.by(|(at, id)| (at, ConsentId(id))),
+            total: asks_total(ctx),
+        };
+        let found = list::list(&app.pool, &app.seals, &caller, asked).await?;
+        let consents = shown(ctx, found.rows).await?;
+        let cursor = |it: &Consent| cursors.at(&it.page_key());
+        Ok(Connection::of_range(consents, &range, cursor).counted(found.total))
     }
+}
+
+/// Consents of a list, with the people whom they name.
+async fn shown(ctx: &Context<'_>, found: Vec<list::ListedConsent>) -> Result<Vec<Consent>, Error> {
+    let people = found.iter().flat_map(|(it, _)| Consent::people_of(it));
+    loaders(ctx)?.prepare_users(people.collect()).await;
+    let now = app(ctx)?.clock.now();
+    let found = found.into_iter();
+    Ok(found.map(|listed| Consent::listed(now, listed)).collect())
+}
+
+/// Those of these consents that are the caller's, or the patient's for whom they act.
+///
+/// # Errors
+/// As of the list of them.
+pub(crate) async fn by_ids(
+    ctx: &Context<'_>,
+    ids: &[Uuid],
+    on_behalf_of: Option<Uuid>,
+) -> Result<Vec<(Uuid, Consent)>, Error> {
+    let (app, caller) = request_for(ctx, on_behalf_of)?;
+    let ids: Vec<ConsentId> = ids.iter().copied().map(ConsentId).collect();
+    let found = list::by_ids(&app.pool, &app.seals, &caller, &ids).await?;
+    let found = shown(ctx, found).await?.into_iter();
+    Ok(found.map(|it| (it.key(), it)).collect())
 }
 
 /// A grantee of a new consent: exactly one of the three fields.

@@ -3,6 +3,7 @@
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     consents::Consent,
+    ids::ConsentId,
     purpose::Purpose,
     representatives::RepresentedActivity,
 };
@@ -13,16 +14,28 @@ use store::{
 };
 
 use crate::{
-    caller::{Caller, require_mandate},
+    caller::{Caller, denial, require_mandate},
     error::Error,
+    page::{CountedRows, PageRange},
     seals::Seals,
 };
 
 /// A consent in a list, and whether it is as it was sealed: else it counts for nothing.
 pub(crate) type ListedConsent = (Consent, bool);
 
-/// The caller's consents, or those of the patient for whom they act, newest first, one more than asked for where there are
-/// more.
+/// What of a patient's consents is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConsentPage {
+    /// Those alone that are in force.
+    pub(crate) active_only: bool,
+    /// Which page.
+    pub(crate) range: PageRange<ConsentCursor>,
+    /// Whether to count all there are.
+    pub(crate) total: bool,
+}
+
+/// The caller's consents, or those of the patient for whom they act, newest first, or from the end where the page goes back;
+/// one more than asked for where there are more.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::NotFound`] where they may not act for the patient.
@@ -30,11 +43,64 @@ pub(crate) async fn list(
     pool: &Pool,
     seals: &Seals,
     caller: &Caller,
-    active_only: bool,
-    after: Option<ConsentCursor>,
-    size: i64,
+    asked: ConsentPage,
+) -> Result<CountedRows<ListedConsent>, Error> {
+    listed(pool, seals, caller, None, asked).await
+}
+
+/// Those of these consents that are the caller's, or the patient's for whom they act, with a row for all of them and one for
+/// each that is not.
+///
+/// # Errors
+/// As of [`list`].
+pub(super) async fn by_ids(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+    ids: &[ConsentId],
 ) -> Result<Vec<ListedConsent>, Error> {
-    listed(pool, seals, caller, None, (active_only, after, size)).await
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let activity = RepresentedActivity::ReadConsents;
+    let mut tx = require_mandate(tx, caller, actor, activity, AuditAction::ConsentRead).await?;
+    let patient = actor.subject();
+    let found = consents::by_ids(&mut tx, ids).await?;
+    let found: Vec<_> = found.into_iter().map(|it| seals.look_at(it)).collect();
+    let read = AuditEntry {
+        patient: Some(patient),
+        representation: actor.represents(activity),
+        ..of_reading(caller)
+    };
+    let is_theirs = |(consent, _): &&ListedConsent| consent.patient == patient;
+    let mut entries = Vec::new();
+    entries.extend(found.iter().find(is_theirs).map(|_| read.clone()));
+    for id in ids {
+        let known = found.iter().find(|(consent, _)| consent.id == *id);
+        if known.filter(is_theirs).is_none() {
+            // Whose it is sees that somebody tried.
+            let about = AuditEntry {
+                patient: known.map(|(consent, _)| consent.patient),
+                representation: None,
+                ..read.clone()
+            };
+            entries.push(denial(about, id.0));
+        }
+    }
+    audit::insert(&mut tx, &entries).await?;
+    tx.commit().await?;
+    let mut found = found;
+    found.retain(|(consent, _)| consent.patient == patient);
+    Ok(found)
+}
+
+/// What is written when consents are read.
+fn of_reading(caller: &Caller) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::Consent,
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..caller.entry(AuditAction::ConsentRead, Purpose::PatientRequest)
+    }
 }
 
 /// All of the caller's consents, as [`list`] gives them, to be taken out.
@@ -49,7 +115,17 @@ pub(super) async fn export(
     size: i64,
 ) -> Result<Vec<ListedConsent>, Error> {
     let told = json!({ "list": "exportConsents" });
-    listed(pool, seals, caller, Some(told), (false, after, size)).await
+    let asked = ConsentPage {
+        active_only: false,
+        range: PageRange {
+            size,
+            from: after,
+            backward: false,
+        },
+        total: false,
+    };
+    let found = listed(pool, seals, caller, Some(told), asked).await?;
+    Ok(found.rows)
 }
 
 async fn listed(
@@ -57,28 +133,32 @@ async fn listed(
     seals: &Seals,
     caller: &Caller,
     told: Option<Value>,
-    (active_only, after, size): (bool, Option<ConsentCursor>, i64),
-) -> Result<Vec<ListedConsent>, Error> {
+    asked: ConsentPage,
+) -> Result<CountedRows<ListedConsent>, Error> {
+    let ConsentPage {
+        active_only, range, ..
+    } = asked;
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let activity = RepresentedActivity::ReadConsents;
     let mut tx = require_mandate(tx, caller, actor, activity, AuditAction::ConsentRead).await?;
     let patient = actor.subject();
-    let page = consents::page(&mut tx, patient, active_only, after, size + 1).await?;
-    let consents = page
-        .into_iter()
-        .map(|sealed| seals.look_at(sealed))
-        .collect();
+    let (from, limit) = (range.from, range.size + 1);
+    let page = consents::page(&mut tx, patient, active_only, from, range.backward, limit);
+    let rows = page.await?.into_iter();
+    let rows = rows.map(|sealed| seals.look_at(sealed)).collect();
+    let total = if asked.total {
+        consents::count(&mut tx, patient, active_only).await?
+    } else {
+        0
+    };
     let entry = AuditEntry {
-        resource_type: ResourceType::Consent,
         new_value: told,
-        classification: Classification::Personal,
-        encryption: EncryptionStatus::MetadataOnly,
         patient: Some(patient),
         representation: actor.represents(activity),
-        ..caller.entry(AuditAction::ConsentRead, Purpose::PatientRequest)
+        ..of_reading(caller)
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
-    Ok(consents)
+    Ok(CountedRows { rows, total })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{
     consents::Category,
@@ -31,6 +31,7 @@ use crate::{
             DataCategory, DeletionDecision, DeletionRequestType, DeletionStatus,
             DeletionVerificationMethod, RecordType,
         },
+        global_id::{GlobalId, NodeKind},
         loaders,
         payload::Payload,
         request,
@@ -59,6 +60,11 @@ impl DataDeletionRequest {
 /// A person's request to have data erased or restricted, and its status.
 #[Object]
 impl DataDeletionRequest {
+    /// The global ID of the request: `node` gives the same object again.
+    pub(crate) async fn node_id(&self) -> ID {
+        GlobalId::of(NodeKind::DataDeletionRequest, self.0.row.id.0).into()
+    }
+
     /// The ID of the request.
     async fn id(&self) -> Uuid {
         self.0.row.id.0
@@ -281,12 +287,7 @@ impl DeletionQuery {
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
         let found = requests::list(&app.pool, &app.seals, &caller, from, size).await?;
-        let subjects = found.iter().map(|request| request.row.user).collect();
-        loaders(ctx)?.prepare_users(subjects).await;
-        let found = found
-            .into_iter()
-            .map(|r| DataDeletionRequest(Arc::new(r)))
-            .collect();
+        let found = shown(ctx, found).await?;
         let page = Connection::new(found, size, after.is_some(), |it: &DataDeletionRequest| {
             cursors.at(&it.page_key())
         });
@@ -315,12 +316,7 @@ impl DeletionQuery {
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
         let found = requests::queue(&app.pool, &app.seals, &caller, status, from, size).await?;
-        let subjects = found.iter().map(|request| request.row.user).collect();
-        loaders(ctx)?.prepare_users(subjects).await;
-        let found = found
-            .into_iter()
-            .map(|r| DataDeletionRequest(Arc::new(r)))
-            .collect();
+        let found = shown(ctx, found).await?;
         let page = Connection::new(found, size, after.is_some(), |it: &DataDeletionRequest| {
             cursors.at(&it.page_key())
         });
@@ -365,6 +361,31 @@ impl DeletionQuery {
         });
         Ok(page)
     }
+}
+
+/// Requests, with the people whose they are.
+async fn shown(
+    ctx: &Context<'_>,
+    found: Vec<Explained<DeletionRequest>>,
+) -> Result<Vec<DataDeletionRequest>, Error> {
+    let subjects = found.iter().map(|request| request.row.user).collect();
+    loaders(ctx)?.prepare_users(subjects).await;
+    let found = found.into_iter();
+    Ok(found.map(|it| DataDeletionRequest(Arc::new(it))).collect())
+}
+
+/// Those of these requests that are the caller's, or for administrators whosever they are.
+///
+/// # Errors
+/// As of the list of them.
+pub(crate) async fn by_ids(
+    ctx: &Context<'_>,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, DataDeletionRequest)>, Error> {
+    let (app, caller) = request(ctx)?;
+    let found = requests::by_ids(&app.pool, &app.seals, &caller, ids).await?;
+    let found = shown(ctx, found).await?.into_iter();
+    Ok(found.map(|it| (it.0.row.id.0, it)).collect())
 }
 
 /// What is to be erased or restricted.

@@ -16,13 +16,14 @@ use domain::{
 };
 use serde_json::json;
 use store::{Pool, Tx, audit, deletion, users};
+use uuid::Uuid;
 
 use super::{
     entries::{entry, wrong_state},
     reasons::{Explained, SealedReasons},
 };
 use crate::{
-    caller::{Caller, refuse_role},
+    caller::{Caller, denial, refuse_role},
     error::Error,
     seals::Seals,
 };
@@ -201,6 +202,45 @@ pub(super) async fn list(
     };
     audit::insert(&mut tx, &[entry]).await?;
     let found = found.into_iter().map(|it| shown(seals, it)).collect();
+    let sealed = SealedReasons::of(&mut tx, found).await?;
+    tx.commit().await?;
+    Ok(sealed.open(seals.keyring()).await?)
+}
+
+/// Those of these requests that are the caller's, or for administrators whosever they are, with a row for each, shown or not.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where the session is over.
+pub(super) async fn by_ids(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+    ids: &[Uuid],
+) -> Result<Vec<Explained<DeletionRequest>>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let found = deletion::by_ids(&mut tx, ids).await?.into_iter();
+    let mut found: Vec<DeletionRequest> = found.map(|it| shown(seals, it)).collect();
+    let is_theirs = |it: &DeletionRequest| it.user == actor.id || actor.role == Role::Admin;
+    let entries: Vec<AuditEntry> = ids
+        .iter()
+        .map(|id| {
+            let known = found.iter().find(|it| it.id.0 == *id);
+            let subject = known.map(|it| it.user);
+            let action = AuditAction::DeletionRead;
+            let read = AuditEntry {
+                patient: subject,
+                ..entry(caller, action, DeletionRequestId(*id), actor.id)
+            };
+            if known.is_some_and(is_theirs) {
+                read
+            } else {
+                denial(read, *id)
+            }
+        })
+        .collect();
+    audit::insert(&mut tx, &entries).await?;
+    found.retain(is_theirs);
     let sealed = SealedReasons::of(&mut tx, found).await?;
     tx.commit().await?;
     Ok(sealed.open(seals.keyring()).await?)

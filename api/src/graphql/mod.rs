@@ -4,6 +4,7 @@
 pub(crate) mod document;
 pub(crate) mod enums;
 pub(crate) mod event;
+pub(crate) mod global_id;
 pub(crate) mod issue;
 pub(crate) mod payload;
 pub(crate) mod root;

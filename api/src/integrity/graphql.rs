@@ -9,13 +9,16 @@ use domain::{ids::RecordId, throttle::Network};
 use futures::{Stream, StreamExt};
 use store::{
     feed::{FeedFinding, FeedRow},
-    index_status::{self, IndexProgress},
+    index_status::{self, IndexProgress, IndexedHead},
     registry_feed::RegistryFeedRow,
     users,
 };
 use uuid::Uuid;
 
-use super::{public_events, subscription};
+use super::{
+    chain_head::{self, KnownHead},
+    public_events, subscription,
+};
 use crate::{
     cursor::Cursor,
     error::Error,
@@ -403,6 +406,62 @@ impl PublicIntegrityEvent {
     }
 }
 
+/// Where the chain is, and how far the events of the contract that records are anchored in have been read.
+#[derive(Debug)]
+pub(crate) struct ChainHead {
+    chain_id: u64,
+    known: KnownHead,
+}
+
+/// Where the chain is, and how far the events of the contract that records are anchored in have been read.
+#[Object]
+impl ChainHead {
+    /// The ID of the chain that the contract is on (EIP-155).
+    async fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// The number of the newest block of the chain, as it was last seen.
+    async fn head_block(&self) -> i64 {
+        self.known.indexed.head_block
+    }
+
+    /// The hash of the newest block; null where the chain does not answer.
+    async fn head_block_hash(&self) -> Option<TxHash> {
+        self.known.hash.clone().map(TxHash)
+    }
+
+    /// The time at which the newest block was made; null where the chain does not answer.
+    async fn head_block_time(&self) -> Option<DateTime<Utc>> {
+        self.known.made_at
+    }
+
+    /// The number of the last block whose events were read.
+    async fn indexed_block(&self) -> i64 {
+        self.known.indexed.indexed_block
+    }
+
+    /// The number of the last block that cannot be undone.
+    async fn finalized_block(&self) -> i64 {
+        self.known.indexed.finalized_block
+    }
+
+    /// The number of events that the contract has emitted, as far as they were read.
+    async fn head_sequence(&self) -> i64 {
+        self.known.indexed.sequence
+    }
+
+    /// How many blocks of the chain were not read yet.
+    async fn lag_blocks(&self) -> i64 {
+        let IndexedHead {
+            head_block,
+            indexed_block,
+            ..
+        } = self.known.indexed;
+        (head_block - indexed_block).max(0)
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct IntegritySubscription;
 
@@ -442,10 +501,28 @@ impl IntegritySubscription {
         }))
     }
 
+    /// Where the chain is and how far it was read, as `indexStatus` says it: at once, and a second or less after each change,
+    /// such as a new block. Who is slow is told the last one. Open to everybody, also without a log-in: over a WebSocket
+    /// `connection_init` then says `{"anonymous": true}`. An address has 16 streams of this and of `publicIntegrityEvents`;
+    /// `BUSY` is answered beyond.
+    async fn chain_head(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = Result<ChainHead>>> {
+        let (app, asking) = (app(ctx)?, context(ctx)?);
+        let chain_id = app.chain.deployment().chain_id;
+        let network = Network::of(asking.origin.address);
+        let places = (&app.sockets.public_streams, network);
+        let heads = chain_head::follow(&app.chain_heads, places)?;
+        Ok(heads.map(move |known| {
+            Ok::<_, async_graphql::Error>(ChainHead {
+                chain_id,
+                known: known?,
+            })
+        }))
+    }
+
     /// The events of the contract that records are anchored in, each when it was found in a block and when that block
-    /// was undone, in order and at least once. Open to everybody, also without a log-in, as an event stream. With
-    /// `after`, everything after it; otherwise what happens from now on. An address has 16 such streams; `BUSY` is
-    /// answered beyond. A cursor of anything but this log is refused with `BAD_USER_INPUT`, also one of a log that was
+    /// was undone, in order and at least once. Open to everybody, also without a log-in, over a WebSocket as `chainHead` is.
+    /// With `after`, everything after it; otherwise what happens from now on. An address has 16 streams of this and of
+    /// `chainHead`; `BUSY` is answered beyond. A cursor of anything but this log is refused with `BAD_USER_INPUT`, also one of a log that was
     /// restored to an earlier state.
     async fn public_integrity_events(
         &self,

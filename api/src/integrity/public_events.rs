@@ -17,11 +17,8 @@ use crate::{
     cursor::{ListCursors, bad_cursor},
     error::Error,
     feed::{BATCH, Feed, Follower, Listener, told},
-    limits::{PublicStreams, RoomPermit},
+    limits::{PUBLIC_RETRY_AFTER, PublicStreams, RoomPermit},
 };
-
-/// When to try again where all places are taken. Unit: seconds.
-const RETRY_AFTER: u32 = 30;
 
 /// Where a subscriber stands.
 struct PublicSubscriber {
@@ -52,7 +49,7 @@ pub(super) async fn follow(
     start: LogStart,
 ) -> Result<impl Stream<Item = Result<Arc<RegistryFeedRow>, Error>>, Error> {
     let permit = places.take(network).ok_or(Error::Busy {
-        retry_after_seconds: RETRY_AFTER,
+        retry_after_seconds: PUBLIC_RETRY_AFTER,
     })?;
     // Listening begins before the log is read, so nothing falls between the two.
     let log = feed.listen_to_registry_events();

@@ -48,7 +48,7 @@ pub(super) async fn consents(
     after: Option<SectionKey>,
 ) -> Result<DataPage, Error> {
     let after = after.map(|(at, id)| (at, ConsentId(id)));
-    let found = consents::page(tx, owner, false, after, LINES).await?;
+    let found = consents::page(tx, owner, false, after, false, LINES).await?;
     let rows = found.into_iter().map(|sealed| {
         // As it stands: whoever it is about sees also what is not as it was sealed.
         let (consent, _) = sealed.into_parts();

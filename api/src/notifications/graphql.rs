@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject, Subscription};
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject, Subscription};
 use chrono::{DateTime, Utc};
 use domain::{break_glass, users};
 use futures::{Stream, StreamExt};
@@ -13,14 +13,16 @@ use uuid::Uuid;
 use super::{list, subscription};
 use crate::{
     cursor::{Cursor, ListCursors},
+    error::Error,
     graphql::{
         app, context,
         event::{EventCursor, stream_start},
+        global_id::{GlobalId, NodeKind},
         loaders,
         payload::Payload,
         request,
     },
-    page::{self, Connection, Node},
+    page::{Connection, CountedConnection, Node, PageArguments, asks_total},
     users::graphql::User,
 };
 
@@ -54,6 +56,11 @@ impl Node for Notification {
 /// Something that the account was told.
 #[Object]
 impl Notification {
+    /// The global ID of the notification: `node` gives the same object again.
+    pub(crate) async fn node_id(&self) -> ID {
+        GlobalId::of(NodeKind::Notification, self.0.id.0).into()
+    }
+
     /// The ID of the notification.
     async fn id(&self) -> Uuid {
         self.0.id.0
@@ -146,23 +153,37 @@ impl NotificationQuery {
             default_with = "Some(false)"
         )]
         unread_only: Option<bool>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
-    ) -> Result<Connection<Notification>> {
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
+    ) -> Result<CountedConnection<Notification>> {
         let (app, caller) = request(ctx)?;
         let unread_only = unread_only.unwrap_or_default();
         let arguments = json!([unread_only]);
         let cursors = ListCursors::of(&app.index_key, "notifications", caller.user, &arguments);
-        let (size, before) = page::place::<i64>(&cursors, first, after.as_ref())?;
-        let found = list::own(&app.pool, &caller, unread_only, before, size).await?;
-        let people = found.iter().map(|told| told.actor).collect();
-        loaders(ctx)?.prepare_users(people).await;
-        let found = found.into_iter();
-        let found = found.map(|told| Notification(Arc::new(told))).collect();
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range(&cursors)?;
+        let is_counted = asks_total(ctx);
+        let found = list::own(&app.pool, &caller, unread_only, range, is_counted).await?;
+        let told = shown(ctx, found.rows).await?;
         let cursor = |it: &Notification| cursors.at(&it.0.position);
-        Ok(Connection::new(found, size, after.is_some(), cursor))
+        Ok(Connection::of_range(told, &range, cursor).counted(found.total))
     }
 
     /// How many notifications of the caller were not marked as read. Open to every role.
@@ -171,6 +192,31 @@ impl NotificationQuery {
         let unread = list::unread(&app.pool, &caller).await?;
         Ok(i32::try_from(unread).unwrap_or(i32::MAX))
     }
+}
+
+/// Notifications, with the people who did what they tell.
+async fn shown(
+    ctx: &Context<'_>,
+    found: Vec<notifications::Notification>,
+) -> Result<Vec<Notification>, Error> {
+    let people = found.iter().map(|told| told.actor).collect();
+    loaders(ctx)?.prepare_users(people).await;
+    let found = found.into_iter();
+    Ok(found.map(|told| Notification(Arc::new(told))).collect())
+}
+
+/// Those of these notifications that are the caller's.
+///
+/// # Errors
+/// As of the list of them.
+pub(crate) async fn by_ids(
+    ctx: &Context<'_>,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, Notification)>, Error> {
+    let (app, caller) = request(ctx)?;
+    let found = list::by_ids(&app.pool, &caller, ids).await?;
+    let found = shown(ctx, found).await?.into_iter();
+    Ok(found.map(|it| (it.0.id.0, it)).collect())
 }
 
 /// The notifications that are to be marked.

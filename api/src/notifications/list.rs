@@ -13,13 +13,17 @@ use store::{
 };
 use uuid::Uuid;
 
-use crate::{caller::Caller, error::Error};
+use crate::{
+    caller::{Caller, denial},
+    error::Error,
+    page::{CountedRows, PageRange},
+};
 
 /// How many notifications are marked at a time.
 const MOST_MARKED: usize = 100;
 
-/// What the caller was told, newest first, one more than asked for where there are more. Written down before it is
-/// shown.
+/// What the caller was told, newest first, or from the end where the page goes back; one more than asked for where there are
+/// more. Written down before it is shown.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`].
@@ -27,13 +31,47 @@ pub(super) async fn own(
     pool: &Pool,
     caller: &Caller,
     unread_only: bool,
-    before: Option<i64>,
-    size: i64,
+    range: PageRange<i64>,
+    is_counted: bool,
+) -> Result<CountedRows<Notification>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let (user, from, limit) = (actor.id, range.from, range.size + 1);
+    let rows = if range.backward {
+        notifications::page_back(&mut tx, user, unread_only, from, limit).await?
+    } else {
+        notifications::page(&mut tx, user, unread_only, from, limit).await?
+    };
+    let total = match (is_counted, unread_only) {
+        (false, _) => 0,
+        (true, true) => notifications::unread(&mut tx, user).await?,
+        (true, false) => notifications::count(&mut tx, user).await?,
+    };
+    write_down(&mut tx, caller, actor, json!({ "list": "notifications" })).await?;
+    tx.commit().await?;
+    Ok(CountedRows { rows, total })
+}
+
+/// Those of these notifications that are the caller's, with a row for all of them and one for each that is not.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(super) async fn by_ids(
+    pool: &Pool,
+    caller: &Caller,
+    ids: &[Uuid],
 ) -> Result<Vec<Notification>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let found = notifications::page(&mut tx, actor.id, unread_only, before, size + 1).await?;
-    write_down(&mut tx, caller, actor, json!({ "list": "notifications" })).await?;
+    let found = notifications::own_by_ids(&mut tx, actor.id, ids).await?;
+    let read = entry(caller, actor, json!({ "list": "nodes" }));
+    let unknown = ids
+        .iter()
+        .filter(|id| found.iter().all(|it| it.id.0 != **id));
+    let denied = unknown.map(|id| denial(read.clone(), *id));
+    let shown = (!found.is_empty()).then(|| read.clone());
+    let entries: Vec<AuditEntry> = shown.into_iter().chain(denied).collect();
+    audit::insert(&mut tx, &entries).await?;
     tx.commit().await?;
     Ok(found)
 }
@@ -97,7 +135,11 @@ pub(super) async fn write_down(
     actor: Actor,
     said: Value,
 ) -> Result<(), Error> {
-    let row = AuditEntry {
+    Ok(audit::insert(tx, &[entry(caller, actor, said)]).await?)
+}
+
+fn entry(caller: &Caller, actor: Actor, said: Value) -> AuditEntry {
+    AuditEntry {
         resource_type: ResourceType::Notification,
         new_value: Some(said),
         classification: Classification::Personal,
@@ -106,6 +148,5 @@ pub(super) async fn write_down(
             AuditAction::NotificationRead,
             Purpose::default_of(actor.role),
         )
-    };
-    Ok(audit::insert(tx, &[row]).await?)
+    }
 }

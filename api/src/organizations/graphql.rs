@@ -23,7 +23,7 @@ use crate::{
     cursor::{Cursor, ListCursors},
     error::{Error, both},
     graphql::{asks_nodes_for, loaders, payload::Payload, request},
-    page::{self, Connection},
+    page::{self, Connection, CountedConnection, asks_total},
     users::memberships::Membership,
 };
 
@@ -77,24 +77,41 @@ impl OrganizationQuery {
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
-    ) -> Result<Connection<Membership>> {
+    ) -> Result<CountedConnection<Membership>> {
         let (app, caller) = request(ctx)?;
         let arguments = json!([organization_id]);
         let name = "organizationMembers";
         let cursors = ListCursors::of(&app.index_key, name, caller.user, &arguments);
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let id = OrganizationId(organization_id);
-        let found = members::list(&app.pool, &app.seals, &caller, id, from, size).await?;
+        let is_counted = asks_total(ctx);
+        let page = (from, size);
+        let found = members::list(&app.pool, &app.seals, &caller, id, page, is_counted).await?;
         if asks_nodes_for(ctx, &["doctor"]) {
-            let people = found.iter().map(|(membership, _)| membership.doctor);
+            let people = found.rows.iter().map(|(membership, _)| membership.doctor);
             loaders(ctx)?.prepare_users(people.collect()).await;
         }
-        let found = found.into_iter().map(Membership::new).collect();
-        let page = Connection::new(found, size, after.is_some(), |it: &Membership| {
+        let members = found.rows.into_iter().map(Membership::new).collect();
+        let page = Connection::new(members, size, after.is_some(), |it: &Membership| {
             cursors.at(&it.page_key())
         });
-        Ok(page)
+        Ok(page.counted(found.total))
     }
+}
+
+/// Those of these organisations that are as they were sealed.
+///
+/// # Errors
+/// As of the list of them.
+pub(crate) async fn by_ids(
+    ctx: &Context<'_>,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, Organization)>, Error> {
+    let (app, caller) = request(ctx)?;
+    let ids: Vec<OrganizationId> = ids.iter().copied().map(OrganizationId).collect();
+    let found = list::by_ids(&app.pool, &app.seals, &caller, &ids).await?;
+    let found = found.into_iter().map(Arc::new);
+    Ok(found.map(|it| (it.id.0, Organization::new(it))).collect())
 }
 
 /// The data of a new organisation.

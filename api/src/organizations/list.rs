@@ -1,7 +1,9 @@
 //! Looking for an organisation, to name in a consent.
 
 use domain::{
+    access::Actor,
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    ids::OrganizationId,
     organizations::Organization,
     purpose::Purpose,
     users::words,
@@ -13,7 +15,11 @@ use store::{
 };
 
 use super::SEARCH_LENGTHS;
-use crate::{caller::Caller, error::Error, seals::Seals};
+use crate::{
+    caller::{Caller, denial},
+    error::Error,
+    seals::Seals,
+};
 
 /// A page of organisations.
 #[derive(Debug)]
@@ -51,14 +57,8 @@ pub(super) async fn search(
     let shown = found.into_iter().filter(|(_, is_right)| *is_right);
     let shown: Vec<Organization> = shown.map(|(it, _)| it).collect();
     let entry = AuditEntry {
-        resource_type: ResourceType::Organization,
         new_value: Some(json!({ "list": "organizations", "count": shown.len() })),
-        classification: Classification::Internal,
-        encryption: EncryptionStatus::NotApplicable,
-        ..caller.entry(
-            AuditAction::OrganizationSearch,
-            Purpose::default_of(actor.role),
-        )
+        ..of_searching(caller, actor)
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
@@ -67,6 +67,46 @@ pub(super) async fn search(
         has_next,
         end,
     })
+}
+
+/// Those of these organisations that are as they were sealed, with a row for all of them and one for each that is not shown.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(super) async fn by_ids(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+    ids: &[OrganizationId],
+) -> Result<Vec<Organization>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let found = organizations::by_ids(&mut tx, ids).await?.into_iter();
+    let found = found.filter_map(|stored| seals.open(stored.organization));
+    let found: Vec<Organization> = found.collect();
+    let read = AuditEntry {
+        new_value: Some(json!({ "list": "nodes", "count": found.len() })),
+        ..of_searching(caller, actor)
+    };
+    let unknown = ids.iter().filter(|id| found.iter().all(|it| it.id != **id));
+    let denied = unknown.map(|id| denial(read.clone(), id.0));
+    let shown = (!found.is_empty()).then(|| read.clone());
+    let entries: Vec<AuditEntry> = shown.into_iter().chain(denied).collect();
+    audit::insert(&mut tx, &entries).await?;
+    tx.commit().await?;
+    Ok(found)
+}
+
+fn of_searching(caller: &Caller, actor: Actor) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::Organization,
+        classification: Classification::Internal,
+        encryption: EncryptionStatus::NotApplicable,
+        ..caller.entry(
+            AuditAction::OrganizationSearch,
+            Purpose::default_of(actor.role),
+        )
+    }
 }
 
 fn words_of(text: &str) -> Result<Vec<String>, Error> {

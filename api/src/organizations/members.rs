@@ -18,6 +18,7 @@ use super::{entry, entry_of_member, refuse};
 use crate::{
     caller::{Caller, refuse_role, require_administrator},
     error::{Error, check_time},
+    page::CountedRows,
     seals::Seals,
 };
 
@@ -241,9 +242,9 @@ pub(super) async fn list(
     seals: &Seals,
     caller: &Caller,
     organization: OrganizationId,
-    after: Option<OrganizationCursor>,
-    size: i64,
-) -> Result<Vec<(Membership, bool)>, Error> {
+    (after, size): (Option<OrganizationCursor>, i64),
+    is_counted: bool,
+) -> Result<CountedRows<(Membership, bool)>, Error> {
     let action = AuditAction::MembershipRead;
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
@@ -252,6 +253,11 @@ pub(super) async fn list(
     }
     let found = memberships::page(&mut tx, organization, after, size + 1).await?;
     let shown = found.len().min(usize::try_from(size).unwrap_or(0));
+    let total = if is_counted {
+        memberships::count(&mut tx, organization).await?
+    } else {
+        0
+    };
     let entry = AuditEntry {
         new_value: Some(json!({ "list": "organizationMembers", "count": shown })),
         ..entry(caller, organization, action)
@@ -259,7 +265,8 @@ pub(super) async fn list(
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     let found = found.into_iter();
-    Ok(found.map(|sealed| seals.look_at(sealed)).collect())
+    let rows = found.map(|sealed| seals.look_at(sealed)).collect();
+    Ok(CountedRows { rows, total })
 }
 
 /// What an audit row keeps of a membership.

@@ -2,12 +2,19 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Object};
+use async_graphql::{Context, ID, Object};
 use chrono::{DateTime, Utc};
 use domain::{ids::OrganizationId, organizations};
 use uuid::Uuid;
 
-use crate::{error::Error, graphql::loaders, page::Node};
+use crate::{
+    error::Error,
+    graphql::{
+        global_id::{GlobalId, NodeKind},
+        loaders,
+    },
+    page::Node,
+};
 
 /// A hospital or a practice. A consent may name it, and then lets in the doctors who belong to it at that moment.
 #[derive(Debug, Clone)]
@@ -38,6 +45,11 @@ impl Organization {
 /// A hospital or a practice. A consent may name it, and then lets in the doctors who belong to it at that moment.
 #[Object]
 impl Organization {
+    /// The global ID of the organisation: `node` gives the same object again.
+    pub(crate) async fn node_id(&self) -> ID {
+        GlobalId::of(NodeKind::Organization, self.0.id.0).into()
+    }
+
     /// The ID of the organisation, to name it in a consent.
     async fn id(&self) -> Uuid {
         self.0.id.0

@@ -9,7 +9,7 @@ use async_graphql::{
 use async_graphql_value::Value;
 
 use super::{
-    CONTENT_WEIGHT, GROUPED, GROUPED_WEIGHT, IMPORTS, LISTS, LOOK_WEIGHT, LOOKS_THROUGH,
+    BY_IDS, CONTENT_WEIGHT, GROUPED, GROUPED_WEIGHT, IMPORTS, LISTS, LOOK_WEIGHT, LOOKS_THROUGH,
     LimitError, OPENS, QueryLimits, too_much,
 };
 use crate::page::{DEFAULT_SIZE, MAX_SIZE};
@@ -257,26 +257,52 @@ impl<'a> CostCounter<'a> {
         })
     }
 
-    /// How often what is in this field may appear: `first`, for a list.
+    /// How often what is in this field may appear: `first` or `last`, for a list; as often as there are `ids`, for objects that
+    /// are asked for by them.
     fn length(&self, field: &Field) -> u64 {
+        let name = field.name.node.as_str();
+        if name == BY_IDS
+            && let Some(ids) = field.get_argument("ids")
+        {
+            return self.length_of_list(&ids.node);
+        }
         // By reference: a variable may be as long as a request.
         let given = |name: &Name| match self.variables.get(name) {
             Some(Const::Number(number)) => number.as_u64(),
             _ => None,
         };
-        let first = field.get_argument("first").map(|first| match &first.node {
-            Value::Number(number) => number.as_u64(),
-            Value::Variable(name) => given(name),
-            _ => None,
-        });
-        match first {
-            // What it may be at most where it cannot be known.
-            Some(first) => first.unwrap_or(MAX_SIZE.unsigned_abs().into()).max(1),
+        let size = |argument| {
+            field.get_argument(argument).map(|size| match &size.node {
+                Value::Number(number) => number.as_u64(),
+                Value::Variable(name) => given(name),
+                _ => None,
+            })
+        };
+        let sizes = [size("first"), size("last")];
+        // What it may be at most where it cannot be known; the larger one, where both ways are named and one is null.
+        let most = |size: Option<u64>| size.unwrap_or(MAX_SIZE.unsigned_abs().into());
+        match sizes.into_iter().flatten().map(most).max() {
+            Some(size) => size.max(1),
             // As many as there are entries, of which nothing is known here.
-            None if field.name.node == IMPORTS => MAX_SIZE.unsigned_abs().into(),
-            None if LISTS.contains(&field.name.node.as_str()) => DEFAULT_SIZE.unsigned_abs().into(),
+            None if name == IMPORTS => MAX_SIZE.unsigned_abs().into(),
+            None if LISTS.contains(&name) => DEFAULT_SIZE.unsigned_abs().into(),
             None => 1,
         }
+    }
+
+    /// How many entries a list has that is an argument; one value stands for a list of one.
+    fn length_of_list(&self, list: &Value) -> u64 {
+        let length = match list {
+            Value::List(entries) => entries.len(),
+            Value::Variable(name) => match self.variables.get(name) {
+                Some(Const::List(entries)) => entries.len(),
+                Some(_) => 1,
+                // Its default, which is no longer than the document.
+                None => MAX_SIZE.unsigned_abs() as usize,
+            },
+            _ => 1,
+        };
+        (length as u64).max(1)
     }
 
     /// What a fragment comes to wherever it is spread.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
     stored::StoredRecord,
 };
+use futures::future::join_all;
 use serde_json::Value;
 use store::records::{Record, search::Order};
 use uuid::Uuid;
@@ -33,13 +34,14 @@ use crate::{
         asks_nodes_for, budget,
         document::Document,
         enums::{Completeness, PurposeOfUse, RecordType},
+        global_id::{GlobalId, NodeKind},
         issue::{DocumentIssue, document_issues},
         loaders,
         payload::Payload,
         request, request_for,
         scalars::{Hash, TxHash},
     },
-    page::{self, Connection, Edge, Node, PageInfo},
+    page::{Connection, Edge, Node, PageArguments, PageInfo, asks_total},
     users::graphql::User,
 };
 
@@ -90,6 +92,11 @@ impl MedicalRecord {
 /// decrypting it.
 #[Object]
 impl MedicalRecord {
+    /// The global ID of this version: `node` discloses it again, for the purpose that is asked for with it.
+    pub(crate) async fn node_id(&self) -> ID {
+        GlobalId::of(NodeKind::MedicalRecord, self.record.id.0).into()
+    }
+
     /// The ID of this version of the record.
     async fn id(&self) -> Uuid {
         self.record.id.0
@@ -299,6 +306,58 @@ pub(crate) struct MedicalRecordConnection {
     total_count: i64,
 }
 
+/// One version of a record, if the caller may see it, with its content where the query asks the field that is being resolved for
+/// it.
+///
+/// # Errors
+/// [`Error::NotFound`] for what is refused and for what does not exist.
+async fn disclosed(
+    ctx: &Context<'_>,
+    id: Uuid,
+    purpose: Option<PurposeOfUse>,
+    on_behalf_of: Option<Uuid>,
+) -> Result<MedicalRecord, Error> {
+    let (app, caller) = request_for(ctx, on_behalf_of)?;
+    let on_behalf_of = caller.on_behalf_of;
+    let look = ctx.look_ahead();
+    // One decision and one row for both, where the content is asked for.
+    let wanted = if CONTENT.iter().any(|field| look.field(field).exists()) {
+        Wanted::Content
+    } else {
+        Wanted::Metadata
+    };
+    let inquiry = DisclosureRequest {
+        caller,
+        record: RecordId(id),
+        purpose: purpose.map(Into::into),
+        wanted,
+        budget: Some(budget(ctx)?.clone()),
+    };
+    let disclosed = app.disclosure.ask(inquiry).await?;
+    let disclosed_for = DisclosedFor {
+        purpose: disclosed.purpose,
+        on_behalf_of,
+    };
+    if let Some(sealed) = &disclosed.sealed {
+        decrypted::keep(ctx, disclosed_for, &[sealed]).await?;
+    }
+    Ok(MedicalRecord::new(disclosed.record, disclosed_for))
+}
+
+/// The same of several, which go through the record disclosure together: what became of each.
+pub(crate) async fn by_ids(
+    ctx: &Context<'_>,
+    ids: &[Uuid],
+    purpose: Option<PurposeOfUse>,
+    on_behalf_of: Option<Uuid>,
+) -> Vec<(Uuid, Result<MedicalRecord, Error>)> {
+    let one = |id: &Uuid| {
+        let id = *id;
+        async move { (id, disclosed(ctx, id, purpose, on_behalf_of).await) }
+    };
+    join_all(ids.iter().map(one)).await
+}
+
 #[derive(Default)]
 pub(crate) struct RecordQuery;
 
@@ -320,41 +379,15 @@ impl RecordQuery {
         )]
         on_behalf_of: Option<Uuid>,
     ) -> Option<Result<MedicalRecord>> {
-        let read = async {
-            let (app, caller) = request_for(ctx, on_behalf_of)?;
-            let on_behalf_of = caller.on_behalf_of;
-            let look = ctx.look_ahead();
-            // One decision and one row for both, where the content is asked for.
-            let wanted = if CONTENT.iter().any(|field| look.field(field).exists()) {
-                Wanted::Content
-            } else {
-                Wanted::Metadata
-            };
-            let inquiry = DisclosureRequest {
-                caller,
-                record: RecordId(id),
-                purpose: purpose.map(Into::into),
-                wanted,
-                budget: Some(budget(ctx)?.clone()),
-            };
-            let disclosed = app.disclosure.ask(inquiry).await?;
-            let disclosed_for = DisclosedFor {
-                purpose: disclosed.purpose,
-                on_behalf_of,
-            };
-            if let Some(sealed) = &disclosed.sealed {
-                decrypted::keep(ctx, disclosed_for, &[sealed]).await?;
-            }
-            Ok(MedicalRecord::new(disclosed.record, disclosed_for))
-        };
-        Some(read.await.map_err(|error: Error| error.into()))
+        let read = disclosed(ctx, id, purpose, on_behalf_of).await;
+        Some(read.map_err(Into::into))
     }
 
     /// The records that the caller may see, by default the current version of each, newest first. A
     /// patient sees their own, a doctor those of patients who consented to SEARCH. Cursors stay valid
     /// whatever is stored meanwhile.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `recordTypes`, `status`, `metadata`, `code`,
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `recordTypes`, `status`, `metadata`, `code`,
     /// `patientId`, `onBehalfOf`), `NOT_FOUND` where the caller may not act for this patient, or acts for another.
     #[expect(
         clippy::too_many_arguments,
@@ -381,12 +414,22 @@ impl RecordQuery {
             desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
         )]
         on_behalf_of: Option<Uuid>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(
             desc = "The cursor after which the page begins, from a list with the same filter and order; the first page without it."
         )]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<MedicalRecordConnection> {
         let (app, caller) = request_for(ctx, on_behalf_of)?;
         let patient_id = patient_id.or(on_behalf_of);
@@ -394,16 +437,28 @@ impl RecordQuery {
         // As for `first`: a variable that is left out comes as null.
         let order = Order::from(order_by.unwrap_or(RecordOrder::CreatedDesc));
         let criteria = filter_input::read(patient_id, record_type, filter.unwrap_or_default());
-        let (size, criteria) = both(page::size(first), criteria)?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let ((), criteria) = both(asked.check_size(), criteria)?;
         let arguments = criteria.arguments(order);
         let cursors = ListCursors::of(&app.index_key, "medicalRecords", caller.user, &arguments);
+        let range = asked.range(&cursors)?;
         let search = list::Search {
             criteria,
-            order,
+            // From the end the list is the one of the opposite order.
+            order: if range.backward {
+                order.reversed()
+            } else {
+                order
+            },
             purpose: purpose.map(Into::into),
-            after: cursors.read(after.as_ref())?,
-            size,
-            total: ctx.look_ahead().field("totalCount").exists(),
+            after: range.from,
+            size: range.size,
+            total: asks_total(ctx),
             with: list::With {
                 people: asks_nodes_for(ctx, &["patient", "author"]),
                 anchors: asks_nodes_for(ctx, &["anchor"]),
@@ -424,7 +479,7 @@ impl RecordQuery {
         prepare(ctx, &found.records).await?;
         let of_purpose = |record| MedicalRecord::new(Arc::new(record), disclosed_for);
         let records = found.records.into_iter().map(of_purpose).collect();
-        let page = Connection::new(records, size, after.is_some(), |node: &MedicalRecord| {
+        let page = Connection::of_range(records, &range, |node: &MedicalRecord| {
             cursors.at(&order.page_key(&node.record))
         });
         Ok(MedicalRecordConnection {

@@ -1,6 +1,6 @@
 //! Log-ins in the schema.
 
-use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::ids::SessionId;
 use serde_json::Value;
@@ -14,8 +14,14 @@ use super::{
 };
 use crate::{
     cursor::{Cursor, ListCursors},
-    graphql::{app, context, payload::Payload, request},
-    page::{self, Connection, Node},
+    error::Error,
+    graphql::{
+        app, context,
+        global_id::{GlobalId, NodeKind},
+        payload::Payload,
+        request,
+    },
+    page::{self, Connection, CountedConnection, Node, asks_total},
 };
 
 /// A session, begun by one log-in of one device or browser tab, until somebody logs out, it expires or
@@ -47,6 +53,11 @@ impl Session {
 /// it is revoked.
 #[Object]
 impl Session {
+    /// The global ID of the session: `node` gives the same object again while it is open.
+    pub(crate) async fn node_id(&self) -> ID {
+        GlobalId::of(NodeKind::Session, self.log_in.id.0).into()
+    }
+
     /// The ID of the session, to revoke it by `revokeSession`.
     async fn id(&self) -> Uuid {
         self.log_in.id.0
@@ -104,13 +115,14 @@ impl SessionQuery {
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
-    ) -> Result<Connection<Session>> {
+    ) -> Result<CountedConnection<Session>> {
         let (app, caller) = request(ctx)?;
         let cursors = ListCursors::of(&app.index_key, "mySessions", caller.user, &Value::Null);
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, SessionId(id)));
-        let found = list::own(&app.pool, &caller, from, size).await?;
+        let found = list::own(&app.pool, &caller, from, size, asks_total(ctx)).await?;
         let sessions = found
+            .rows
             .into_iter()
             .map(|log_in| {
                 let is_current = log_in.id == caller.session;
@@ -120,8 +132,22 @@ impl SessionQuery {
         let page = Connection::new(sessions, size, after.is_some(), |it: &Session| {
             cursors.at(&it.page_key())
         });
-        Ok(page)
+        Ok(page.counted(found.total))
     }
+}
+
+/// Those of these log-ins that are the caller's and not over.
+///
+/// # Errors
+/// As of the list of them.
+pub(crate) async fn by_ids(ctx: &Context<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid, Session)>, Error> {
+    let (app, caller) = request(ctx)?;
+    let found = list::by_ids(&app.pool, &caller, ids).await?.into_iter();
+    let session = |log_in: LogIn| {
+        let is_current = log_in.id == caller.session;
+        (log_in.id.0, Session::new(log_in, is_current))
+    };
+    Ok(found.map(session).collect())
 }
 
 /// The refresh token to exchange.

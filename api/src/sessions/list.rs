@@ -1,6 +1,7 @@
 //! The log-ins of one's own that are not over.
 
 use domain::{
+    access::Actor,
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     purpose::Purpose,
 };
@@ -8,8 +9,13 @@ use store::{
     Pool, audit,
     sessions::{self, LogIn, LogInCursor},
 };
+use uuid::Uuid;
 
-use crate::{caller::Caller, error::Error};
+use crate::{
+    caller::{Caller, denial},
+    error::Error,
+    page::{CountedRows, MAX_SIZE},
+};
 
 /// The caller's log-ins, newest first, one more than asked for where there are more. Written down before
 /// they are shown.
@@ -21,17 +27,52 @@ pub(crate) async fn own(
     caller: &Caller,
     after: Option<LogInCursor>,
     size: i64,
+    is_counted: bool,
+) -> Result<CountedRows<LogIn>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let rows = sessions::page(&mut tx, actor.id, None, after, size + 1).await?;
+    let total = if is_counted {
+        sessions::count(&mut tx, actor.id).await?
+    } else {
+        0
+    };
+    audit::insert(&mut tx, &[of_reading(caller, actor)]).await?;
+    tx.commit().await?;
+    Ok(CountedRows { rows, total })
+}
+
+/// Those of these log-ins that are the caller's and not over, with a row for all of them and one for each that is not.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(super) async fn by_ids(
+    pool: &Pool,
+    caller: &Caller,
+    ids: &[Uuid],
 ) -> Result<Vec<LogIn>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let found = sessions::page(&mut tx, actor.id, None, after, size + 1).await?;
-    let entry = AuditEntry {
+    // An account has no more of them than fit on a page.
+    let mut found = sessions::page(&mut tx, actor.id, None, None, MAX_SIZE.into()).await?;
+    found.retain(|log_in| ids.contains(&log_in.id.0));
+    let read = of_reading(caller, actor);
+    let unknown = ids
+        .iter()
+        .filter(|id| found.iter().all(|it| it.id.0 != **id));
+    let denied = unknown.map(|id| denial(read.clone(), *id));
+    let shown = (!found.is_empty()).then(|| read.clone());
+    let entries: Vec<AuditEntry> = shown.into_iter().chain(denied).collect();
+    audit::insert(&mut tx, &entries).await?;
+    tx.commit().await?;
+    Ok(found)
+}
+
+fn of_reading(caller: &Caller, actor: Actor) -> AuditEntry {
+    AuditEntry {
         resource_type: ResourceType::Session,
         classification: Classification::Personal,
         encryption: EncryptionStatus::MetadataOnly,
         ..caller.entry(AuditAction::SessionSearch, Purpose::default_of(actor.role))
-    };
-    audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
-    Ok(found)
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{ids::UserId, users};
 use serde_json::{Value, json};
@@ -16,7 +16,12 @@ use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{
-        app, asks_nodes_for, context, enums::Role, loaders, payload::Payload, request,
+        app, asks_nodes_for, context,
+        enums::Role,
+        global_id::{GlobalId, NodeKind},
+        loaders,
+        payload::Payload,
+        request,
         scalars::Address,
     },
     organizations::shown::Organization,
@@ -98,6 +103,12 @@ impl User {
 /// wallet are shown to the person alone, and the address, masked, to administrators.
 #[Object]
 impl User {
+    /// The global ID of the account. `node` gives your own account whole, to administrators everybody's, and to everybody that
+    /// of an active doctor.
+    pub(crate) async fn node_id(&self) -> ID {
+        GlobalId::of(NodeKind::User, self.user.id.0).into()
+    }
+
     /// The ID of the account.
     async fn id(&self) -> Uuid {
         self.user.id.0
@@ -166,6 +177,37 @@ impl User {
     async fn created_at(&self) -> DateTime<Utc> {
         self.user.created_at
     }
+}
+
+/// Those of these accounts that the caller may see by their ids: their own whole, others as the lists of them show them.
+///
+/// # Errors
+/// As of `me` and the lists.
+pub(crate) async fn by_ids(ctx: &Context<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid, User)>, Error> {
+    let (app, caller) = request(ctx)?;
+    let (own, others): (Vec<UserId>, Vec<UserId>) = ids
+        .iter()
+        .copied()
+        .map(UserId)
+        .partition(|id| *id == caller.user);
+    let mut found = Vec::with_capacity(ids.len());
+    if !own.is_empty() {
+        let user = list::own(&app.pool, &caller).await?;
+        found.push((user.id.0, User::own(user)));
+    }
+    if !others.is_empty() {
+        let others = list::by_ids(&app.pool, &caller, &others).await?;
+        found.extend(others.into_iter().map(|it| {
+            let id = it.user.id.0;
+            let shown = if it.is_for_administrator {
+                User::masked(it.user)
+            } else {
+                User::named(Arc::new(it.user))
+            };
+            (id, shown)
+        }));
+    }
+    Ok(found)
 }
 
 /// The first letter and the domain: enough to recognise, too little to write to.

@@ -1,6 +1,6 @@
 //! Wallets in the schema.
 
-use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{ids::WalletId, wallets};
 use serde_json::Value;
@@ -13,8 +13,15 @@ use super::{
 };
 use crate::{
     cursor::{Cursor, ListCursors},
-    graphql::{app, context, payload::Payload, request, scalars::Address},
-    page::{self, Connection, Node},
+    error::Error,
+    graphql::{
+        app, context,
+        global_id::{GlobalId, NodeKind},
+        payload::Payload,
+        request,
+        scalars::Address,
+    },
+    page::{self, Connection, CountedConnection, Node, asks_total},
     second_factor::check::Code,
     users::graphql::LogInPayload,
 };
@@ -57,6 +64,11 @@ impl Wallet {
 /// A wallet that is, or was, linked to the caller's account.
 #[Object]
 impl Wallet {
+    /// The global ID of the link: `node` gives the same object again.
+    pub(crate) async fn node_id(&self) -> ID {
+        GlobalId::of(NodeKind::Wallet, self.0.id.0).into()
+    }
+
     /// The ID of the link. A wallet that is linked a second time has another one.
     async fn id(&self) -> Uuid {
         self.0.id.0
@@ -102,18 +114,28 @@ impl WalletQuery {
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
-    ) -> Result<Connection<Wallet>> {
+    ) -> Result<CountedConnection<Wallet>> {
         let (app, caller) = request(ctx)?;
         let cursors = ListCursors::of(&app.index_key, "myWallets", caller.user, &Value::Null);
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, WalletId(id)));
-        let found = link::list(&app.pool, &caller, from, size).await?;
-        let found = found.into_iter().map(Wallet).collect();
-        let page = Connection::new(found, size, after.is_some(), |it: &Wallet| {
+        let found = link::list(&app.pool, &caller, from, size, asks_total(ctx)).await?;
+        let wallets = found.rows.into_iter().map(Wallet).collect();
+        let page = Connection::new(wallets, size, after.is_some(), |it: &Wallet| {
             cursors.at(&it.page_key())
         });
-        Ok(page)
+        Ok(page.counted(found.total))
     }
+}
+
+/// Those of these wallets that are, or were, the caller's.
+///
+/// # Errors
+/// As of the list of them.
+pub(crate) async fn by_ids(ctx: &Context<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid, Wallet)>, Error> {
+    let (app, caller) = request(ctx)?;
+    let found = link::by_ids(&app.pool, &caller, ids).await?.into_iter();
+    Ok(found.map(|it| (it.id.0, Wallet(it))).collect())
 }
 
 /// The wallet that is to sign, and what the message is to be used for.

@@ -1,6 +1,7 @@
 //! Linking a wallet to one's account, unlinking it, and the list of those that were.
 
 use domain::{
+    access::Actor,
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::WalletId,
     purpose::Purpose,
@@ -12,12 +13,14 @@ use store::{
     Pool, Tx, audit, seals,
     wallets::{self, LinkError, NewWallet, WalletCursor},
 };
+use uuid::Uuid;
 
 use super::answer::{self, ChallengeAnswer, Flaw};
 use crate::{
-    caller::{Caller, refuse},
+    caller::{Caller, denial, refuse},
     dependencies::{Credentials, WalletMessages},
     error::Error,
+    page::CountedRows,
     second_factor::check::Code,
     users::password,
 };
@@ -200,20 +203,53 @@ pub(super) async fn list(
     caller: &Caller,
     after: Option<WalletCursor>,
     size: i64,
+    is_counted: bool,
+) -> Result<CountedRows<Wallet>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let rows = wallets::page(&mut tx, actor.id, after, size + 1).await?;
+    let total = if is_counted {
+        wallets::count(&mut tx, actor.id).await?
+    } else {
+        0
+    };
+    audit::insert(&mut tx, &[of_reading(caller, actor)]).await?;
+    tx.commit().await?;
+    Ok(CountedRows { rows, total })
+}
+
+/// Those of these wallets that are, or were, one's own, with a row for all of them and one for each that is not.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where the session is over.
+pub(super) async fn by_ids(
+    pool: &Pool,
+    caller: &Caller,
+    ids: &[Uuid],
 ) -> Result<Vec<Wallet>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let found = wallets::page(&mut tx, actor.id, after, size + 1).await?;
-    let entry = AuditEntry {
+    let found = wallets::own_by_ids(&mut tx, actor.id, ids).await?;
+    let read = of_reading(caller, actor);
+    let unknown = ids
+        .iter()
+        .filter(|id| found.iter().all(|it| it.id.0 != **id));
+    let denied = unknown.map(|id| denial(read.clone(), *id));
+    let shown = (!found.is_empty()).then(|| read.clone());
+    let entries: Vec<AuditEntry> = shown.into_iter().chain(denied).collect();
+    audit::insert(&mut tx, &entries).await?;
+    tx.commit().await?;
+    Ok(found)
+}
+
+fn of_reading(caller: &Caller, actor: Actor) -> AuditEntry {
+    AuditEntry {
         classification: Classification::Personal,
         encryption: EncryptionStatus::MetadataOnly,
         resource_id: actor.id.0,
         resource_type: ResourceType::User,
         ..caller.entry(AuditAction::UserRead, Purpose::default_of(actor.role))
-    };
-    audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
-    Ok(found)
+    }
 }
 
 fn entry(caller: &Caller, action: AuditAction) -> AuditEntry {

@@ -371,6 +371,39 @@ pub async fn page(
     Ok(AuditPage { rows, has_more })
 }
 
+/// The oldest rows with an id above `after`, newest first like every page; whether there are more says so of newer ones. Never
+/// grouped. Found by the indexes of [`page`], read the other way, and then read by their numbers.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn page_back(
+    tx: &mut Tx<'_>,
+    filter: &AuditFilter,
+    after: i64,
+    size: i64,
+) -> Result<AuditPage, StoreError> {
+    plan_by_values(tx).await?;
+    let mut numbers = match filter.resource {
+        Some(thing) => numbers_of_thing_after(tx, filter, thing, after, size + 1).await?,
+        None => numbers_after(tx, filter, after, size + 1).await?,
+    };
+    let fit = usize::try_from(size).unwrap_or(usize::MAX);
+    let has_more = numbers.len() > fit;
+    numbers.truncate(fit);
+    if numbers.is_empty() {
+        return Ok(AuditPage {
+            rows: Vec::new(),
+            has_more,
+        });
+    }
+    let found = AuditFilter {
+        rows: numbers,
+        ..AuditFilter::default()
+    };
+    let page = page(tx, &found, i64::MAX, size).await?;
+    Ok(AuditPage { has_more, ..page })
+}
+
 impl AuditFilter {
     /// How many rows are read for a page: one more than may be told.
     fn read(&self, size: i64) -> i64 {
@@ -452,4 +485,62 @@ async fn about(
         filter.numbers() as Option<&[i64]>,
     );
     Ok(rows.fetch_all(&mut **tx).await?)
+}
+
+async fn numbers_after(
+    tx: &mut Tx<'_>,
+    filter: &AuditFilter,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<i64>, StoreError> {
+    let numbers = sqlx::query_file_scalar!(
+        "src/audit/numbers_after.sql",
+        after,
+        filter.user.map(|id| id.0),
+        &emergencies(),
+        (!filter.actions.is_empty()).then_some(&filter.actions[..]) as Option<&[String]>,
+        filter.patient.map(|id| id.0),
+        filter.allowed,
+        limit,
+        filter.resource_type.map(ResourceType::as_str),
+        filter.purpose.map(Purpose::as_str),
+        filter.consent.map(|id| id.0),
+        filter.classification.map(Classification::as_str),
+        filter.is_cross_border,
+        filter.request.map(|id| id.0),
+        filter.from,
+        filter.to,
+        filter.emergency,
+    );
+    Ok(numbers.fetch_all(&mut **tx).await?)
+}
+
+async fn numbers_of_thing_after(
+    tx: &mut Tx<'_>,
+    filter: &AuditFilter,
+    thing: Uuid,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<i64>, StoreError> {
+    let numbers = sqlx::query_file_scalar!(
+        "src/audit/numbers_of_thing_after.sql",
+        after,
+        filter.user.map(|id| id.0),
+        &emergencies(),
+        (!filter.actions.is_empty()).then_some(&filter.actions[..]) as Option<&[String]>,
+        filter.patient.map(|id| id.0),
+        filter.allowed,
+        limit,
+        filter.resource_type.map(ResourceType::as_str),
+        filter.purpose.map(Purpose::as_str),
+        filter.consent.map(|id| id.0),
+        filter.classification.map(Classification::as_str),
+        filter.is_cross_border,
+        filter.request.map(|id| id.0),
+        filter.from,
+        filter.to,
+        filter.emergency,
+        thing,
+    );
+    Ok(numbers.fetch_all(&mut **tx).await?)
 }

@@ -381,7 +381,8 @@ pub async fn by_ids(
     found.into_iter().map(TryInto::try_into).collect()
 }
 
-/// A patient's consents, newest first. Served by `idx_data_processing_consents_user_page`.
+/// A patient's consents, newest first; `backward`, those before a consent of that order, oldest first. Served by
+/// `idx_data_processing_consents_user_page`, read either way.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -389,23 +390,65 @@ pub async fn page(
     conn: &mut PgConnection,
     patient: UserId,
     active_only: bool,
-    after: Option<ConsentCursor>,
+    from: Option<ConsentCursor>,
+    backward: bool,
     limit: i64,
 ) -> Result<Vec<Sealed<Consent>>, StoreError> {
-    let found = consent_rows!(
-        "WHERE user_id = $1
+    let found = if backward {
+        consent_rows!(
+            "WHERE user_id = $1
+               AND (NOT $2 OR is_in_force(
+                   consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp()))
+               AND ($3::timestamptz IS NULL OR (consent_given_at, id) > ($3, $4::uuid))
+             ORDER BY consent_given_at, id
+             LIMIT $5",
+            patient.0,
+            active_only,
+            from.map(|(at, _)| at),
+            from.map(|(_, id)| id.0),
+            limit,
+        )
+        .fetch_all(conn)
+        .await?
+    } else {
+        consent_rows!(
+            "WHERE user_id = $1
+               AND (NOT $2 OR is_in_force(
+                   consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp()))
+               AND ($3::timestamptz IS NULL OR (consent_given_at, id) < ($3, $4::uuid))
+             ORDER BY consent_given_at DESC, id DESC
+             LIMIT $5",
+            patient.0,
+            active_only,
+            from.map(|(at, _)| at),
+            from.map(|(_, id)| id.0),
+            limit,
+        )
+        .fetch_all(conn)
+        .await?
+    };
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
+/// How many consents [`page`] gives on all pages. Served by `idx_data_processing_consents_user_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn count(
+    conn: &mut PgConnection,
+    patient: UserId,
+    active_only: bool,
+) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!"
+         FROM data_processing_consents
+         WHERE user_id = $1
            AND (NOT $2 OR is_in_force(
-               consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp()))
-           AND ($3::timestamptz IS NULL OR (consent_given_at, id) < ($3, $4::uuid))
-         ORDER BY consent_given_at DESC, id DESC
-         LIMIT $5",
+               consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp()))"#,
         patient.0,
         active_only,
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id.0),
-        limit,
     )
-    .fetch_all(conn)
+    .fetch_one(conn)
     .await?;
-    found.into_iter().map(TryInto::try_into).collect()
+    Ok(count)
 }

@@ -230,6 +230,20 @@ pub async fn by_id(
     found.map(TryInto::try_into).transpose()
 }
 
+/// These requests, whoever made them. Unknown ids are left out.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_ids(
+    conn: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<Vec<Sealed<DeletionRequest>>, StoreError> {
+    let found = deletion_rows!("WHERE id = ANY($1) ORDER BY id", ids)
+        .fetch_all(conn)
+        .await?;
+    all(found)
+}
+
 /// Whose request it is. That never changes.
 ///
 /// # Errors

@@ -320,6 +320,23 @@ pub async fn page(
     Ok(all(found))
 }
 
+/// How many memberships of an organisation [`page`] gives on all pages. Served by `idx_memberships_organization_id`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn count(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM memberships WHERE organization_id = $1"#,
+        organization.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
+}
+
 /// Memberships, for a walk.
 ///
 /// # Errors

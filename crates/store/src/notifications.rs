@@ -128,6 +128,71 @@ pub async fn append(tx: &mut Tx<'_>, entries: &[NewNotification]) -> Result<(), 
     Ok(())
 }
 
+/// These notifications, as far as they are this person's.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn own_by_ids(
+    conn: &mut PgConnection,
+    user: UserId,
+    ids: &[Uuid],
+) -> Result<Vec<Notification>, StoreError> {
+    let found = notification_rows!(
+        "WHERE id = ANY($2)
+           AND user_id = $1
+         ORDER BY position",
+        user.0,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
+/// What somebody was told after this position, as [`page`] counts it, oldest first. Served by the same indexes.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn page_back(
+    conn: &mut PgConnection,
+    user: UserId,
+    unread_only: bool,
+    after: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Notification>, StoreError> {
+    let after = after.unwrap_or(i64::MIN);
+    if !unread_only {
+        return own_after(conn, user, after, limit).await;
+    }
+    let found = notification_rows!(
+        "WHERE user_id = $1
+           AND read_at IS NULL
+           AND position > $2
+         ORDER BY position
+         LIMIT $3",
+        user.0,
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
+/// How much somebody was told. Served by `idx_notifications_user_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn count(conn: &mut PgConnection, user: UserId) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM notifications WHERE user_id = $1"#,
+        user.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
+}
+
 /// What somebody was told, newest first. Served by `idx_notifications_user_page` and `idx_notifications_unread`.
 ///
 /// # Errors

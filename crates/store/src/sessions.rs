@@ -519,6 +519,33 @@ pub async fn page(
         .collect())
 }
 
+/// How many log-ins [`page`] gives on all pages. Served by `idx_sessions_user_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn count(conn: &mut PgConnection, user: UserId) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!"
+         FROM sessions AS root
+         CROSS JOIN LATERAL (
+             SELECT idle_expires_at
+             FROM sessions
+             WHERE family_id = root.id
+             ORDER BY created_at DESC
+             LIMIT 1
+         ) AS latest
+         WHERE root.user_id = $1
+           AND root.parent_id IS NULL
+           AND root.is_valid
+           AND root.expires_at > CURRENT_TIMESTAMP
+           AND latest.idle_expires_at > CURRENT_TIMESTAMP"#,
+        user.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
+}
+
 /// How far back of the time answered last [`revoked_since`] is to be asked: no transaction of ours lasts
 /// longer than its statement (8 s), its locks (5 s) and its idling (15 s) may.
 pub const LATE_COMMITS: TimeDelta = TimeDelta::seconds(60);

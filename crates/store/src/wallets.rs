@@ -288,3 +288,41 @@ pub async fn page(
     .await?;
     found.into_iter().map(Wallet::try_from).collect()
 }
+
+/// How many wallets are, or were, this account's. Served by `idx_wallets_user_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn count(conn: &mut PgConnection, user: UserId) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM wallets WHERE user_id = $1"#,
+        user.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
+}
+
+/// These wallets, as far as they are, or were, this account's.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn own_by_ids(
+    conn: &mut PgConnection,
+    user: UserId,
+    ids: &[Uuid],
+) -> Result<Vec<Wallet>, StoreError> {
+    let found = sqlx::query_as!(
+        WalletRow,
+        "SELECT id, user_id, address, chain_id, proven_by, linked_at, unlinked_at
+         FROM wallets
+         WHERE id = ANY($2)
+           AND user_id = $1
+         ORDER BY id",
+        user.0,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(Wallet::try_from).collect()
+}

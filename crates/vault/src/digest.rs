@@ -1,5 +1,6 @@
 //! SHA-256.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use domain::records::DataHash;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -68,6 +69,16 @@ pub fn to_hex(bytes: &[u8]) -> String {
         .flat_map(|byte| [byte >> 4, byte & 15])
         .map(|digit| char::from(DIGITS[usize::from(digit)]))
         .collect()
+}
+
+/// Letters, digits, `-` and `_`, without padding: base64url (RFC 4648, section 5).
+pub fn to_base64url(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+/// The bytes that a text in base64url says; `None` for any other text.
+pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text).ok()
 }
 
 /// The bytes that pairs of hexadecimal digits say; `None` for any other text.

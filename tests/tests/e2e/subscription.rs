@@ -190,6 +190,63 @@ async fn a_socket_that_asks_for_it_is_promised_the_rows_of_each_of_its_streams_o
 }
 
 #[tokio::test]
+async fn who_says_that_they_are_nobody_follows_what_is_open_to_everybody_over_a_socket() {
+    const HEAD: &str = "subscription { chainHead { headBlock } }";
+    const EVENTS: &str = r#"subscription { publicIntegrityEvents(after: "earliest") { kind } }"#;
+    let world = World::start().await;
+    let mut socket = Socket::open(&world.api, "graphql-transport-ws", &[])
+        .await
+        .expect("a socket");
+    let hello = json!({ "type": "connection_init", "payload": { "anonymous": true } });
+    socket.says(hello.to_string()).await;
+    assert_eq!(
+        socket.hears().await.expect("a message")["type"],
+        "connection_ack"
+    );
+
+    socket.says(subscribe("head", HEAD)).await;
+    let told = socket.hears().await.expect("a message");
+    assert_eq!(
+        (&told["type"], &told["id"]),
+        (&json!("next"), &json!("head"))
+    );
+    let first = told["payload"]["data"]["chainHead"]["headBlock"].as_u64();
+    world.mine(1).await;
+    loop {
+        let told = socket.hears().await.expect("a message");
+        let head = told["payload"]["data"]["chainHead"]["headBlock"].as_u64();
+        if head > first {
+            break;
+        }
+    }
+    socket
+        .says(r#"{"type":"complete","id":"head"}"#.to_owned())
+        .await;
+    // What is somebody's is still theirs alone.
+    socket.says(subscribe("own", FOLLOW)).await;
+    let refused = loop {
+        let told = socket.hears().await.expect("a message");
+        if told["id"] == "own" {
+            break told;
+        }
+    };
+    assert_eq!(refused["type"], "error", "{refused}");
+    assert_eq!(
+        refused["payload"][0]["extensions"]["code"],
+        "UNAUTHENTICATED"
+    );
+    socket.says(subscribe("events", EVENTS)).await;
+    let ana = world.patient("ana").await;
+    ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    let told = socket.hears().await.expect("a message");
+    assert_eq!(
+        (&told["type"], &told["id"]),
+        (&json!("next"), &json!("events"))
+    );
+}
+
+#[tokio::test]
 async fn a_socket_carries_subscriptions_alone_from_origins_that_are_allowed() {
     let world = World::start().await;
     let ana = world.patient("ana").await;

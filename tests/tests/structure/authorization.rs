@@ -81,7 +81,7 @@ pub(super) struct Case(
     pub(super) Wanted,
 );
 
-pub(super) const CASES: [Case; 89] = [
+pub(super) const CASES: [Case; 91] = [
     Case("Query.me", "{ me { id } }", EVERYBODY),
     Case(
         "Query.users",
@@ -115,6 +115,30 @@ pub(super) const CASES: [Case; 89] = [
     Case(
         "Query.medicalRecord",
         r#"{ medicalRecord(id: "$RECORD") { id } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "ok",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Query.node",
+        r#"{ node(id: "$NODE") { nodeId } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "ok",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Query.nodes",
+        r#"{ nodes(ids: ["$NODE"]) { nodeId } }"#,
         [
             "UNAUTHENTICATED",
             "ok",
@@ -806,7 +830,7 @@ pub(super) const CASES: [Case; 89] = [
 ];
 
 /// Fields that are asked for in a test of their own below.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 8] = [
     "Mutation.deactivateAccount",
     "Mutation.logOut",
     "Mutation.logOutEverywhere",
@@ -815,8 +839,9 @@ const ELSEWHERE: [&str; 7] = [
     "Subscription.accessEvents",
     // `what_happens_is_told_at_once_in_order_and_again_after_a_cursor` of the tests over the real programs.
     "Subscription.notifications",
-    // `public_events` of the same tests: it tells everybody the same.
+    // `public_events` and `chain_head` of the same tests: they tell everybody the same.
     "Subscription.publicIntegrityEvents",
+    "Subscription.chainHead",
 ];
 
 /// What ends the log-in that asks: everybody ends their own and nobody else's.

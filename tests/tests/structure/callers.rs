@@ -10,8 +10,10 @@ use super::cast::Cast;
 
 /// What a doctor with a window on ana's records is answered, who says so (`X-Purpose-Of-Use: BTG`), where it is not what a doctor
 /// without a consent is answered.
-const IN_AN_EMERGENCY: [(&str, &str); 8] = [
+const IN_AN_EMERGENCY: [(&str, &str); 10] = [
     ("Query.medicalRecord", "ok"),
+    ("Query.node", "ok"),
+    ("Query.nodes", "ok"),
     ("Query.medicalRecords", "1 nodes"),
     ("Query.verifyRecord", "ok"),
     ("Query.patients", "1 nodes"),

@@ -12,6 +12,7 @@ pub(super) struct Cast {
     pub(super) bo: Person,
     pub(super) kim: Person,
     pub(super) record: String,
+    node: String,
     spare: String,
     row: String,
     deletion: String,
@@ -31,6 +32,9 @@ impl Cast {
             .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
             .await;
         let record = id(&record);
+        let of_record = "query($id: UUID!) { medicalRecord(id: $id) { nodeId } }";
+        let of_record = ana.asks(of_record, json!({ "id": record })).await;
+        let node = text(&of_record.data()["medicalRecord"]["nodeId"]);
         let row = world.audit_rows("action_type = 'RECORD_CREATE'").await[0]["id"].to_string();
         let asks = async |what: &str| {
             let asked = format!(
@@ -49,6 +53,7 @@ impl Cast {
             bo,
             kim,
             record,
+            node,
             spare,
             row,
             deletion,
@@ -76,6 +81,7 @@ impl Cast {
             ("$BUDI", &self.budi.id),
             ("$CITRA", &self.citra.id),
             ("$RECORD", &self.record),
+            ("$NODE", &self.node),
             ("$ROW", &self.row),
             ("$DELETION", &self.deletion),
             ("$CANCELLED", &self.cancelled),

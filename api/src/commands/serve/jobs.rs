@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chain::{Client, Fees};
+use store::{Pool, cursor::Registry};
 use tokio::{
     sync::{Mutex, Notify, watch},
     task::JoinSet,
@@ -12,11 +13,13 @@ use tokio::{
 use super::resources::{DATABASE_CLOCK, Resources};
 use crate::{
     audit::{checkpoints::Checkpointer, sequencer},
+    break_glass::schedule,
     config::ServeConfig,
     deletion::{executor::Executor, expiry, reasons},
+    feed::Feed,
     health::{self, Health},
     housekeeping,
-    integrity::deep_check::DeepCheck,
+    integrity::{chain_head::ChainHeads, deep_check::DeepCheck},
     relay::Relay,
     retention::{self, Pinner, Retention},
     sampler::Sampler,
@@ -135,8 +138,8 @@ pub(super) fn start_jobs(
     health
 }
 
-/// Starts what erases: requests that are due, and what has been kept long enough.
-pub(super) fn start_erasures(
+/// Starts what is due by a time: requests to erase, what has been kept long enough, windows of emergency access.
+pub(super) fn start_schedules(
     config: &ServeConfig,
     resources: &Resources,
     seals: &Seals,
@@ -149,6 +152,7 @@ pub(super) fn start_erasures(
         every: config.deletion.every(),
     };
     tasks.spawn(executor.run());
+    tasks.spawn(schedule::run(resources.pool.clone(), seals.clone()));
     if let Some(every) = config.retention.every() {
         let deployment = resources.client.deployment();
         let pinner = resources.checkpointer.clone();
@@ -163,6 +167,19 @@ pub(super) fn start_erasures(
         };
         tasks.spawn(retention::schedule::run(retention, every));
     }
+}
+
+/// Begins to read what subscribers follow, and where the chain is.
+pub(super) fn start_feed(
+    config: &ServeConfig,
+    pool: &Pool,
+    client: &Client,
+    registry: Registry,
+    tasks: &mut JoinSet<()>,
+) -> (Feed, ChainHeads) {
+    let feed = Feed::start(pool.clone(), config.database.url.clone(), registry, tasks);
+    let chain_heads = ChainHeads::start(&feed, client.clone(), tasks);
+    (feed, chain_heads)
 }
 
 /// What looks at the figures that the metrics tell.

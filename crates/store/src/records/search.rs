@@ -91,6 +91,17 @@ pub enum Order {
 }
 
 impl Order {
+    /// The same from the end: what a page that goes back is found in.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::CreatedDescending => Self::CreatedAscending,
+            Self::CreatedAscending => Self::CreatedDescending,
+            Self::EffectiveDescending => Self::EffectiveAscending,
+            Self::EffectiveAscending => Self::EffectiveDescending,
+        }
+    }
+
     /// Where a record stands in this order.
     pub fn page_key(self, record: &Record) -> PageKey {
         let at = match self {

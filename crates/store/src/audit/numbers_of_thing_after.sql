@@ -1,0 +1,31 @@
+-- numbers_after.sql, of the rows about one thing, or that name it among records. Those are found first, each way by its own
+-- index, as in page_of_thing.sql.
+WITH named AS MATERIALIZED (
+    SELECT id FROM audit_logs WHERE resource_id = $17::uuid AND id > $1
+    UNION
+    SELECT id FROM (SELECT id FROM audit_logs WHERE record_ids @> ARRAY[$17::uuid] AND id > $1 OFFSET 0) AS lists
+)
+SELECT named.id AS "id!"
+FROM named
+CROSS JOIN LATERAL (SELECT * FROM audit_logs AS one WHERE one.id = named.id OFFSET 0) AS log
+WHERE named.id > $1
+  AND ($2::uuid IS NULL OR user_id = $2)
+  AND ($4::text[] IS NULL OR action_type = ANY ($4))
+  AND ($5::uuid IS NULL OR patient_id = $5)
+  AND ($6::boolean IS NULL OR (action_type <> 'ACCESS_DENIED') = $6)
+  AND ($8::text IS NULL OR resource_type = $8)
+  AND ($9::text IS NULL OR purpose = $9)
+  AND ($10::uuid IS NULL OR consent_reference = $10)
+  AND ($11::text IS NULL OR data_classification = $11)
+  AND ($12::boolean IS NULL OR is_cross_border = $12)
+  AND ($13::uuid IS NULL OR request_id = $13)
+  AND ($14::timestamptz IS NULL OR event_time >= $14)
+  AND ($15::timestamptz IS NULL OR event_time < $15)
+  AND ($16::boolean IS NULL OR (
+      action_type <> 'ACCESS_DENIED' AND consent_reference IS NULL AND purpose = ANY ($3::text[])
+      -- A list that showed nothing disclosed nothing.
+      AND (action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0'
+           AND new_value ->> 'list' IS NULL) IS NOT TRUE
+  ) = $16)
+ORDER BY named.id
+LIMIT $7
