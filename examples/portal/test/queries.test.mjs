@@ -1,6 +1,6 @@
-// What is asked about records: all that their summaries say, within what the api answers.
+// What is asked: all that summaries of records say, within what the api answers; and of mutations, what is to be mended.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Kind, buildSchema, getNamedType, isAbstractType, parse } from 'graphql';
@@ -61,5 +61,23 @@ test('no query has more fields than the api answers', () => {
     const root = each.operation === 'query' ? schema.getQueryType() : schema.getMutationType();
     const count = walk(each.selectionSet, root);
     assert.ok(count <= MOST, `${each.name.value}: ${count} fields`);
+  }
+});
+
+test('each mutation asks for what is to be mended', async () => {
+  // Nobody fills in a form for these.
+  const without = new Set(['LogOut', 'LogOutEverywhere', 'Refresh']);
+  const names = (await readdir(join(portal, 'src'), { recursive: true })).filter((name) => /\.tsx?$/.test(name) && !/^gql\b/.test(name));
+  const texts = await Promise.all(names.map((name) => readFile(join(portal, 'src', name), 'utf8')));
+  const documents = texts.flatMap((text) => [...text.matchAll(/graphql\(`([^`]*)`\)/g)].map(([, each]) => each));
+  const operations = parse(documents.join('\n')).definitions.filter((each) => each.kind === Kind.OPERATION_DEFINITION);
+  const mutations = operations.filter((each) => each.operation === 'mutation' && !without.has(each.name.value));
+  assert.ok(mutations.length > 30, `${mutations.length} mutations`);
+  for (const { name, selectionSet } of mutations) {
+    for (const payload of selectionSet.selections) {
+      const errors = payload.selectionSet.selections.find((each) => each.name?.value === 'userErrors');
+      const asked = errors?.selectionSet.selections.map((each) => each.name.value) ?? [];
+      assert.deepEqual(['code', 'field', 'message'].filter((field) => !asked.includes(field)), [], name.value);
+    }
   }
 });

@@ -25,7 +25,7 @@ const CHANGE_PASSWORD = graphql(`
   mutation ChangePassword($input: ChangePasswordInput!) { changePassword(input: $input) { endedSessions userErrors { code field message } } }
 `);
 const UPDATE = graphql(`
-  mutation UpdateProfile($input: UpdateProfileInput!) { updateProfile(input: $input) { user { id username email } } }
+  mutation UpdateProfile($input: UpdateProfileInput!) { updateProfile(input: $input) { user { id username email } userErrors { code field message } } }
 `);
 const REVOKE = graphql(`
   mutation RevokeSession($input: RevokeSessionInput!) { revokeSession(input: $input) { endedSessions userErrors { code field message } } }
@@ -85,16 +85,16 @@ function Profile() {
   return (
     <details>
       <summary>{t('Change the name or the e-mail address')}</summary>
-      <form onSubmit={submit}>
+      <Form error={error} onSubmit={submit}>
         <div className="row">
-          <Field label={t('User name')} value={username} onChange={setUsername} />
-          <Field label={t('E-mail address')} type="email" value={email} onChange={setEmail} />
-          <Field label={t('Password now')} type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
+          <Field label={t('User name')} name="username" value={username} onChange={setUsername} />
+          <Field label={t('E-mail address')} name="email" type="email" value={email} onChange={setEmail} />
+          <Field label={t('Password now')} name="currentPassword" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
         </div>
         {data?.updateProfile && !error ? <Notice kind="good">{t('It is changed.')}</Notice> : null}
         <Failure error={error} />
         <div className="actions"><Button type="submit" isPending={fetching} isDisabled={!username.trim() && !email.trim()}>{t('Change them')}</Button></div>
-      </form>
+      </Form>
     </details>
   );
 }
@@ -171,10 +171,10 @@ function SecondFactorCard() {
       ) : null}
       <Failure error={started.error ?? confirmed.error ?? removed.error} />
       {!factor?.isOn && !begun ? (
-        <form onSubmit={(event) => { event.preventDefault(); void start({ input: { password } }); }}>
-          <Field label={t('Password')} type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
+        <Form error={started.error} onSubmit={(event) => { event.preventDefault(); void start({ input: { password } }); }}>
+          <Field label={t('Password')} name="password" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
           <div className="actions"><Button type="submit" isPending={started.fetching}>{t('Set it up')}</Button></div>
-        </form>
+        </Form>
       ) : null}
       {begun && !codes && !factor?.isOn ? (
         <Form error={confirmed.error} onSubmit={async (event) => { event.preventDefault(); if ((await confirm({ input: { code } })).data?.confirmSecondFactor) reload(); }}>
@@ -186,13 +186,13 @@ function SecondFactorCard() {
       {factor?.isOn ? (
         <details>
           <summary>{t('Turn it off')}</summary>
-          <form onSubmit={async (event) => { event.preventDefault(); if ((await remove({ input: { password, code: code || null } })).data?.removeSecondFactor) reload(); }}>
+          <Form error={removed.error} onSubmit={async (event) => { event.preventDefault(); if ((await remove({ input: { password, code: code || null } })).data?.removeSecondFactor) reload(); }}>
             <div className="row">
-              <Field label={t('Password')} type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
-              <Field label={t('Code of the second factor')} inputMode="numeric" value={code} isRequired onChange={setCode} />
+              <Field label={t('Password')} name="password" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
+              <Field label={t('Code of the second factor')} name="code" inputMode="numeric" value={code} isRequired onChange={setCode} />
             </div>
             <div className="actions"><Button type="submit" kind="danger" isPending={removed.fetching}>{t('Turn it off')}</Button></div>
-          </form>
+          </Form>
         </details>
       ) : null}
     </Card>
@@ -237,13 +237,13 @@ function LinkOrUnlink({ isLinked, done }: { isLinked: boolean; done: () => void 
       <Button isDisabled={!isLinked && !window.ethereum}>{label}</Button>
       <Popup title={label}>
         {(close) => (
-          <form onSubmit={(event) => { event.preventDefault(); void act(close); }}>
-            <Field label={t('Password')} type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
-            <Field label={t('Code of the second factor')} inputMode="numeric" value={code} onChange={setCode} />
+          <Form error={linking.error ?? unlinking.error} onSubmit={(event) => { event.preventDefault(); void act(close); }}>
+            <Field label={t('Password')} name="password" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
+            <Field label={t('Code of the second factor')} name="code" inputMode="numeric" value={code} onChange={setCode} />
             {wrong ? <Notice kind="bad">{wrong}</Notice> : null}
             <Failure error={linking.error ?? unlinking.error} />
             <div className="actions"><Button type="submit" kind="main" isPending={linking.fetching || unlinking.fetching}>{label}</Button><Button onPress={close}>{t('Do nothing')}</Button></div>
-          </form>
+          </Form>
         )}
       </Popup>
     </DialogTrigger>

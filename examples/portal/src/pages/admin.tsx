@@ -5,7 +5,7 @@ import { useKept } from '../api/place';
 import { session } from '../api/session';
 import { graphql } from '../gql';
 import type { Role, UsersQuery } from '../gql/graphql';
-import { Button, Card, Choice, Confirm, DialogTrigger, Empty, Failure, Field, Loaded, Notice, Page, Pager, Popup, Tag, usePaging } from '../ui';
+import { Button, Card, Choice, Confirm, DialogTrigger, Empty, Failure, Field, Form, Loaded, Notice, Page, Pager, Popup, Tag, usePaging } from '../ui';
 import { AccountChoice, type Chosen } from '../ui/account-choice';
 import { t, time } from '../words';
 import { relationship, representedActivity, role } from '../words/labels';
@@ -42,7 +42,7 @@ const APPROVE = graphql(`
   mutation ApproveRepresentative($input: RepresentativeProposalInput!) { approveRepresentative(input: $input) { representative { id } userErrors { code field message } } }
 `);
 const PROPOSE = graphql(`
-  mutation ProposeRepresentative($input: ProposeRepresentativeInput!) { proposeRepresentative(input: $input) { proposal { id } } }
+  mutation ProposeRepresentative($input: ProposeRepresentativeInput!) { proposeRepresentative(input: $input) { proposal { id } userErrors { code field message } } }
 `);
 const REJECT = graphql(`
   mutation RejectRepresentative($input: RepresentativeProposalInput!) { rejectRepresentative(input: $input) { proposal { id } userErrors { code field message } } }
@@ -200,16 +200,16 @@ function Propose() {
       <Button>{t('Propose somebody …')}</Button>
       <Popup title={t('Propose a representative')}>
         {(close) => (
-          <form onSubmit={(event) => { event.preventDefault(); void submit(close); }}>
+          <Form error={error} onSubmit={(event) => { event.preventDefault(); void submit(close); }}>
             <p>{t('For a patient who can name nobody, such as a child. Another administrator has to approve it within seven days.')}</p>
-            <AccountChoice label={t('Patient')} role="PATIENT" value={patient} onChange={setPatient} />
-            <AccountChoice label={t('Who is to act')} value={representative} onChange={setRepresentative} />
+            <AccountChoice label={t('Patient')} name="patientId" role="PATIENT" value={patient} onChange={setPatient} />
+            <AccountChoice label={t('Who is to act')} name="representativeId" value={representative} onChange={setRepresentative} />
             <DraftForm value={draft} onChange={setDraft} hasId={false} />
-            <Field label={t('Reason')} value={reason} isRequired rows={2} minLength={20} maxLength={1000} hint={t('20 to 1000 characters, nothing of the health; patient and representative read it')} onChange={setReason} />
+            <Field label={t('Reason')} name="reason" value={reason} isRequired rows={2} minLength={20} maxLength={1000} hint={t('20 to 1000 characters, nothing of the health; patient and representative read it')} onChange={setReason} />
             {wrong ? <Notice kind="bad">{t('Choose at least one thing that they may do, and a day.')}</Notice> : null}
             <Failure error={error} />
             <div className="actions"><Button type="submit" kind="main" isPending={fetching} isDisabled={!patient || !representative}>{t('Propose it')}</Button><Button onPress={close}>{t('Do nothing')}</Button></div>
-          </form>
+          </Form>
         )}
       </Popup>
     </DialogTrigger>

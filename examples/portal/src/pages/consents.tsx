@@ -27,7 +27,7 @@ const TO_SIGN = graphql(`
   query ConsentToSign($id: UUID!) { consentToSign(id: $id, kind: GRANT) { typedData wallet deadline } }
 `);
 const SIGN = graphql(`
-  mutation SignConsent($input: SignConsentInput!) { signConsent(input: $input) { consent { ...ConsentParts } } }
+  mutation SignConsent($input: SignConsentInput!) { signConsent(input: $input) { consent { ...ConsentParts } userErrors { code field message } } }
 `);
 
 export function ConsentsList({ mayChange }: { mayChange: boolean }) {

@@ -3,14 +3,14 @@ import { useState } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { graphql } from '../gql';
 import type { CountryRule } from '../gql/graphql';
-import { Button, Card, Check, DialogTrigger, Empty, Failure, Field, Loaded, Notice, Page, Popup, Table, Tag } from '../ui';
+import { Button, Card, Check, DialogTrigger, Empty, Failure, Field, Form, Loaded, Notice, Page, Popup, Table, Tag } from '../ui';
 import { country, t } from '../words';
 
 const RULES = graphql(`
   query CountryRules { countryRules { country isAdequate hasSafeguards needsConsent mayBeSentTo } }
 `);
 const SET = graphql(`
-  mutation SetCountryRule($input: SetCountryRuleInput!) { setCountryRule(input: $input) { countryRule { country isAdequate hasSafeguards needsConsent mayBeSentTo } } }
+  mutation SetCountryRule($input: SetCountryRuleInput!) { setCountryRule(input: $input) { countryRule { country isAdequate hasSafeguards needsConsent mayBeSentTo } userErrors { code field message } } }
 `);
 
 export default function Countries() {
@@ -60,13 +60,13 @@ function RuleDialog({ of }: { of?: CountryRule }) {
       <Button {...(of ? { kind: 'quiet', 'aria-label': title } : {})}>{of ? t('Change') : t('Add a rule')}</Button>
       <Popup title={title}>
         {(close) => (
-          <form onSubmit={async (event) => {
+          <Form error={error} onSubmit={async (event) => {
             event.preventDefault();
             if (!(await set({ input: { ...draft, country: name } })).data?.setCountryRule) return;
             if (!of) setDraft(NONE);
             close();
           }}>
-            {of ? null : <Field label={t('Country (two letters)')} value={draft.country} isRequired minLength={2} maxLength={2} hint={name.length === 2 ? country(name) : undefined} onChange={(next) => setDraft({ ...draft, country: next })} />}
+            {of ? null : <Field label={t('Country (two letters)')} name="country" value={draft.country} isRequired minLength={2} maxLength={2} hint={name.length === 2 ? country(name) : undefined} onChange={(next) => setDraft({ ...draft, country: next })} />}
             <div className="checks">
               <Check isSelected={draft.isAdequate} onChange={(next) => setDraft({ ...draft, isAdequate: next })}>{t('Its law protects data as that of the home country does')}</Check>
               <Check isSelected={draft.hasSafeguards} onChange={(next) => setDraft({ ...draft, hasSafeguards: next })}>{t('Safeguards bind whoever receives data there')}</Check>
@@ -75,7 +75,7 @@ function RuleDialog({ of }: { of?: CountryRule }) {
             <p className="small">{t('It holds from the next disclosure on.')}</p>
             <Failure error={error} />
             <div className="actions"><Button type="submit" kind="main" isPending={fetching}>{t('Store the rule')}</Button><Button onPress={close}>{t('Do nothing')}</Button></div>
-          </form>
+          </Form>
         )}
       </Popup>
     </DialogTrigger>

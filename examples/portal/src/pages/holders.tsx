@@ -21,7 +21,7 @@ const WHO_HAS_ACCESS = graphql(`
 `);
 const WITHDRAW = graphql(`
   mutation WithdrawConsent($input: WithdrawConsentInput!, $onBehalfOf: UUID) {
-    withdrawConsent(input: $input, onBehalfOf: $onBehalfOf) { consent { ...ConsentParts } remaining { id purpose } }
+    withdrawConsent(input: $input, onBehalfOf: $onBehalfOf) { consent { ...ConsentParts } remaining { id purpose } userErrors { code field message } }
   }
 `);
 

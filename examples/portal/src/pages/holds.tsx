@@ -4,7 +4,7 @@ import { useMutation, useQuery } from 'urql';
 import { session } from '../api/session';
 import { graphql } from '../gql';
 import type { DataCategory, HoldPartsFragment } from '../gql/graphql';
-import { Button, Card, Confirm, DialogTrigger, Empty, Facts, Failure, Field, Loaded, Notice, Pager, Popup, Tag, usePaging } from '../ui';
+import { Button, Card, Confirm, DialogTrigger, Empty, Facts, Failure, Field, Form, Loaded, Notice, Pager, Popup, Tag, usePaging } from '../ui';
 import { AccountChoice, type Chosen } from '../ui/account-choice';
 import { Categories } from '../ui/categories';
 import { t, time } from '../words';
@@ -17,10 +17,10 @@ const HOLDS = graphql(`
   query Holds($after: Cursor) { legalHolds(first: 20, after: $after) { nodes { ...HoldParts } pageInfo { hasNextPage endCursor } } }
 `);
 const PLACE = graphql(`
-  mutation PlaceHold($input: PlaceHoldInput!) { placeHold(input: $input) { hold { ...HoldParts } } }
+  mutation PlaceHold($input: PlaceHoldInput!) { placeHold(input: $input) { hold { ...HoldParts } userErrors { code field message } } }
 `);
 const RELEASE = graphql(`
-  mutation ReleaseHold($input: ReleaseHoldInput!) { releaseHold(input: $input) { isReleased hold { ...HoldParts } } }
+  mutation ReleaseHold($input: ReleaseHoldInput!) { releaseHold(input: $input) { isReleased hold { ...HoldParts } userErrors { code field message } } }
 `);
 
 export function Holds() {
@@ -95,18 +95,18 @@ function Place() {
       <Button>{t('Place a hold …')}</Button>
       <Popup title={t('Place a legal hold')}>
         {(close) => (
-          <form onSubmit={(event) => { event.preventDefault(); void submit(close); }}>
+          <Form error={error} onSubmit={(event) => { event.preventDefault(); void submit(close); }}>
             <p>{t('What it covers is not erased while it is in force, also where that has begun.')}</p>
-            <AccountChoice label={t('Whose data')} value={patient} onChange={setPatient} />
-            {recordIds.length > 0 ? null : <Categories value={categories} onChange={setCategories} />}
-            <Field label={t('Or single records, by their IDs')} value={records} hint={t('At most 100, one beside the other')} onChange={setRecords} />
-            <Field label={t('Reason')} value={reason} isRequired rows={2} minLength={10} maxLength={500} hint={t('10 to 500 characters, for administrators alone')} onChange={setReason} />
+            <AccountChoice label={t('Whose data')} name="patientId" value={patient} onChange={setPatient} />
+            {recordIds.length > 0 ? null : <Categories name="dataCategories" value={categories} onChange={setCategories} />}
+            <Field label={t('Or single records, by their IDs')} name="recordIds" value={records} hint={t('At most 100, one beside the other')} onChange={setRecords} />
+            <Field label={t('Reason')} name="reason" value={reason} isRequired rows={2} minLength={10} maxLength={500} hint={t('10 to 500 characters, for administrators alone')} onChange={setReason} />
             <Failure error={error} />
             <div className="actions">
               <Button type="submit" kind="main" isPending={fetching} isDisabled={!patient || (recordIds.length === 0 && categories.length === 0)}>{t('Place it')}</Button>
               <Button onPress={close}>{t('Do nothing')}</Button>
             </div>
-          </form>
+          </Form>
         )}
       </Popup>
     </DialogTrigger>

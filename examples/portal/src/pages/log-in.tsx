@@ -50,8 +50,8 @@ function WithPassword() {
     if (begun) begin(begun);
   };
   return (
-    <form onSubmit={submit}>
-      <Field label={t('User name or e-mail address')} name="username" autoComplete="username" value={login} isRequired onChange={setLogin} />
+    <Form error={error} onSubmit={submit}>
+      <Field label={t('User name or e-mail address')} name="login" autoComplete="username" value={login} isRequired onChange={setLogin} />
       <Field label={t('Password')} name="password" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
       {needsCode ? <Field label={t('Code of the second factor')} name="code" inputMode="numeric" autoComplete="one-time-code" value={code} isRequired onChange={setCode} /> : null}
       <Failure error={error} />
@@ -59,7 +59,7 @@ function WithPassword() {
         <Button type="submit" kind="main" isPending={fetching}>{t('Log in')}</Button>
         {window.ethereum ? <WithWallet /> : null}
       </div>
-    </form>
+    </Form>
   );
 }
 

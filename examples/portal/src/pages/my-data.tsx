@@ -191,7 +191,7 @@ function Prove({ id }: { id: string }) {
             if (!answer.error) close();
           }}>
             <Field label={t('Password')} name="currentPassword" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
-            <Field label={t('Code of the second factor')} inputMode="numeric" autoComplete="one-time-code" value={code} onChange={setCode} />
+            <Field label={t('Code of the second factor')} name="code" inputMode="numeric" autoComplete="one-time-code" value={code} onChange={setCode} />
             {wrong ? <Notice kind="bad">{wrong}</Notice> : null}
             <Failure error={error} />
             <div className="actions">

@@ -5,7 +5,7 @@ import { Link } from 'wouter';
 import { session } from '../api/session';
 import { graphql } from '../gql';
 import type { Relationship, RepresentativePartsFragment, RepresentedActivity } from '../gql/graphql';
-import { Button, Card, Choice, Choices, Confirm, Copyable, DialogTrigger, Empty, Failure, Field, Loaded, Notice, Page, Pager, Popup, Tag, usePaging } from '../ui';
+import { Button, Card, Choice, Choices, Confirm, Copyable, DialogTrigger, Empty, Failure, Field, Form, Loaded, Notice, Page, Pager, Popup, Tag, usePaging } from '../ui';
 import { dayFromNow, endOfDay, t, time } from '../words';
 import { RELATIONSHIPS, REPRESENTED, relationship, representedActivity } from '../words/labels';
 import { PEOPLE } from './representatives-queries';
@@ -16,10 +16,10 @@ const REPRESENTATIVES = graphql(`
   }
 `);
 const APPOINT = graphql(`
-  mutation AppointRepresentative($input: AppointRepresentativeInput!) { appointRepresentative(input: $input) { representative { ...RepresentativeParts } } }
+  mutation AppointRepresentative($input: AppointRepresentativeInput!) { appointRepresentative(input: $input) { representative { ...RepresentativeParts } userErrors { code field message } } }
 `);
 const END = graphql(`
-  mutation EndRepresentation($input: EndRepresentationInput!) { endRepresentation(input: $input) { representative { ...RepresentativeParts } } }
+  mutation EndRepresentation($input: EndRepresentationInput!) { endRepresentation(input: $input) { representative { ...RepresentativeParts } userErrors { code field message } } }
 `);
 
 export default function Representatives() {
@@ -133,12 +133,12 @@ export function DraftForm({ value, onChange, hasId = true }: { value: Draft; onC
   };
   return (
     <>
-      {hasId ? <Field label={t('ID of their account')} value={value.representativeId} isRequired hint={t('They find it on their page of representatives.')} onChange={(representativeId) => set({ representativeId })} /> : null}
+      {hasId ? <Field label={t('ID of their account')} name="representativeId" value={value.representativeId} isRequired hint={t('They find it on their page of representatives.')} onChange={(representativeId) => set({ representativeId })} /> : null}
       <div className="row">
         <Choice<Relationship> label={t('What they are to the patient')} value={value.relationship} onChange={(next) => set({ relationship: next })} options={RELATIONSHIPS.map((each) => [each, relationship(each)] as const)} />
-        <Field type="date" label={t('Until, with this day')} value={value.until} isRequired hint={t('At most 18 years from now')} onChange={(until) => set({ until })} />
+        <Field type="date" label={t('Until, with this day')} name="validUntil" value={value.until} isRequired hint={t('At most 18 years from now')} onChange={(until) => set({ until })} />
       </div>
-      <Choices<RepresentedActivity> label={t('What they may do')} value={value.activities} onChange={setActivities} options={REPRESENTED.map((each) => [each, representedActivity(each)] as const)} />
+      <Choices<RepresentedActivity> label={t('What they may do')} name="activities" value={value.activities} onChange={setActivities} options={REPRESENTED.map((each) => [each, representedActivity(each)] as const)} />
     </>
   );
 }
@@ -152,7 +152,7 @@ function Appoint() {
       <Button>{t('Name somebody …')}</Button>
       <Popup title={t('Name somebody who acts for you')}>
         {(close) => (
-          <form onSubmit={async (event) => {
+          <Form error={error} onSubmit={async (event) => {
             event.preventDefault();
             const input = draftInput(draft);
             setWrong(!input);
@@ -165,7 +165,7 @@ function Appoint() {
             {wrong ? <Notice kind="bad">{t('Choose at least one thing that they may do, and a day.')}</Notice> : null}
             <Failure error={error} />
             <div className="actions"><Button type="submit" kind="main" isPending={fetching}>{t('Name them')}</Button><Button onPress={close}>{t('Do nothing')}</Button></div>
-          </form>
+          </Form>
         )}
       </Popup>
     </DialogTrigger>

@@ -305,5 +305,5 @@ export const WITHDRAW_RECORD = graphql(`
 `);
 
 export const ERASE_RECORD = graphql(`
-  mutation EraseRecord($input: RequestDataDeletionInput!) { requestDataDeletion(input: $input) { request { id status } } }
+  mutation EraseRecord($input: RequestDataDeletionInput!) { requestDataDeletion(input: $input) { request { id status } userErrors { code field message } } }
 `);

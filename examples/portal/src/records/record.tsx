@@ -7,7 +7,7 @@ import { session } from '../api/session';
 import { attachmentsOf } from '../fhir/attachments';
 import { prettyJson } from '../fhir/digits';
 import type { DeletionRequestType, PurposeOfUse } from '../gql/graphql';
-import { Button, Card, Choice, DialogTrigger, Empty, Facts, Field, Failure, Loaded, Notice, Page, Popup, Tag, save } from '../ui';
+import { Button, Card, Choice, DialogTrigger, Empty, Facts, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag, save } from '../ui';
 import { fhirDate, t, time } from '../words';
 import { anchor, closedAs, closing, closingReason, deletionType, recordType, verdict } from '../words/labels';
 import { Files } from './files';
@@ -98,28 +98,22 @@ function Withdraw({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
       <Button kind="danger">{t('Entered in error …')}</Button>
       <Popup title={t('Mark it as entered in error?')}>
         {(close) => (
-          <>
+          <Form error={error} onSubmit={async (event) => {
+            event.preventDefault();
+            const { data } = await withdraw({ input: { id: of.id, expectedVersion: of.version, reason, purpose: purpose ?? null } });
+            const last = data?.withdrawMedicalRecord?.record;
+            if (!last) return;
+            close();
+            go(`/records/${last.id}${suffixOf(purpose)}`);
+          }}>
             <p>{t('A last version is stored that says so. What was there before stays readable.')}</p>
-            <Field label={t('Why?')} value={reason} isRequired hint={t('10 to 500 characters, kept with the record')} onChange={setReason} />
+            <Field label={t('Why?')} name="reason" value={reason} isRequired hint={t('10 to 500 characters, kept with the record')} onChange={setReason} />
             <Failure error={error} />
             <div className="actions">
-              <Button
-                kind="danger"
-                isPending={fetching}
-                isDisabled={reason.trim().length < 10}
-                onPress={async () => {
-                  const { data } = await withdraw({ input: { id: of.id, expectedVersion: of.version, reason, purpose: purpose ?? null } });
-                  const last = data?.withdrawMedicalRecord?.record;
-                  if (!last) return;
-                  close();
-                  go(`/records/${last.id}${suffixOf(purpose)}`);
-                }}
-              >
-                {t('Mark it')}
-              </Button>
+              <Button type="submit" kind="danger" isPending={fetching} isDisabled={reason.trim().length < 10}>{t('Mark it')}</Button>
               <Button onPress={close}>{t('Do nothing')}</Button>
             </div>
-          </>
+          </Form>
         )}
       </Popup>
     </DialogTrigger>

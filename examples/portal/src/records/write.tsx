@@ -91,7 +91,7 @@ function Editor({ of, onChange, hasType = false }: { of: Values; onChange: (of: 
       return (
         <>
           {hasType ? <Choice label={t('Type of record')} value={of.type} onChange={(type) => onChange({ ...of, type })} options={RECORD_TYPES.map((type) => [type, recordType(type)] as const)} /> : null}
-          <Field label={t('Document (FHIR R4, JSON)')} rows={16} value={of.text} isRequired onChange={(text) => onChange({ ...of, text })} />
+          <Field label={t('Document (FHIR R4, JSON)')} name="document" rows={16} value={of.text} isRequired onChange={(text) => onChange({ ...of, text })} />
         </>
       );
   }
@@ -133,7 +133,6 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
     const { data } = await create({ input, onBehalfOf: acting?.patient.id ?? null });
     const record = data?.createMedicalRecord?.record;
     if (!record) return;
-    const { record } = data.createMedicalRecord;
     remember([record]);
     if (draft.kind === 'PAPER' && draft.file) {
       setSending(true);
@@ -146,7 +145,7 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
   return (
     <Page title={t('Write a record')} lead={<Link className="back" href={back}>{t('back')}</Link>}>
       <Card>
-        <form onSubmit={submit}>
+        <Form error={error} onSubmit={submit}>
           <Choice<Values['kind']>
             label={t('What')}
             value={draft.kind}
@@ -158,7 +157,7 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
           <Failure error={error} />
           {unsent ? <Notice kind="bad">{t('The record is stored, but its file did not arrive: press again, or send it on the page of the record.')} <Link href={`/records/${unsent}`}>{t('Open the record')}</Link></Notice> : null}
           <div className="actions"><Button type="submit" kind="main" isPending={fetching || isSending}>{t('Store the record')}</Button></div>
-        </form>
+        </Form>
       </Card>
     </Page>
   );

@@ -3,7 +3,7 @@ import { useState } from 'react';
 import { useQuery } from 'urql';
 import { graphql } from '../gql';
 import type { Role } from '../gql/graphql';
-import { Button, Empty, Failure, Field, Tag } from '.';
+import { Button, Empty, Failure, Field, Tag, useWrong } from '.';
 import { t } from '../words';
 import { role as roleWord } from '../words/labels';
 
@@ -16,22 +16,26 @@ export interface Chosen {
   readonly username: string;
 }
 
-export function AccountChoice({ label, value, onChange, role }: { label: string; value: Chosen | undefined; onChange: (next: Chosen | undefined) => void; role?: Role }) {
+export function AccountChoice({ label, name, value, onChange, role }: { label: string; name: string; value: Chosen | undefined; onChange: (next: Chosen | undefined) => void; role?: Role }) {
   const [search, setSearch] = useState('');
+  const wrong = useWrong(name);
   const asked = search.trim();
   const [result] = useQuery({ query: ACCOUNTS, variables: { search: asked, role: role ?? null }, pause: asked === '' });
   const found = asked ? result.data?.users?.nodes.filter((each) => each.role) : undefined;
   if (value) {
     return (
-      <p className="between">
-        <span>{label}: <strong>{value.username}</strong></span>
-        <Button kind="quiet" onPress={() => onChange(undefined)}>{t('Choose somebody else')}</Button>
-      </p>
+      <div>
+        <p className="between">
+          <span>{label}: <strong>{value.username}</strong></span>
+          <Button kind="quiet" onPress={() => onChange(undefined)}>{t('Choose somebody else')}</Button>
+        </p>
+        {wrong ? <span className="wrong">{wrong}</span> : null}
+      </div>
     );
   }
   return (
     <>
-      <Field type="search" label={label} value={search} hint={t('How the user name begins')} onChange={setSearch} />
+      <Field type="search" label={label} name={name} value={search} hint={t('How the user name begins')} onChange={setSearch} />
       <ul className="plain pick" aria-live="polite">
         {found?.map((each) => (
           <li key={each.id}>

@@ -45,6 +45,9 @@ export function Form({ error, ...props }: ComponentProps<'form'> & { error: Comb
   return <Wrong value={wrong}><form {...props} /></Wrong>;
 }
 
+/** What is to be mended in what has this name in the input. */
+export const useWrong = (name: string | undefined): string | undefined => useContext(Wrong).get(name ?? '');
+
 interface FieldProps extends Omit<TextFieldProps, 'children' | 'onChange'> {
   label: string;
   hint?: string | undefined;
@@ -56,7 +59,7 @@ interface FieldProps extends Omit<TextFieldProps, 'children' | 'onChange'> {
 }
 
 export function Field({ label, hint, rows, unit, placeholder, list, ...props }: FieldProps) {
-  const wrong = useContext(Wrong).get(props.name ?? '');
+  const wrong = useWrong(props.name);
   return (
     // What is typed about a patient is nothing for the browser to suggest to the next person.
     <TextField autoComplete="off" {...props} className="field">
@@ -92,12 +95,14 @@ export function Choice<T extends string>({ label, value, options, onChange, hint
   );
 }
 
-export function Choices<T extends string>({ label, value, options, onChange }: {
+export function Choices<T extends string>({ label, name, value, options, onChange }: {
   label: string;
+  name?: string | undefined;
   value: readonly T[];
   options: readonly (readonly [T, string])[];
   onChange: (value: T[]) => void;
 }) {
+  const wrong = useWrong(name);
   return (
     <AriaCheckboxGroup className="choices" value={[...value]} onChange={(next) => onChange(next as T[])}>
       <Label>{label}</Label>
@@ -109,6 +114,7 @@ export function Choices<T extends string>({ label, value, options, onChange }: {
           </AriaCheckbox>
         ))}
       </div>
+      {wrong ? <Text slot="description" className="wrong">{wrong}</Text> : null}
     </AriaCheckboxGroup>
   );
 }
