@@ -141,7 +141,7 @@ impl Decider {
     async fn reads_all(&self) -> Vec<Consent> {
         let mut connection = self.pool.acquire().await.expect("a connection");
         let most = i64::try_from(STORED).unwrap_or(i64::MAX);
-        let stored = consents::page(&mut connection, self.patient, false, None, most).await;
+        let stored = consents::page(&mut connection, self.patient, false, None, false, most).await;
         let stored = stored.expect("consents").into_iter();
         let opened = stored.filter_map(|sealed| self.keyring.open_row(sealed).ok());
         opened.collect()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The numbers of one seed, by SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+/// The numbers of one seed, by `SplitMix64` (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
 

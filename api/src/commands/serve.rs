@@ -28,7 +28,6 @@ use crate::{
     cost_limit::CostLimiter,
     detached::DetachedTasks,
     hashing::Hashing,
-    health::Health,
     http, instruments,
     limits::Transfers,
     playground::Playground,

@@ -76,7 +76,7 @@ pub(super) async fn by_ids(
     entries.extend(found.iter().find(is_theirs).map(|_| read.clone()));
     for id in ids {
         let known = found.iter().find(|(consent, _)| consent.id == *id);
-        if known.filter(is_theirs).is_none() {
+        if known.as_ref().is_none_or(|it| !is_theirs(it)) {
             // Whose it is sees that somebody tried.
             let about = AuditEntry {
                 patient: known.map(|(consent, _)| consent.patient),

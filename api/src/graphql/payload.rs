@@ -210,6 +210,7 @@ fn user_errors(
         | Error::Busy { .. }
         | Error::Throttled { .. }
         | Error::OverBudget { .. }
+        | Error::OverUploads { .. }
         | Error::AnswerTooLarge { .. }
         | Error::Unavailable
         | Error::Internal => vec![told(None, error.to_string())],

@@ -11,7 +11,7 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{
     error::Error,
     feed::{Feed, Follower, told},
-    limits::{PUBLIC_RETRY_AFTER, PublicStreamPermit, PublicStreams},
+    limits::{PUBLIC_RETRY_AFTER, PublicStreams, RoomPermit},
 };
 
 /// Where the chain is, and how far it was followed.
@@ -82,7 +82,7 @@ async fn ask_node(client: &Client, indexed: IndexedHead) -> KnownHead {
 /// Somebody who follows it.
 struct HeadSubscriber {
     heads: watch::Receiver<Option<KnownHead>>,
-    _permit: PublicStreamPermit,
+    _permit: RoomPermit<Network>,
 }
 
 /// Begins a stream for somebody of this network: with what is known, and on with each change. Who is slow is told the last one.

@@ -17,7 +17,7 @@ use crate::{
     error::{CheckError, ClientError, InvalidUrl},
     event::{self, RegistryEvent},
     hash::{ChainAddress, CodeHash, TxHash},
-    rpc::Rpc,
+    rpc::RpcNode,
     wire::{Bytes, Quantity64},
 };
 
@@ -113,10 +113,10 @@ impl Client {
         timeout: Duration,
         registry: ChainAddress,
     ) -> Result<Self, NoRegistry> {
-        let rpc = Rpc::new(url, timeout)?;
-        let chain_id = rpc.get::<Quantity64>("eth_chainId", json!([])).await?.0;
+        let node = RpcNode::new(url, timeout)?;
+        let chain_id = node.get::<Quantity64>("eth_chainId", &json!([])).await?.0;
         let params = json!([registry.to_string(), "latest"]);
-        let code = rpc.get::<Bytes>("eth_getCode", params).await?.0;
+        let code = node.get::<Bytes>("eth_getCode", &params).await?.0;
         if code.is_empty() {
             return Err(CheckError::NoCode { registry }.into());
         }

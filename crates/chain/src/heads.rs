@@ -287,12 +287,34 @@ mod tests {
     }
 
     #[tokio::test]
-    #[tokio::test]
     async fn nobody_there_is_told_without_the_address() {
         let source = HeadSource::new("ws://127.0.0.1:9/key").expect("an address");
         let error = source.subscribe().await.expect_err("nobody is there");
         assert!(matches!(error, HeadError::Unreachable(_)), "{error}");
         assert!(!format!("{error} {error:?}").contains("/key"));
+    }
+
+    #[tokio::test]
+    async fn a_head_of_our_subscription_wakes_and_one_of_another_does_not() {
+        let source = node(vec![accepted(), head("0xcd"), head("0xab")]).await;
+        let mut heads = source.subscribe().await.expect("a subscription");
+        heads.next().await.expect("a head");
+
+        let source = node(vec![accepted(), head("0xcd")]).await;
+        let mut heads = source.subscribe().await.expect("a subscription");
+        let waited = timeout(Duration::from_millis(100), heads.next()).await;
+        assert!(waited.is_err(), "it was another subscription's");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_subscribe_is_told() {
+        let error = json!({ "code": -32601, "message": "no subscriptions here" });
+        let refusal = json!({ "jsonrpc": "2.0", "id": 1, "error": error }).to_string();
+        for said in [refusal, "hello".to_owned()] {
+            let source = node(vec![said]).await;
+            let error = source.subscribe().await.expect_err("it is refused");
+            assert!(matches!(error, HeadError::Refused(_)), "{error}");
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub(crate) struct NodeIdentity {
 
 /// One node.
 #[derive(Clone)]
-struct RpcNode {
+pub(crate) struct RpcNode {
     http: reqwest::Client,
     url: Url,
     timeout: Duration,
@@ -367,7 +367,11 @@ fn present<T>(method: &'static str, answer: Option<T>) -> Result<T, ClientError>
 }
 
 impl RpcNode {
-    fn new(url: &str, timeout: Duration) -> Result<Self, InvalidUrl> {
+    /// The node at this address, whatever it is.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`].
+    pub(crate) fn new(url: &str, timeout: Duration) -> Result<Self, InvalidUrl> {
         let url = read_url(url)?;
         let tls = if url.scheme() == "https" {
             tls::client()
@@ -388,21 +392,29 @@ impl RpcNode {
     /// Refuses a node of another chain, and one that has anything but our registry at its address.
     async fn is_of(&self, identity: NodeIdentity) -> Result<(), ClientError> {
         let method = "eth_chainId";
-        let chain = self.ask::<Quantity64>(method, &json!([])).await?;
-        let chain = present(method, chain)?.0;
+        let chain = self.get::<Quantity64>(method, &json!([])).await?.0;
         if chain != identity.chain_id {
             let what = format!("chain {chain} instead of {}", identity.chain_id);
             return Err(ClientError::Unreadable { method, what });
         }
         let method = "eth_getCode";
         let params = json!([identity.registry.to_string(), "latest"]);
-        let code = self.ask::<Bytes>(method, &params).await?;
-        let code = present(method, code)?.0;
+        let code = self.get::<Bytes>(method, &params).await?.0;
         if CodeHash(keccak256(code).0) != identity.code_hash {
             let what = format!("other code at {} than the registry's", identity.registry);
             return Err(ClientError::Unreadable { method, what });
         }
         Ok(())
+    }
+
+    /// Asks for something that cannot be `null`.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: &Value,
+    ) -> Result<T, ClientError> {
+        let answer = self.ask(method, params).await?;
+        present(method, answer)
     }
 
     async fn ask<T: DeserializeOwned>(

@@ -140,12 +140,12 @@ impl Drop for Peer {
 #[derive(Deserialize)]
 struct Answer<'a> {
     #[serde(borrow)]
-    result: Vec<Log<'a>>,
+    result: Vec<RawEvent<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Log<'a> {
+struct RawEvent<'a> {
     #[serde(borrow)]
     topics: [&'a str; 4],
     data: &'a str,
@@ -174,7 +174,7 @@ fn quantity(text: &str) -> i64 {
 
 impl Columns {
     /// The signature, the record, what it replaces, and the registrar; then the number and the head.
-    fn push(&mut self, log: &Log<'_>) {
+    fn push(&mut self, log: &RawEvent<'_>) {
         let [_, record, _, registrar] = log.topics;
         self.blocks.push(quantity(log.block_number));
         self.block_hashes.push(log.block_hash.to_owned());

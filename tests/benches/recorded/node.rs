@@ -127,14 +127,12 @@ impl Known {
     fn answer_one(&self, question: &Value) -> String {
         let method = question["method"].as_str().unwrap_or_default();
         let id = &question["id"];
-        match self.result(method, &question["params"]) {
-            Some(result) => format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#),
-            None => {
-                let message = format!("this node does not answer {method}");
-                let error = json!({ "code": -32601, "message": message });
-                format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
-            }
+        if let Some(result) = self.result(method, &question["params"]) {
+            return format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
         }
+        let message = format!("this node does not answer {method}");
+        let error = json!({ "code": -32601, "message": message });
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)
     }
 
     /// The result as JSON; `None` for what it does not know how to answer.

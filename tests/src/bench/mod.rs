@@ -74,7 +74,9 @@ impl Arguments {
                     _ => panic!("--signers takes 1 or 2"),
                 },
                 other => {
-                    panic!("{other}? say --quick, --seconds <n>, --ws, --programs <dir> or --signers 2")
+                    panic!(
+                        "{other}? say --quick, --seconds <n>, --ws, --programs <dir> or --signers 2"
+                    )
                 }
             }
         }

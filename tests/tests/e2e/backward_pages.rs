@@ -234,8 +234,8 @@ async fn total_counts_are_exact_and_one_statement_where_they_are_asked_for() {
     ana.withdraws(&over).await;
     opens(&bo, &ana, "BTG").await;
     world.logs_in(&ana).await;
-    let clinic = kim.organization("Clinic of the count", "DE").await;
-    kim.joins(&bo, &clinic).await;
+    let clinic = world.organization("Clinic of the count", "DE").await;
+    world.joins(&bo, &clinic).await;
     let members = format!("organizationMembers(organizationId: {clinic:?}, first: 1)");
     let table = [
         (&ana, "consents(first: 1)", 4),

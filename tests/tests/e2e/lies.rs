@@ -230,9 +230,9 @@ impl Stage {
     /// Tells a lie while records are stored, until it was told often enough. Answers whether it was told at all.
     async fn lies(&mut self, family: &Family, mut chance: Chance) -> bool {
         let is_by_ranges = match family.reading {
-            Reading::OfRanges => true,
-            Reading::OfBlocks => false,
-            Reading::OfEither => chance.one_in(2),
+            Reading::Ranges => true,
+            Reading::Blocks => false,
+            Reading::Any => chance.one_in(2),
         };
         let is_told_by_both = match family.tellers {
             Tellers::Both => true,

@@ -1,4 +1,4 @@
-//! A line to the chain's node, for requests and for WebSockets, that can be cut and mended.
+//! A line to the chain's node, for requests and for `WebSocket`s, that can be cut and mended.
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};

@@ -415,7 +415,7 @@ async fn nothing_but_what_a_form_can_mend_is_a_user_error() {
 
 #[tokio::test]
 async fn user_errors_are_found_however_they_are_selected() {
-    const DOCUMENT: &str = r#"mutation Grant($asked: Boolean!) {
+    const DOCUMENT: &str = "mutation Grant($asked: Boolean!) {
         granted: grantConsent(input: {
             purpose: TREAT, dataCategories: [], processingActivities: [READ], grantees: [{ role: DOCTOR }]
         }) { __typename ...Told ... on GrantConsentPayload { given: consent { id } } }
@@ -423,7 +423,7 @@ async fn user_errors_are_found_however_they_are_selected() {
     fragment Told on GrantConsentPayload {
         wrong: userErrors @include(if: $asked) { code place: field }
         userErrors @include(if: $asked) { __typename message }
-    }"#;
+    }";
     let world = World::start().await;
     let ana = world.patient("ana").await;
 
@@ -445,14 +445,14 @@ async fn user_errors_are_found_however_they_are_selected() {
 /// Each mutation of a document is told by itself, and what was carried out stands.
 #[tokio::test]
 async fn a_mutation_that_was_refused_leaves_the_others_of_its_document_alone() {
-    const DOCUMENT: &str = r#"mutation($user: UUID!) {
+    const DOCUMENT: &str = "mutation($user: UUID!) {
         none: grantConsent(input: {
             purpose: TREAT, dataCategories: [], processingActivities: [READ], grantees: [{ user: $user }]
         }) { consent { id } userErrors { code } }
         given: grantConsent(input: {
             purpose: TREAT, dataCategories: [IMAGING], processingActivities: [READ], grantees: [{ user: $user }]
         }) { consent { id } userErrors { code } }
-    }"#;
+    }";
     let world = World::start().await;
     let (ana, citra) = (world.patient("ana").await, world.doctor("citra").await);
 

@@ -91,11 +91,11 @@ pub(super) async fn open(
         settings,
         keyring,
         index_key,
-        registrars,
         signers,
         checkpointer,
         client,
         registry,
+        registrars,
         ledger,
     })
 }

@@ -23,11 +23,11 @@ pub(super) enum Tellers {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Reading {
     /// The newest blocks, each by its hash.
-    OfBlocks,
+    Blocks,
     /// Blocks that are final, by ranges.
-    OfRanges,
+    Ranges,
     /// Chance decides.
-    OfEither,
+    Any,
 }
 
 /// A kind of lie.
@@ -55,60 +55,50 @@ const fn family(
 
 /// All of them.
 pub(super) static FAMILIES: [Family; 36] = {
-    use Reading::{OfBlocks, OfEither, OfRanges};
+    use Reading::{Any, Blocks, Ranges};
     use Tellers::{Both, Either, OneOfTwo};
     [
         // How an answer comes.
-        family("an empty answer", Either, OfEither, empty),
-        family("half an answer", Either, OfEither, half),
-        family("a broken connection", Either, OfEither, breaks_off),
-        family("a late answer", Either, OfEither, late),
-        family("no answer", Either, OfEither, silent),
-        family("a page of HTML", Either, OfEither, html),
-        family("too many requests", Either, OfEither, too_many),
-        family("an endless answer", Either, OfEither, endless),
-        family("a wrong id", Either, OfEither, wrong_id),
-        family("swapped ids", Either, OfRanges, swapped_ids),
-        family("answers in another order", Either, OfRanges, reversed),
+        family("an empty answer", Either, Any, empty),
+        family("half an answer", Either, Any, half),
+        family("a broken connection", Either, Any, breaks_off),
+        family("a late answer", Either, Any, late),
+        family("no answer", Either, Any, silent),
+        family("a page of HTML", Either, Any, html),
+        family("too many requests", Either, Any, too_many),
+        family("an endless answer", Either, Any, endless),
+        family("a wrong id", Either, Any, wrong_id),
+        family("swapped ids", Either, Ranges, swapped_ids),
+        family("answers in another order", Either, Ranges, reversed),
         // Which chain it is, and how far.
-        family("another chain", Both, OfEither, another_chain),
-        family("another contract", Both, OfEither, another_contract),
-        family("a stale head", Either, OfEither, stale_head),
-        family("a head ahead", Either, OfEither, head_ahead),
-        family("another time", Either, OfEither, another_time),
-        family("false finality", Either, OfEither, false_finality),
+        family("another chain", Both, Any, another_chain),
+        family("another contract", Both, Any, another_contract),
+        family("a stale head", Either, Any, stale_head),
+        family("a head ahead", Either, Any, head_ahead),
+        family("another time", Either, Any, another_time),
+        family("false finality", Either, Any, false_finality),
         // Blocks.
-        family("no such block", Either, OfBlocks, no_block),
-        family("another hash, once", Either, OfBlocks, another_hash_once),
-        family("another hash", OneOfTwo, OfBlocks, another_hash),
-        family("another parent", Either, OfBlocks, another_parent),
+        family("no such block", Either, Blocks, no_block),
+        family("another hash, once", Either, Blocks, another_hash_once),
+        family("another hash", OneOfTwo, Blocks, another_hash),
+        family("another parent", Either, Blocks, another_parent),
         // Logs.
-        family("no logs", Either, OfEither, no_logs),
-        family("a missing log", Either, OfRanges, missing_log),
-        family("no logs and no state", Either, OfEither, no_logs_no_state),
-        family("each log twice", Either, OfEither, twice),
-        family("logs in another order", Either, OfRanges, logs_reversed),
-        family("an invented log", Either, OfEither, invented),
-        family("another record", Either, OfEither, another_record),
-        family(
-            "another record, also in the receipt",
-            Either,
-            OfEither,
-            forged,
-        ),
-        family("another transaction", Either, OfEither, another_transaction),
-        family("another place", Either, OfEither, another_place),
-        family("another block of a log", Either, OfEither, another_block),
-        family("another address", Either, OfEither, another_address),
-        family("a removed log", Either, OfEither, removed),
+        family("no logs", Either, Any, no_logs),
+        family("a missing log", Either, Ranges, missing_log),
+        family("no logs and no state", Either, Any, no_logs_no_state),
+        family("each log twice", Either, Any, twice),
+        family("logs in another order", Either, Ranges, logs_reversed),
+        family("an invented log", Either, Any, invented),
+        family("another record", Either, Any, another_record),
+        family("another record, also in the receipt", Either, Any, forged),
+        family("another transaction", Either, Any, another_transaction),
+        family("another place", Either, Any, another_place),
+        family("another block of a log", Either, Any, another_block),
+        family("another address", Either, Any, another_address),
+        family("a removed log", Either, Any, removed),
         // What proves them.
-        family("another receipt", Either, OfEither, another_receipt),
-        family(
-            "another word of the registry",
-            OneOfTwo,
-            OfEither,
-            another_word,
-        ),
+        family("another receipt", Either, Any, another_receipt),
+        family("another word of the registry", OneOfTwo, Any, another_word),
     ]
 };
 
