@@ -27,65 +27,65 @@ codes! {
     /// The kind of an error, stable where its message is not: as in the `extensions.code` of an error.
     #[derive(async_graphql::Enum)]
     ErrorCode {
-        /// Nobody is logged in, or the log-in is over.
+        /// The request has no valid access token, or its log-in has ended.
         Unauthenticated = "UNAUTHENTICATED",
-        /// The access token was good until lately.
+        /// The access token has expired.
         TokenExpired = "TOKEN_EXPIRED",
-        /// The log-in that a refresh token belongs to is over.
+        /// The log-in that the refresh token belongs to has ended.
         SessionEnded = "SESSION_ENDED",
         /// The log-in, the password, the wallet or the code is wrong.
         WrongCredentials = "WRONG_CREDENTIALS",
-        /// A second factor is to be shown besides.
+        /// A code of the second factor is required as well.
         SecondFactorRequired = "SECOND_FACTOR_REQUIRED",
-        /// This needs another role, or another origin.
+        /// The operation requires another role, or another origin.
         Forbidden = "FORBIDDEN",
-        /// There is none, or the caller may not know that there is.
+        /// The object does not exist, or the caller may not know that it exists.
         NotFound = "NOT_FOUND",
-        /// A value cannot be used.
+        /// A value of the input is invalid.
         BadUserInput = "BAD_USER_INPUT",
-        /// Somebody has it already, or it was changed meanwhile.
+        /// The value is taken, or the object has changed meanwhile.
         Conflict = "CONFLICT",
-        /// There are as many as there may be.
+        /// The maximum number of such objects exists already.
         LimitReached = "LIMIT_REACHED",
-        /// The document is not FHIR R4, or not fit for its record type.
+        /// The document is not valid FHIR R4, or does not fit its record type.
         InvalidDocument = "INVALID_DOCUMENT",
-        /// The record is not what its hash or its anchor says.
+        /// The record does not match its hash or its anchor.
         IntegrityViolation = "INTEGRITY_VIOLATION",
-        /// Too much is asked for at once: it may succeed after a moment.
+        /// Too many requests are being served: try again after a moment.
         Busy = "BUSY",
-        /// Something was tried too often, or too much was asked for: it may succeed later.
+        /// The caller tried too often, or asked for too much: try again later.
         Throttled = "THROTTLED",
-        /// The answer would be longer than one may be.
+        /// The answer would exceed the maximum length.
         TooLargeAnswer = "TOO_LARGE_ANSWER",
-        /// The database or the node gives no answer, or the api stops.
+        /// The database, the node or the token of the master keys does not answer, or the service stops.
         Unavailable = "UNAVAILABLE",
-        /// A fault of the service itself.
+        /// An error in the service itself.
         Internal = "INTERNAL",
-        /// The body is not JSON in UTF-8.
+        /// The body of the request is not JSON in UTF-8.
         UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE",
-        /// The client takes none of the media types that there are.
+        /// The client accepts none of the media types that the service sends.
         NotAcceptable = "NOT_ACCEPTABLE",
-        /// The body is longer than one may be.
+        /// The body of the request exceeds the maximum length.
         TooLarge = "TOO_LARGE",
-        /// The request cannot be read.
+        /// The request is malformed and cannot be read.
         BadRequest = "BAD_REQUEST",
-        /// No document is known by this hash: it is to be sent.
+        /// No document with this hash is known: send the document itself.
         PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND",
-        /// The document is none of those that alone are run.
+        /// The service runs only trusted documents, and this is none of them.
         UntrustedDocument = "UNTRUSTED_DOCUMENT",
-        /// This way does not carry such an operation.
+        /// The HTTP method or the protocol does not carry this kind of operation.
         WrongMethod = "WRONG_METHOD",
-        /// The document cannot be parsed.
+        /// The GraphQL document cannot be parsed.
         GraphqlParseFailed = "GRAPHQL_PARSE_FAILED",
-        /// The document does not fit the schema.
+        /// The GraphQL document does not fit the schema.
         GraphqlValidationFailed = "GRAPHQL_VALIDATION_FAILED",
-        /// The schema is not told here.
+        /// Introspection of the schema is switched off.
         IntrospectionDisabled = "INTROSPECTION_DISABLED",
-        /// More than the query limits allow.
+        /// The document exceeds a limit of queries.
         TooComplex = "TOO_COMPLEX",
-        /// It ran longer than it may.
+        /// The request took longer than allowed.
         Timeout = "TIMEOUT",
-        /// A WebSocket carries as many streams as it may.
+        /// The WebSocket carries the maximum number of streams.
         TooManyStreams = "TOO_MANY_STREAMS",
     }
 }

@@ -31,8 +31,8 @@ pub(crate) struct Config {
           required_unless_present = "chain_rpc_urls")]
     chain_rpc_url: Option<String>,
 
-    /// More nodes of the same chain, comma separated: asked where the one before does not do what it should, and before
-    /// anything is undone or called final. One that begins with wss:// or ws:// is asked nothing: it tells of new blocks
+    /// More nodes of the same chain, comma separated: asked where the one before fails, and before
+    /// anything is undone or called final. One that begins with wss:// or ws:// only announces new blocks
     #[arg(long, env = "CHAIN_RPC_URLS", hide_env_values = true, value_delimiter = ',', value_parser = listed_chain_url)]
     chain_rpc_urls: Vec<String>,
 
@@ -62,7 +62,7 @@ pub(crate) struct Config {
           value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
     sweep_ms: u64,
 
-    /// How long it takes at most until each record was compared again, in seconds: the more there are, the more are compared at
+    /// Within how many seconds each record is compared again: the more records there are, the more are compared at
     /// once
     #[arg(long, env = "MEDITRUSTAL_SWEEP_ROUND", default_value = "86400",
           value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
@@ -152,7 +152,7 @@ pub(crate) enum InspectorCommand {
     /// Check and show the settings
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Say how far the registry was followed, who leads and how the nodes do. Exits with 0 where all is well, with 1 where
+    /// Show how far the registry was read, which process leads and the state of the nodes. Exits with 0 where all is well, with 1 where
     /// something is not as it should be or not known, with 2 where nothing is followed
     Status(StatusArguments),
     /// Read the chain again from the registry's first block, and compare what the indexer wrote. Exits with 0 where it is the

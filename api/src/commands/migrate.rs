@@ -70,7 +70,7 @@ pub(crate) struct BackupBefore {
     #[command(flatten)]
     programs: ClientPrograms,
 
-    /// Move the schema without a backup: what goes wrong cannot be taken back then
+    /// Make no backup first: a failure may then be irreversible
     #[arg(long)]
     no_backup: bool,
 }

@@ -55,13 +55,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve GraphQL
     Serve(Box<ServeConfig>),
-    /// Look at everything that an operator would look at. Exits with 1 where something is beyond its limit, with 2 where
+    /// Check the whole installation. Exits with 1 where something is beyond its limit, with 2 where
     /// something is critical
     Health(Box<health::CheckHealth>),
     /// Make the roles and the database
     #[command(subcommand)]
     Database(database::DatabaseCommand),
-    /// Move the schema of the database, after a backup
+    /// Apply or revert migrations of the database, after a backup
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),
     /// Make backups, list, verify and prune them
@@ -69,35 +69,35 @@ pub(crate) enum Command {
     Backup(backup::BackupCommand),
     /// Restore a backup into an empty database
     Restore(Box<restore::RestoreBackup>),
-    /// Make administrators, and help those who have lost their second factor
+    /// Create administrators, and reset a second factor that was lost
     #[command(subcommand)]
     Admin(admin::AdminCommand),
     /// Make key files, and rotate the master keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// Say how the accounts that sign on the chain stand, adopt their nonces, and change to another key
+    /// Show the accounts that sign on the chain, adopt their nonces, and replace their keys
     #[command(subcommand)]
     Signer(signer::SignerCommand),
-    /// Seal rows that were changed by hand, or are from before there were seals
+    /// Seal rows that were changed by hand, or were written before seals existed
     #[command(subcommand)]
     Seal(seal::SealCommand),
-    /// Pin, compare and export the audit trail
+    /// Checkpoint, verify and export the audit trail
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Erase again after a restore what was erased, and write the ledger of it
+    /// Erase again after a restore what was erased before, and write the erasure ledger
     #[command(subcommand)]
     Erasures(erasures::ErasuresCommand),
-    /// Keep the tables and indexes of the database in order
+    /// Run VACUUM, ANALYZE and REINDEX when they are due
     #[command(subcommand)]
     Maintain(maintain::MaintainCommand),
-    /// Remove what has been kept long enough
+    /// Remove records and audit rows whose retention period is over
     #[command(subcommand)]
     Retention(retention::RetentionCommand),
     /// Compare a document with the chain, without database, keys or api
     Verify(verify::VerifyDocument),
-    /// Bring records in from a file: NDJSON, a FHIR Bundle, or an archive
+    /// Import records from a file: NDJSON, a FHIR Bundle, or an archive
     Import(Box<import::ImportFile>),
-    /// Take a patient's records out into a file
+    /// Export a patient's records into a file
     Export(Box<export::ExportFile>),
     /// Check and show the settings
     #[command(subcommand)]

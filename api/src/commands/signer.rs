@@ -33,11 +33,11 @@ const LISTED: i64 = 1_000;
 /// What can be done about the accounts that sign.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SignerCommand {
-    /// Say of each account its funds in transactions, its nonces on the chain and in the database, and what waits of it
+    /// Show for each account how many transactions it can pay, its nonces on the chain and in the database, and what waits
     Status(SignerStatus),
-    /// Have the database go on behind nonces that were used by transactions which it does not know, after somebody found out why
+    /// Continue after nonces that transactions unknown to the database have used; find out first who used them
     AdoptNonce(AdoptNonce),
-    /// Make another key known that takes the place of the one before: what that has signed is sent to its end
+    /// Replace the key of an account by another one; what the old key has signed is still sent
     Rotate(RotateSigner),
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct SignerPlaces {
 /// Which of the accounts.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct WhichSigner {
-    /// The account with this address alone; without it, all that have signed here
+    /// Only the account with this address; by default all that have signed
     #[arg(long = "signer", value_name = "ADDRESS")]
     address: Option<ChainAddress>,
 }
@@ -92,7 +92,7 @@ pub(crate) struct AdoptNonce {
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
 
-    /// Do it: nobody else has the key, or nothing else signs with it any more
+    /// Do it. First make sure that nobody else has the key, or signs with it any more
     #[arg(long)]
     yes: bool,
 }
@@ -107,7 +107,7 @@ pub(crate) struct RotateSigner {
     #[arg(long = "to", value_name = "FILE")]
     next: PathBuf,
 
-    /// The account whose place it takes, where several share the load
+    /// The account to replace, where several anchor records
     #[arg(long = "signer", value_name = "ADDRESS")]
     before: Option<ChainAddress>,
 

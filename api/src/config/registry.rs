@@ -15,8 +15,8 @@ pub(crate) struct NodesConfig {
           required_unless_present = "chain_rpc_urls")]
     chain_rpc_url: Option<String>,
 
-    /// More nodes of the same chain, comma separated: asked where the one before does not do what it should. One that begins with
-    /// wss:// or ws:// tells the indexer of new blocks, and is asked nothing
+    /// More nodes of the same chain, comma separated: asked where the one before fails. One that begins with
+    /// wss:// or ws:// only announces new blocks to the indexer
     #[arg(long, env = "CHAIN_RPC_URLS", hide_env_values = true, value_delimiter = ',', value_parser = listed_chain_url)]
     chain_rpc_urls: Vec<String>,
 }
@@ -49,7 +49,7 @@ const MOST_REGISTRARS: usize = REGISTRARS.len();
 /// The accounts that anchor.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RegistrarConfig {
-    /// The account that anchors records: a secp256k1 key in hexadecimal digits, readable by us alone
+    /// The key of the account that anchors records: secp256k1, in hexadecimal digits, readable by this process's user alone
     #[arg(
         long,
         env = "MEDITRUSTAL_REGISTRAR_KEY_FILE",
@@ -57,8 +57,8 @@ pub(crate) struct RegistrarConfig {
     )]
     registrar_key_file: Option<PathBuf>,
 
-    /// More accounts that anchor records, comma separated, up to eight in all: each patient's records are anchored by one of them,
-    /// and they share the load. The same for every api process
+    /// The keys of more accounts that anchor records, comma separated, up to eight in all. One of them anchors all records of a
+    /// patient. The same for every api process
     #[arg(
         long,
         env = "MEDITRUSTAL_REGISTRAR_KEY_FILES",

@@ -31,8 +31,8 @@ const INPUT_LEVELS: usize = 4;
 pub(crate) struct UserError {
     /// The kind of the error, as an error has it in `extensions.code`.
     code: ErrorCode,
-    /// The argument, or the field of an input, that is to be mended, as a path from the arguments of the mutation:
-    /// `["input", "expiresAt"]`. Null where it is no single one.
+    /// The argument, or the field of an input, that the user has to correct, as a path from the arguments of the mutation:
+    /// `["input", "expiresAt"]`. Null where the error concerns no single one.
     field: Option<Vec<String>>,
     /// What is wrong, as a sentence for a person.
     message: String,

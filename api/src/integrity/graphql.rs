@@ -501,10 +501,10 @@ impl IntegritySubscription {
         }))
     }
 
-    /// Where the chain is and how far it was read, as `indexStatus` says it: at once, and a second or less after each change,
-    /// such as a new block. Who is slow is told the last one. Open to everybody, also without a log-in: over a WebSocket
-    /// `connection_init` then says `{"anonymous": true}`. An address has 16 streams of this and of `publicIntegrityEvents`;
-    /// `BUSY` is answered beyond.
+    /// The newest block of the chain and how far its events were read, as in `indexStatus`: at once, and within a second of each
+    /// change, such as a new block. A slow client receives only the latest state. Open to everybody, also without a log-in: over a
+    /// WebSocket `connection_init` then says `{"anonymous": true}`. An address has 16 streams of this and of
+    /// `publicIntegrityEvents` together; more are refused with `BUSY`.
     async fn chain_head(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = Result<ChainHead>>> {
         let (app, asking) = (app(ctx)?, context(ctx)?);
         let chain_id = app.chain.deployment().chain_id;
@@ -521,9 +521,9 @@ impl IntegritySubscription {
 
     /// The events of the contract that records are anchored in, each when it was found in a block and when that block
     /// was undone, in order and at least once. Open to everybody, also without a log-in, over a WebSocket as `chainHead` is.
-    /// With `after`, everything after it; otherwise what happens from now on. An address has 16 streams of this and of
-    /// `chainHead`; `BUSY` is answered beyond. A cursor of anything but this log is refused with `BAD_USER_INPUT`, also one of a log that was
-    /// restored to an earlier state.
+    /// With `after`, everything after it; otherwise what happens from now on. An address has 16 streams of this and of `chainHead`
+    /// together; more are refused with `BUSY`. A cursor of anything but this log is refused with `BAD_USER_INPUT`, also one of a
+    /// log that was restored to an earlier state.
     async fn public_integrity_events(
         &self,
         ctx: &Context<'_>,

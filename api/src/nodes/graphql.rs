@@ -159,8 +159,8 @@ impl NodeQuery {
         }
     }
 
-    /// The objects with these global IDs, in their order, each as `node` gives it: null where one is not there, beside the error
-    /// `NOT_FOUND` at its place. Those of one type are read together.
+    /// The objects with these global IDs, in the order of the IDs, each as `node` returns it: null for an object that does not
+    /// exist, with the error `NOT_FOUND` at its position. Objects of one type are read together.
     ///
     /// Error codes: `BAD_USER_INPUT` (`ids`).
     async fn nodes(
