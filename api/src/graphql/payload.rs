@@ -20,8 +20,8 @@ use crate::{codes::ErrorCode, error::Error, instruments::instruments};
 /// The field of every payload that tells what is to be mended.
 const USER_ERRORS: &str = "userErrors";
 /// What the schema says of it.
-const USER_ERRORS_DESCRIPTION: &str = "What is to be mended before this can be done, and every other field is null; \
-    empty where it was done.\nWhere this field is not selected, the same is told as an error with `extensions`.";
+const USER_ERRORS_DESCRIPTION: &str = "What the user has to correct, and then every other field is null; empty where \
+    the mutation was carried out.\nWhere this field is not selected, the same is an error with `extensions`.";
 
 /// How deep arguments are looked into for the one that an error names: inputs within inputs.
 const INPUT_LEVELS: usize = 4;
