@@ -14,6 +14,8 @@ use tests::bench::{Arguments, Bar, Figure, Population, Report, fill, progress};
 use tests::rolling::{Balancer, RollingLoad, migrates_to_the_next_version};
 use tests::{World, text};
 
+/// What is measured, each of which `--only` names.
+const PARTS: [&str; 5] = ["starts", "replacements", "drill", "backups", "restores"];
 /// How many times each of two is measured, in turns; the one in the middle counts.
 const ROUNDS: usize = 3;
 /// How many starts are measured.
@@ -30,10 +32,24 @@ const EMPTY: [&str; 4] = [
 async fn main() {
     let arguments = Arguments::read();
     let mut report = Report::new();
-    starts(&arguments, &mut report).await;
-    replaces(&arguments, &mut report).await;
-    drills(&arguments, &mut report).await;
-    dumps(&arguments, &mut report).await;
+    let parts = arguments.parts(&PARTS);
+    let is_wanted = |part: &str| parts.contains(&part);
+    if is_wanted("starts") {
+        starts(&arguments, &mut report).await;
+    }
+    if is_wanted("replacements") {
+        replaces(&arguments, &mut report).await;
+    }
+    if is_wanted("drill") {
+        drills(&arguments, &mut report).await;
+    }
+    let wanted = WantedDumps {
+        backups: is_wanted("backups"),
+        restores: is_wanted("restores"),
+    };
+    if wanted.backups || wanted.restores {
+        dumps(&arguments, &mut report, &wanted).await;
+    }
     report.print("operations");
 }
 
@@ -314,8 +330,14 @@ async fn drills(arguments: &Arguments, report: &mut Report) {
     );
 }
 
+/// Which of the two are measured.
+struct WantedDumps {
+    backups: bool,
+    restores: bool,
+}
+
 /// A backup and a restore of many records, beside `pg_dump` and `pg_restore` of the same database.
-async fn dumps(arguments: &Arguments, report: &mut Report) {
+async fn dumps(arguments: &Arguments, report: &mut Report, wanted: &WantedDumps) {
     let count: u32 = if arguments.quick { 10_000 } else { 1_000_000 };
     let world = arguments.world().await;
     let site = Site::of(&world);
@@ -327,14 +349,21 @@ async fn dumps(arguments: &Arguments, report: &mut Report) {
     let file = format!("--file={bare}");
 
     let (mut ours, mut theirs, mut newest) = (Vec::new(), Vec::new(), None);
-    for round in 1..=ROUNDS {
-        progress(format_args!("backup, round {round} of {ROUNDS}"));
+    // A restore needs one of each.
+    let rounds = if wanted.backups { ROUNDS } else { 1 };
+    for round in 1..=rounds {
+        progress(format_args!("backup, round {round} of {rounds}"));
         let (dumps, took) = site.backs_up(&world);
         ours.push(took);
         newest = Some(dumps);
         theirs.push(site.bare(&world, "pg_dump", &name, &["--format=custom", &file]));
     }
-    compares(report, "backed up", count, (ours, theirs));
+    if wanted.backups {
+        compares(report, "backed up", count, (ours, theirs));
+    }
+    if !wanted.restores {
+        return;
+    }
 
     world.api.stop().await;
     world.indexer.stop().await;

@@ -10,6 +10,7 @@
 
 pub(crate) mod files;
 pub(crate) mod manifest;
+pub(crate) mod pipes;
 pub(crate) mod programs;
 pub(crate) mod retention;
 pub(crate) mod run;

@@ -1,16 +1,18 @@
-//! Makes a backup: a snapshot, the rows of every table in it, a dump of that snapshot, and a manifest. Each dump is written aside
-//! and read back by `pg_restore` while it is written; it gets its name when it is on the disk, or never.
+//! Makes a backup: a snapshot, the rows of every table in it, a dump of that snapshot, and a manifest. Records and keys are dumped
+//! at once, and the rows are counted meanwhile. Each dump is written aside and read back by `pg_restore` while it is written; it
+//! gets its name when it is on the disk, or never.
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
-    time::{Duration, Instant},
+    process::{Child, Command, Stdio},
+    thread,
 };
 
 use chrono::{DateTime, Local, Utc};
 use domain::ids::RequestId;
+use futures::future::join_all;
 use serde::Serialize;
 use store::{
     StoreError,
@@ -21,13 +23,10 @@ use vault::backup::{BackupRecipient, BackupWriter, WrittenFile};
 use super::{
     BackupPart, Tier, files,
     manifest::{self, BackupManifest},
+    pipes,
     programs::{DatabaseAddress, ProgramError, Programs},
 };
 
-/// How often progress is told.
-const TELL_EVERY: Duration = Duration::from_secs(2);
-/// How much is read of a program at a time. Unit: bytes.
-const CHUNK: usize = 1 << 16;
 /// The schema that is dumped and restored.
 const SCHEMA: &str = "public";
 /// How a dump in the custom format begins.
@@ -153,7 +152,7 @@ pub(crate) async fn make(
     finished
 }
 
-/// Dumps every part of a snapshot into a file aside.
+/// Dumps every part of a snapshot into a file aside, all at once.
 async fn dump_all(
     wanted: &WantedBackup,
     paths: &[PathBuf],
@@ -164,27 +163,68 @@ async fn dump_all(
     if identity.schema != SCHEMA {
         return Err(BackupError::OtherSchema(identity.schema.clone()));
     }
+    if identity.migrations.is_empty() {
+        return Err(BackupError::Empty(identity.name.clone()));
+    }
     let id = RequestId::fresh().to_string();
     let programs = Programs::find(wanted.programs.as_deref(), identity.server_major)?;
-    let mut aside = Vec::new();
+    let mut dumps = Vec::new();
+    // A role that may not log in is refused before anything is dumped.
     for (part, path) in wanted.parts.iter().zip(paths) {
-        let counted = count(part, snapshot).await?;
-        if counted.rows.is_empty() || identity.migrations.is_empty() {
-            return Err(BackupError::Empty(identity.name.clone()));
-        }
+        let seen = Snapshot::import(&part.url, snapshot).await?;
+        dumps.push(PartDump {
+            tier: wanted.tier,
+            part,
+            path,
+            seen,
+        });
+    }
+    let dumps = dumps
+        .into_iter()
+        .map(|dump| dump.run(&programs, &id, identity, tell));
+    // Each comes to its end, also where another fails: nobody writes any more when what lies aside is removed.
+    join_all(dumps).await.into_iter().collect()
+}
+
+/// A part that is to be dumped.
+struct PartDump<'a> {
+    tier: Tier,
+    part: &'a WantedPart,
+    path: &'a Path,
+    /// The snapshot, under the role that reads this part.
+    seen: Snapshot,
+}
+
+impl PartDump<'_> {
+    /// Dumps it, and counts its rows meanwhile.
+    async fn run(
+        self,
+        programs: &Programs,
+        id: &str,
+        identity: &DatabaseIdentity,
+        tell: fn(&str),
+    ) -> Result<Aside, BackupError> {
+        let (part, path) = (self.part, self.path);
+        let snapshot = self.seen.id.clone();
         tell(&format!(
             "dumping the {} into {}",
             part.part,
             path.display()
         ));
-        let written = dump(&programs, part, snapshot, path, tell).await?;
-        let manifest = manifest_of(wanted.tier, part, &id, identity, counted, written, path);
-        aside.push(Aside {
-            path: path.clone(),
+        let (counted, written) = tokio::join!(
+            count(part.part, self.seen),
+            dump(programs, part, &snapshot, path, tell)
+        );
+        let counted = counted?;
+        if counted.rows.is_empty() {
+            return Err(BackupError::Empty(identity.name.clone()));
+        }
+        let manifest = manifest_of(self.tier, part, id, identity, counted, written?, path);
+        Ok(Aside {
+            path: path.to_owned(),
             manifest,
-        });
+        })
     }
-    Ok(aside)
 }
 
 /// The dump that has this name already, encrypted or not: both would have the same manifest.
@@ -236,9 +276,8 @@ struct SnapshotCounts {
     master_keys: Vec<String>,
 }
 
-async fn count(part: &WantedPart, snapshot: &str) -> Result<SnapshotCounts, StoreError> {
-    let mut seen = Snapshot::import(&part.url, snapshot).await?;
-    let counted = match part.part {
+async fn count(part: BackupPart, mut seen: Snapshot) -> Result<SnapshotCounts, StoreError> {
+    let counted = match part {
         BackupPart::Records => SnapshotCounts {
             rows: seen.rows(false).await?.into_iter().collect(),
             followed: seen.followed().await?,
@@ -332,8 +371,9 @@ async fn dump(
         .stdout(Stdio::piped());
     let mut reads = programs.offline("pg_restore");
     reads.arg("--file=/dev/null").stdout(Stdio::null());
-    let (path, recipients) = (path.to_owned(), part.recipients.clone());
-    let done = tokio::task::spawn_blocking(move || write(dumps, reads, &path, &recipients, tell));
+    let (path, recipients, part) = (path.to_owned(), part.recipients.clone(), part.part);
+    let told = move |bytes: u64| tell(&format!("{} MiB of the {part} dumped", bytes >> 20));
+    let done = tokio::task::spawn_blocking(move || write(dumps, reads, &path, &recipients, told));
     done.await.map_err(io::Error::other)?
 }
 
@@ -343,7 +383,7 @@ fn write(
     reads: Command,
     path: &Path,
     recipients: &[BackupRecipient],
-    tell: fn(&str),
+    tell: impl Fn(u64),
 ) -> Result<WrittenFile, BackupError> {
     if let Some(directory) = path.parent() {
         files::make_private(directory)?;
@@ -351,8 +391,7 @@ fn write(
     let mut dumping = Running::start("pg_dump", dumps)?;
     let mut reading = Running::start("pg_restore", reads)?;
     let mut writer = BackupWriter::new(files::begin(path)?, recipients)?;
-    let copied = copy(&mut dumping, &mut reading, &mut writer, tell);
-    let beginning = copied?;
+    let beginning = copy(&mut dumping, &mut reading, &mut writer, tell)?;
     dumping.end()?;
     if beginning != BEGINNING {
         return Err(BackupError::NoDump);
@@ -361,42 +400,35 @@ fn write(
     Ok(writer.finish()?)
 }
 
-/// Copies until the dump ends; gives how it began.
+/// Copies until the dump ends; gives how it began. The file and the program that reads back have a thread each, so that the dump
+/// waits for neither until it is far ahead of it.
 fn copy(
     dumping: &mut Running,
     reading: &mut Running,
     writer: &mut BackupWriter,
-    tell: fn(&str),
+    tell: impl Fn(u64),
 ) -> Result<Vec<u8>, BackupError> {
-    let mut output = dumping.child.stdout.take().ok_or(BackupError::NoDump)?;
-    let mut check: Option<ChildStdin> = reading.child.stdin.take();
-    let (mut buffer, mut beginning) = (vec![0; CHUNK], Vec::new());
-    let (mut all, mut told) = (0_u64, Instant::now());
-    loop {
-        let read = output.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        let bytes = &buffer[..read];
-        if beginning.len() < BEGINNING.len() {
-            let missing = BEGINNING.len() - beginning.len();
-            beginning.extend_from_slice(&bytes[..read.min(missing)]);
-        }
-        writer.write_all(bytes)?;
-        // One that refuses the dump says so when it ends.
-        if check
-            .as_mut()
-            .is_some_and(|it| it.write_all(bytes).is_err())
-        {
-            check = None;
-        }
-        all += u64::try_from(read).unwrap_or_default();
-        if told.elapsed() >= TELL_EVERY {
-            tell(&format!("{} MiB dumped", all >> 20));
-            told = Instant::now();
-        }
+    let output = dumping.child.stdout.take().ok_or(BackupError::NoDump)?;
+    let check = reading.child.stdin.take();
+    pipes::enlarge(&output);
+    if let Some(check) = &check {
+        pipes::enlarge(check);
     }
-    Ok(beginning)
+    let ended = || io::Error::other("a thread ended");
+    thread::scope(|scope| {
+        let (to_file, for_file) = pipes::queue();
+        let (to_check, for_check) = pipes::queue();
+        let writing = scope.spawn(move || pipes::write_all(&for_file, writer));
+        let checking = scope.spawn(move || pipes::feed_program(&for_check, check));
+        let queues = [to_file, to_check];
+        let beginning = pipes::hand_on(output, BEGINNING.len(), &queues, tell);
+        // Both threads end with that.
+        drop(queues);
+        let written = writing.join().unwrap_or_else(|_| Err(ended()));
+        checking.join().map_err(|_| ended())?;
+        written?;
+        Ok(beginning?)
+    })
 }
 
 /// A program that runs; it is ended when this is dropped.

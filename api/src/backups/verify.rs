@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, BufRead, BufReader, Read, Write as _},
+    ops::ControlFlow,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -12,12 +13,11 @@ use vault::backup::{self, BackupIdentities, BackupReader, OpenBackupError};
 
 use super::{
     manifest::{self, BackupManifest, ManifestError},
+    pipes,
     programs::{ProgramError, Programs},
     run::{BackupError, Running},
 };
 
-/// How much is read at a time. Unit: bytes.
-const CHUNK: usize = 1 << 16;
 /// How a line begins that announces rows in the script that `pg_restore` makes of a dump.
 const COPY: &str = "COPY public.";
 
@@ -160,6 +160,8 @@ pub(crate) fn verify_rows(
     let mut reading = Running::start("pg_restore", command).map_err(unreadable)?;
     let output = reading.child.stdout.take();
     let mut input = reading.child.stdin.take();
+    output.iter().for_each(pipes::enlarge);
+    input.iter().for_each(pipes::enlarge);
     let counting = std::thread::spawn(move || output.map_or_else(|| Ok(BTreeMap::new()), count));
     let fed = feed(&mut content, |bytes| {
         // One that refuses the dump says so when it ends.
@@ -169,6 +171,7 @@ pub(crate) fn verify_rows(
         {
             input = None;
         }
+        ControlFlow::Continue(())
     });
     drop(input);
     fed.map_err(|error| VerifyError::File(shown.clone(), error))?;
@@ -199,40 +202,51 @@ fn compare(
     Ok(())
 }
 
-/// Reads to the end.
+/// Reads to the end, or until `take` wants no more.
 ///
 /// # Errors
 /// The reader's: that it was cut off or changed, too.
-pub(crate) fn feed(content: &mut BackupReader, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK];
+pub(crate) fn feed(
+    content: &mut BackupReader,
+    mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; pipes::PIECE];
     loop {
         let read = content.read(&mut buffer)?;
-        if read == 0 {
+        if read == 0 || take(&buffer[..read]).is_break() {
             return Ok(());
         }
-        take(&buffer[..read]);
     }
 }
 
 /// How many rows each table has in a script.
 fn count(script: impl Read) -> io::Result<BTreeMap<String, i64>> {
-    let mut script = BufReader::new(script);
-    let (mut counted, mut table, mut line) = (BTreeMap::new(), None::<String>, Vec::new());
+    let mut script = BufReader::with_capacity(pipes::PIECE, script);
+    let (mut counted, mut line) = (BTreeMap::<String, i64>::new(), Vec::new());
+    // The table whose rows come now, and how many came.
+    let mut table = None::<(String, i64)>;
     loop {
         line.clear();
-        if script.read_until(b'\n', &mut line)? == 0 {
-            return Ok(counted);
-        }
-        match &table {
-            Some(_) if line == b"\\.\n" => table = None,
-            Some(name) => *counted.entry(name.clone()).or_default() += 1,
+        let is_end = script.read_until(b'\n', &mut line)? == 0;
+        match &mut table {
+            Some((_, rows)) if !is_end && line != b"\\.\n" => *rows += 1,
+            Some(_) => {
+                if let Some((name, rows)) = table.take()
+                    && rows > 0
+                {
+                    *counted.entry(name).or_default() += rows;
+                }
+            }
             None => {
                 let text = String::from_utf8_lossy(&line);
                 table = text.strip_prefix(COPY).and_then(|rest| {
                     let name = rest.split([' ', '(']).next()?;
-                    Some(name.trim_matches('"').to_owned())
+                    Some((name.trim_matches('"').to_owned(), 0))
                 });
             }
+        }
+        if is_end {
+            return Ok(counted);
         }
     }
 }

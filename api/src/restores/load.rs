@@ -7,6 +7,7 @@
 use std::{
     fs::OpenOptions,
     io::{self, Read as _, Write as _},
+    ops::ControlFlow,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{ChildStdin, Stdio},
@@ -19,6 +20,7 @@ use vault::backup::BackupIdentities;
 
 use super::check::{CheckedDump, CheckedDumps};
 use crate::backups::{
+    pipes,
     programs::{DatabaseAddress, ProgramError, Programs},
     run::{BackupError, Running},
     verify::{self, VerifyError},
@@ -26,8 +28,8 @@ use crate::backups::{
 
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(2);
-/// How much is read of a program at a time. Unit: bytes.
-const CHUNK: usize = 1 << 16;
+/// The section of a dump that has its rows.
+const DATA: &str = "data";
 /// What stands in the list of a dump's contents for a foreign key.
 const FOREIGN_KEY: &str = " FK CONSTRAINT ";
 /// The roles that own one function each, and may make none: for that they need a right that they have only meanwhile.
@@ -103,6 +105,7 @@ impl Load {
             .stdout(Stdio::null());
         let mut psql = Running::start("psql", command)?;
         let mut script = psql.child.stdin.take().ok_or_else(broken)?;
+        pipes::enlarge(&script);
         let written = self.write(&mut script, &lists, tell);
         drop(script);
         // psql's own words first: what it refused is why nothing more could be written.
@@ -137,8 +140,8 @@ impl Load {
         for section in [
             section(records, "pre-data", None),
             section(keys, "pre-data", None),
-            section(records, "data", None),
-            section(keys, "data", None),
+            section(records, DATA, None),
+            section(keys, DATA, None),
             section(keys, "post-data", Some(lists.before.path.as_path())),
             section(records, "post-data", None),
             section(keys, "post-data", Some(lists.after.path.as_path())),
@@ -173,7 +176,7 @@ impl Load {
             command.arg("--use-list").arg(entries);
         }
         let (mut all, mut told) = (0_u64, Instant::now());
-        self.through(section.dump, command, |bytes| {
+        self.through(section.dump, command, section.name == DATA, |bytes| {
             script.write_all(bytes)?;
             all += u64::try_from(bytes.len()).unwrap_or_default();
             if told.elapsed() >= TELL_EVERY {
@@ -184,17 +187,21 @@ impl Load {
         })
     }
 
-    /// Runs a dump through `pg_restore`; `take` gets what it prints.
+    /// Runs a dump through `pg_restore`; `take` gets what it prints. With `to_end` the dump is read to its end, also where
+    /// `pg_restore` has what it wants before. Without rows that is its beginning, and age has a tag for each chunk that is read.
     fn through(
         &self,
         dump: &CheckedDump,
         command: std::process::Command,
+        to_end: bool,
         mut take: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), LoadError> {
         let mut content = verify::open(&dump.path, &dump.manifest, &self.identities)?;
         let mut reading = Running::start("pg_restore", command)?;
         let mut output = reading.child.stdout.take().ok_or_else(broken)?;
         let mut input = reading.child.stdin.take();
+        pipes::enlarge(&output);
+        input.iter().for_each(pipes::enlarge);
         let feeding = std::thread::spawn(move || {
             verify::feed(&mut content, |bytes| {
                 // pg_restore stops reading when it has what it wants.
@@ -204,9 +211,13 @@ impl Load {
                 {
                     input = None;
                 }
+                if input.is_none() && !to_end {
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
             })
         });
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = vec![0; pipes::PIECE];
         loop {
             let read = output.read(&mut buffer)?;
             if read == 0 {
@@ -228,7 +239,7 @@ impl Load {
         let mut command = self.programs.offline("pg_restore");
         command.arg("--list").stdout(Stdio::piped());
         let mut listed = Vec::new();
-        self.through(&self.dumps.keys, command, |bytes| {
+        self.through(&self.dumps.keys, command, false, |bytes| {
             listed.extend_from_slice(bytes);
             Ok(())
         })?;
@@ -241,7 +252,8 @@ impl Load {
         })
     }
 
-    /// Compares the rows with the manifests, and notes that more has to follow: in the same transaction.
+    /// Compares the rows with the manifests, and notes that more has to follow: in the same transaction. By `EXECUTE` the server
+    /// may count a table by several processes; what PL/pgSQL runs by itself it never does so.
     fn checks(&self) -> Result<String, LoadError> {
         let mut lines = vec![
             "DO $check$".to_owned(),
@@ -255,7 +267,7 @@ impl Load {
                     return Err(LoadError::Table(table.clone()));
                 }
                 lines.push(format!(
-                    "SELECT count(*) INTO found FROM public.{table};
+                    "EXECUTE 'SELECT count(*) FROM public.{table}' INTO found;
                      IF found <> {rows} THEN RAISE EXCEPTION USING ERRCODE = 'MT001'; END IF;"
                 ));
             }

@@ -8,6 +8,8 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     str::FromStr,
+    sync::mpsc::{SyncSender, sync_channel},
+    thread::{self, JoinHandle},
 };
 
 use age::{
@@ -22,6 +24,11 @@ use crate::{
     digest::to_hex,
     keyfile::{self, KeyFileError},
 };
+
+/// How much of a file is written before it is brought to the disk, while more is written. Unit: bytes.
+const SYNCED_EVERY: u64 = 1 << 24;
+/// How much of a file is read at a time. Unit: bytes.
+const CHUNK: usize = 1 << 18;
 
 /// A public key that backups are encrypted to: `age1…`.
 #[derive(Clone)]
@@ -196,6 +203,7 @@ impl BackupWriter {
     /// The file's.
     pub fn new(file: File, recipients: &[BackupRecipient]) -> io::Result<Self> {
         let inner = HashingWriter {
+            early: EarlySync::start(&file)?,
             file,
             hash: Sha256::new(),
             bytes: 0,
@@ -217,6 +225,7 @@ impl BackupWriter {
             Layer::Sealed(stream) => stream.finish()?,
             Layer::Plain(inner) => inner,
         };
+        inner.early.end()?;
         inner.file.sync_all()?;
         Ok(WrittenFile {
             bytes: inner.bytes,
@@ -243,6 +252,7 @@ impl Write for BackupWriter {
 
 struct HashingWriter {
     file: File,
+    early: EarlySync,
     hash: Sha256,
     bytes: u64,
 }
@@ -251,12 +261,51 @@ impl Write for HashingWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.hash.update(&bytes[..written]);
+        let before = self.bytes;
         self.bytes += u64::try_from(written).unwrap_or_default();
+        if before / SYNCED_EVERY != self.bytes / SYNCED_EVERY {
+            self.early.wake();
+        }
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// Brings a file to the disk by a thread of its own while it is written: its end has little left to wait for.
+struct EarlySync {
+    wake: SyncSender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl EarlySync {
+    fn start(file: &File) -> io::Result<Self> {
+        let file = file.try_clone()?;
+        let (wake, woken) = sync_channel(1);
+        let thread = thread::Builder::new().spawn(move || -> io::Result<()> {
+            for () in woken {
+                file.sync_data()?;
+            }
+            Ok(())
+        })?;
+        Ok(Self { wake, thread })
+    }
+
+    /// Has it brought to the disk; does not wait. Where that waits already, or has failed, nothing more is to be done now.
+    fn wake(&self) {
+        self.wake.try_send(()).ok();
+    }
+
+    /// Ends the thread.
+    ///
+    /// # Errors
+    /// The disk's: the system tells of one once, and maybe told it to this thread.
+    fn end(self) -> io::Result<()> {
+        drop(self.wake);
+        let synced = self.thread.join();
+        synced.unwrap_or_else(|_| Err(io::Error::other("a thread ended")))
     }
 }
 
@@ -299,7 +348,7 @@ impl BackupReader {
     /// # Errors
     /// [`OpenBackupError::File`].
     pub fn plain(path: &Path) -> Result<Self, OpenBackupError> {
-        Ok(Self::Plain(BufReader::new(File::open(path)?)))
+        Ok(Self::Plain(buffered(path)?))
     }
 
     /// Opens an encrypted file.
@@ -307,7 +356,7 @@ impl BackupReader {
     /// # Errors
     /// [`OpenBackupError`].
     pub fn sealed(path: &Path, identities: &BackupIdentities) -> Result<Self, OpenBackupError> {
-        let opened = Decryptor::new_buffered(BufReader::new(File::open(path)?)).map_err(refused)?;
+        let opened = Decryptor::new_buffered(buffered(path)?).map_err(refused)?;
         let keys = identities.0.iter().map(|it| it as &dyn age::Identity);
         let stream = opened.decrypt(keys).map_err(refused)?;
         Ok(Self::Sealed(Box::new(stream)))
@@ -321,6 +370,10 @@ impl Read for BackupReader {
             Self::Plain(file) => file.read(bytes),
         }
     }
+}
+
+fn buffered(path: &Path) -> io::Result<BufReader<File>> {
+    Ok(BufReader::with_capacity(CHUNK, File::open(path)?))
 }
 
 /// Whatever else age says, the file is not whole.
@@ -341,7 +394,7 @@ fn refused(error: DecryptError) -> OpenBackupError {
 pub fn hash_of_file(path: &Path) -> io::Result<WrittenFile> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
-    let (mut bytes, mut buffer) = (0, vec![0; 1 << 16]);
+    let (mut bytes, mut buffer) = (0, vec![0; CHUNK]);
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
@@ -410,6 +463,23 @@ mod tests {
             };
             assert!(is_refused, "{length} of {} bytes", whole.len());
         }
+        fs::remove_dir_all(&dir).expect("it goes");
+    }
+
+    #[test]
+    fn a_file_that_is_brought_to_the_disk_meanwhile_is_whole() {
+        let dir = scratch();
+        let (file, piece) = (dir.join("file"), vec![7; 1 << 20]);
+        let mut writer =
+            BackupWriter::new(File::create(&file).expect("a file"), &[]).expect("it begins");
+        let pieces = 2 * SYNCED_EVERY / (1 << 20) + 1;
+        for _ in 0..pieces {
+            writer.write_all(&piece).expect("it is written");
+        }
+        let written = writer.finish().expect("it ends");
+
+        assert_eq!(written.bytes, pieces << 20);
+        assert_eq!(hash_of_file(&file).expect("a file"), written);
         fs::remove_dir_all(&dir).expect("it goes");
     }
 

@@ -32,6 +32,8 @@ pub struct Arguments {
     pub ws: bool,
     /// Whether two accounts that sign are compared with one.
     pub two_signers: bool,
+    /// The one part of a benchmark that is measured; `None` for all of them.
+    only: Option<String>,
     /// Where programs are that are measured instead of our own.
     programs: Option<PathBuf>,
 }
@@ -39,7 +41,8 @@ pub struct Arguments {
 impl Arguments {
     /// `--seconds <n>`; `--quick` for two seconds each and a tenth of the records; `--ws` where the benchmark says so; `--programs <dir>`
     /// for an api and an indexer that are built already, to compare two versions; the directory is relative to the clone's root.
-    /// `--signers 2`, where a benchmark knows it, compares two accounts that sign with one.
+    /// `--signers 2`, where a benchmark knows it, compares two accounts that sign with one. `--only <part>`, where a benchmark has
+    /// parts, measures that one.
     ///
     /// # Panics
     ///
@@ -50,6 +53,7 @@ impl Arguments {
             quick: false,
             ws: false,
             two_signers: false,
+            only: None,
             programs: None,
         };
         let mut words = std::env::args().skip(1);
@@ -73,14 +77,30 @@ impl Arguments {
                     Some("2") => given.two_signers = true,
                     _ => panic!("--signers takes 1 or 2"),
                 },
+                "--only" => {
+                    given.only = Some(words.next().expect("--only takes a part's name"));
+                }
                 other => {
                     panic!(
-                        "{other}? say --quick, --seconds <n>, --ws, --programs <dir> or --signers 2"
+                        "{other}? say --quick, --seconds <n>, --ws, --programs <dir>, --signers 2 or --only <part>"
                     )
                 }
             }
         }
         given
+    }
+
+    /// Which of the parts of a benchmark are measured.
+    ///
+    /// # Panics
+    ///
+    /// When `--only` names none of them.
+    pub fn parts<'a>(&self, all: &[&'a str]) -> Vec<&'a str> {
+        let Some(only) = &self.only else {
+            return all.to_vec();
+        };
+        let part = all.iter().copied().find(|it| it == only);
+        vec![part.unwrap_or_else(|| panic!("--only {only}? say one of {}", all.join(", ")))]
     }
 
     /// The world that is measured.

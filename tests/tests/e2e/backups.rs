@@ -404,8 +404,10 @@ async fn a_backup_that_is_killed_leaves_no_half_dump_and_the_next_one_cleans_up(
     let mut running = command.spawn().expect("the program starts");
     let waiting = "SELECT pid FROM pg_stat_activity
         WHERE datname = current_database() AND usename = 'meditrustal_backup' AND wait_event_type = 'Lock'";
-    eventually("the dump is begun, and waits", async || {
-        let is_begun = !names(&site, "records/daily").is_empty();
+    eventually("both dumps are begun, and one waits", async || {
+        let is_begun = ["records/daily", "keys/daily"]
+            .iter()
+            .all(|directory| !names(&site, directory).is_empty());
         (is_begun && !world.sql(waiting).await.is_empty()).then_some(())
     })
     .await;
@@ -436,6 +438,35 @@ async fn a_backup_that_is_killed_leaves_no_half_dump_and_the_next_one_cleans_up(
     let there = names(&site, "records/daily");
     assert!(there.iter().all(|name| !ends_in(name, "part")), "{there:?}");
     assert!(dump.is_file());
+}
+
+#[tokio::test]
+async fn where_one_of_two_dumps_fails_the_other_leaves_nothing() {
+    let world = World::start().await;
+    let site = Site::of(&world).await;
+    two_records(&world).await;
+    let mut owner = world.connects_as("meditrustal_migrator").await;
+    let run = ["backup", "run", "--tier", "daily"];
+
+    for (role, table) in [
+        ("meditrustal_keys", "patient_keys"),
+        ("meditrustal_backup", "medical_records"),
+    ] {
+        let changes = async |owner: &mut sqlx::PgConnection, statement: String| {
+            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(owner);
+            done.await.expect("the table is its own");
+        };
+        changes(&mut owner, format!("REVOKE SELECT ON {table} FROM {role}")).await;
+        let ended = site.runs(&world, &run, &[]).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        for directory in ["records/daily", "keys/daily"] {
+            assert_eq!(names(&site, directory), ["last-failure.json"], "{role}");
+        }
+        changes(&mut owner, format!("GRANT SELECT ON {table} TO {role}")).await;
+    }
+
+    assert_eq!(site.runs(&world, &run, &[]).await.code, Some(0));
+    owner.close().await.expect("it ends");
 }
 
 #[tokio::test]

@@ -139,6 +139,10 @@ async fn a_lost_database_is_restored_and_what_was_lost_is_named() {
     assert_eq!(row.len(), 1, "{row:?}");
     assert_eq!(row[0]["resource_id"], report["backup"]);
     assert_eq!(row[0]["new_value"]["rows"], report["rows"]);
+    let unknown = "SELECT relname FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reltuples < 0";
+    let unknown = world.sql(unknown).await;
+    assert!(unknown.is_empty(), "not analyzed: {unknown:?}");
     // A second restore into it is refused, and so is going on with one that has ended.
     restores(&world, &site, dumps, &full)
         .await
