@@ -180,8 +180,8 @@ mod tests {
             };
             let interests: BTreeSet<Interest> = stretch.interests().collect();
             assert_eq!(stretch.interests().count(), interests.len(), "each once");
-            let expected = reached.into_iter().map(Interest::Account);
-            assert_eq!(interests, expected.collect());
+            let expected: BTreeSet<_> = reached.into_iter().map(Interest::Account).collect();
+            assert_eq!(interests, expected);
         }
     }
 }
