@@ -123,7 +123,7 @@ pub(crate) fn told<F: Follower>(follower: F) -> impl Stream<Item = Result<F::Tol
     // Moved by each step, and held by what waits for the next: twice a pointer, and not twice the follower.
     stream::unfold(Some(Box::new(follower)), |follower| async {
         let mut follower = follower?;
-        match follower.next().await {
+        match F::next(&mut follower).await {
             Ok(told) => Some((Ok(told), Some(follower))),
             Err(error) => Some((Err(error), None)),
         }
