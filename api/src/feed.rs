@@ -1,11 +1,15 @@
 //! What subscribers follow: one reader of the durable logs per process, many listeners.
 //!
 //! A notice only wakes the reader, which reads after its own position; it also polls, so a notice that
-//! is lost costs latency and nothing else. A listener that falls behind reads the log itself. What each of them
-//! may see is decided for all that wait together ([`crate::visibility`]).
+//! is lost costs latency and nothing else. An entry wakes those whom it can concern ([`Interest`]), and a listener that falls
+//! behind reads the log itself. What each of them may see is decided for all that wait together ([`crate::visibility`]).
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+mod interest;
+mod live;
 
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use domain::ids::UserId;
 use futures::{FutureExt as _, Stream, stream};
 use store::{
     PgConnection, Pool, StoreError, access_feed,
@@ -16,25 +20,16 @@ use store::{
     notifications::{self, Notification},
     registry_feed::{self, RegistryFeedRow},
 };
-use tokio::{
-    sync::{
-        broadcast::{
-            self,
-            error::{RecvError, TryRecvError},
-        },
-        watch,
-    },
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
-use crate::{error::Error, instruments::instruments, visibility::EventVisibility};
+use self::live::{Live, LogReader};
+pub(crate) use self::{interest::Interest, live::Listener};
+use crate::{error::Error, visibility::EventVisibility};
 
 /// How long a lost notice can go unnoticed.
 const POLL: Duration = Duration::from_secs(1);
 /// How many entries are read at a time.
 pub(crate) const BATCH: i64 = 500;
-/// How many entries a listener may fall behind before it reads the log itself.
-const BUFFER: usize = 4096;
 
 /// The entries of the log, what happens to the registry's events, what people are told, and whose data was accessed, as they are
 /// written; and how far the chain was followed, as it changes.
@@ -87,63 +82,27 @@ impl Feed {
         self.head.clone()
     }
 
-    /// Entries from now on.
-    pub(crate) fn listen(&self) -> Listener<FeedRow> {
-        self.entries.listen()
+    /// Entries from now on, of those that somebody is interested in.
+    pub(crate) fn listen(&self, interest: Interest) -> Listener<FeedRow> {
+        self.entries.listen(interest)
     }
 
     /// What happens to the registry's events from now on.
     pub(crate) fn listen_to_registry_events(&self) -> Listener<RegistryFeedRow> {
-        self.registry_events.listen()
+        self.registry_events.listen(Interest::Everything)
     }
 
-    /// What anybody is told from now on.
-    pub(crate) fn listen_to_notifications(&self) -> Listener<Notification> {
-        self.notifications.listen()
+    /// What this account is told from now on.
+    pub(crate) fn listen_to_notifications(&self, user: UserId) -> Listener<Notification> {
+        self.notifications.listen(Interest::Account(user))
     }
 
-    /// Whose data was accessed from now on.
-    pub(crate) fn listen_to_accesses(&self) -> Listener<access_feed::AccessStretch> {
-        self.accesses.listen()
-    }
-}
-
-/// One log, as it is passed on.
-#[derive(Debug)]
-struct Live<T> {
-    written: broadcast::Sender<Arc<T>>,
-    has_begun: watch::Receiver<bool>,
-}
-
-// Derived, it would ask for entries that can be cloned.
-impl<T> Clone for Live<T> {
-    fn clone(&self) -> Self {
-        Self {
-            written: self.written.clone(),
-            has_begun: self.has_begun.clone(),
-        }
-    }
-}
-
-impl<T> Live<T> {
-    fn new() -> (Self, LogReader<T>) {
-        let (written, _) = broadcast::channel(BUFFER);
-        let (begun, has_begun) = watch::channel(false);
-        let reader = LogReader {
-            written: written.clone(),
-            begun,
-            position: None,
-        };
-        (Self { written, has_begun }, reader)
-    }
-
-    fn listen(&self) -> Listener<T> {
-        Listener {
-            written: self.written.subscribe(),
-            has_begun: self.has_begun.clone(),
-            read: Vec::new().into_iter(),
-            is_live: false,
-        }
+    /// Stretches of the trail from now on in which this patient's data was accessed.
+    pub(crate) fn listen_to_accesses(
+        &self,
+        patient: UserId,
+    ) -> Listener<access_feed::AccessStretch> {
+        self.accesses.listen(Interest::Account(patient))
     }
 }
 
@@ -161,75 +120,14 @@ pub(crate) trait Follower: Send {
 
 /// What a follower is told. An error is told once, and ends it.
 pub(crate) fn told<F: Follower>(follower: F) -> impl Stream<Item = Result<F::Told, Error>> {
-    stream::unfold(Some(follower), |follower| async {
+    // Moved by each step, and held by what waits for the next: twice a pointer, and not twice the follower.
+    stream::unfold(Some(Box::new(follower)), |follower| async {
         let mut follower = follower?;
-        match follower.next().await {
+        match F::next(&mut follower).await {
             Ok(told) => Some((Ok(told), Some(follower))),
             Err(error) => Some((Err(error), None)),
         }
     })
-}
-
-/// Where a subscriber hears of one log: first of what it reads of it itself, to its end, then of what is written.
-#[derive(Debug)]
-pub(crate) struct Listener<T> {
-    written: broadcast::Receiver<Arc<T>>,
-    has_begun: watch::Receiver<bool>,
-    /// Read from the log, and not handed out.
-    read: std::vec::IntoIter<T>,
-    /// True once the log was read to its end: from then on, entries come as they are written.
-    is_live: bool,
-}
-
-impl<T> Listener<T> {
-    /// The next entry, if it is there.
-    pub(crate) fn at_hand(&mut self) -> Option<Arc<T>> {
-        if let Some(row) = self.read.next() {
-            return Some(Arc::new(row));
-        }
-        // Until the log was read to its end, what is written meanwhile waits.
-        if !self.is_live {
-            return None;
-        }
-        match self.written.try_recv() {
-            Ok(row) => Some(row),
-            Err(TryRecvError::Lagged(_)) => {
-                self.is_live = false;
-                None
-            }
-            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
-        }
-    }
-
-    /// The next entry, once there is one; `None` where the log is to be read first ([`Listener::take`]).
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] where nothing is passed on any more.
-    pub(crate) async fn next(&mut self) -> Result<Option<Arc<T>>, Error> {
-        if let Some(row) = self.read.next() {
-            return Ok(Some(Arc::new(row)));
-        }
-        if !self.is_live {
-            // Whatever is written after the log was read must be passed on.
-            let begun = self.has_begun.wait_for(|has_begun| *has_begun).await;
-            return begun.map(|_| None).map_err(|_| Error::Unavailable);
-        }
-        match self.written.recv().await {
-            Ok(row) => Ok(Some(row)),
-            // Too slow for the buffer: the log has everything.
-            Err(RecvError::Lagged(_)) => {
-                self.is_live = false;
-                Ok(None)
-            }
-            Err(RecvError::Closed) => Err(Error::Unavailable),
-        }
-    }
-
-    /// Takes what was read of the log, and whether that was its end.
-    pub(crate) fn take(&mut self, read: Vec<T>, is_end: bool) {
-        self.read = read.into_iter();
-        self.is_live = is_end;
-    }
 }
 
 async fn follow(pool: Pool, url: String, mut reader: FeedReader) {
@@ -256,33 +154,6 @@ struct FeedReader {
     notifications: LogReader<Notification>,
     accesses: LogReader<access_feed::AccessStretch>,
     head: watch::Sender<Option<IndexedHead>>,
-}
-
-/// Reads one log.
-struct LogReader<T> {
-    written: broadcast::Sender<Arc<T>>,
-    begun: watch::Sender<bool>,
-    /// The last entry that was read.
-    position: Option<i64>,
-}
-
-impl<T> LogReader<T> {
-    /// All that is written after this position is passed on from now on.
-    fn begin(&mut self, position: i64) -> i64 {
-        self.position = Some(position);
-        self.begun.send_replace(true);
-        position
-    }
-
-    fn pass_on(&mut self, rows: Vec<T>, last: i64) {
-        let passed = u64::try_from(rows.len()).unwrap_or_default();
-        instruments().feed_entries.inc_by(passed);
-        for row in rows {
-            // Nobody listening is no failure.
-            self.written.send(Arc::new(row)).ok();
-        }
-        self.position = Some(last);
-    }
 }
 
 impl FeedReader {
@@ -365,7 +236,7 @@ impl FeedReader {
             return Ok(());
         };
         // Who begins to listen after this reads the trail up to here, and further, without us.
-        if log.written.receiver_count() == 0 {
+        if !log.is_heard() {
             log.position = Some(last);
             return Ok(());
         }

@@ -497,7 +497,8 @@ impl Schema {
         context: RequestContext,
     ) -> impl Stream<Item = Response> + Send + use<> {
         let schema = self.clone();
-        let admitted = async move {
+        // In a box, because a stream would keep the room of it for as long as it is open.
+        let admitted = Box::pin(async move {
             let party = context.party();
             // What went by is read again for each stream that begins.
             let cost = weight(&request).saturating_add(STREAM_COST);
@@ -508,7 +509,7 @@ impl Schema {
                     stream::once(async { refused }).right_stream()
                 }
             }
-        };
+        });
         stream::once(admitted).flatten()
     }
 
@@ -527,13 +528,14 @@ impl Schema {
                 refusal.write(&mut response);
                 let (schema, context) = (schema.clone(), context.clone());
                 let promised = Arc::clone(&promised);
-                async move {
+                // In a box: most of the time no answer is on its way.
+                Box::pin(async move {
                     let mut response = schema.audit_refusals(response, &context).await;
                     let pool = &schema.app.pool;
                     promised.write(pool, &context, &mut response).await;
                     instruments().subscription_events.inc();
                     schema.finish_errors(response, &context)
-                }
+                })
             })
     }
 

@@ -50,6 +50,9 @@ const SEND_WITHIN: Duration = Duration::from_secs(10);
 const MAX_STREAMS: usize = 20;
 /// The longest message taken. Unit: bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
+/// How much is read at a time: each socket keeps as much for as long as it is open. tungstenite's own choice is 128 KiB. A longer
+/// message is read in parts. Unit: bytes.
+const READ_BUFFER: usize = 4 * 1024;
 /// How many messages wait for a slow client; its streams then wait, too.
 const BUFFER: usize = 64;
 
@@ -99,6 +102,7 @@ pub(crate) fn accept(
     let span = Span::current();
     let upgraded = upgrade
         .protocols([PROTOCOL])
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
         .on_upgrade(async move |socket| {

@@ -25,8 +25,13 @@ const BACKGROUND: [&str; 7] = [
 ];
 
 /// What a process runs while nobody asks, by a part of its text on one line.
-const IDLE: [&str; 7] = [
+const IDLE: [&str; 10] = [
     "FROM registry_feed AS feed",
+    // The reader of the feed, woken by each notice and each second besides: where the trail ends, and where the chain is.
+    "SELECT max(position) FROM audit_leaves",
+    "block_hash AS indexed_hash",
+    // Health, of a pooled connection.
+    "SELECT decision_time() AS",
     "FROM anchor_outbox",
     "FROM record_closings",
     "WHERE finding.kind = 'ANCHOR_STUCK'",

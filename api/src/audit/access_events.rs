@@ -113,7 +113,7 @@ pub(super) async fn follow(
     start: StreamStart<ToldAccess>,
 ) -> Result<impl Stream<Item = Result<(ToldAccess, AuditRow), Error>>, Error> {
     // Listening begins before the trail is read, so nothing falls between the two.
-    let log = feed.listen_to_accesses();
+    let log = feed.listen_to_accesses(caller.user);
     let mut tx = pool.begin().await?;
     caller.actor(&mut tx).await?;
     let (after, resumed) = place(start, &mut tx).await?;
@@ -145,7 +145,7 @@ impl Follower for AccessSubscriber {
         loop {
             if let Some(told) = self.read.pop_front() {
                 if self.decided_at.elapsed() >= FRESH {
-                    self.decide().await?;
+                    Box::pin(self.decide()).await?;
                 }
                 return Ok(told);
             }
@@ -153,7 +153,7 @@ impl Follower for AccessSubscriber {
             if wanted.is_empty() {
                 self.find().await?;
             } else {
-                self.read = self.rows(wanted).await?;
+                self.read = Box::pin(self.rows(wanted)).await?;
             }
         }
     }
@@ -207,6 +207,13 @@ impl AccessSubscriber {
             self.after = self.after.max(stretch.last);
             return Ok(());
         }
+        // Waiting for an entry takes no room for reading the trail.
+        Box::pin(self.find_earlier()).await
+    }
+
+    /// Finds more of what was written before.
+    async fn find_earlier(&mut self) -> Result<(), Error> {
+        let user = self.caller.user;
         let mut conn = self.pool.acquire().await?;
         let to = match self.to {
             Some(to) => to,

@@ -453,7 +453,8 @@ impl AuditSubscription {
         let reader = caller.user;
         let cursors = access_events::cursors(&app.index_key, &caller);
         let start = stream_start(ctx, &cursors, after.as_ref())?;
-        let told = access_events::follow(app.pool.clone(), &app.feed, caller, start).await?;
+        let pool = app.pool.clone();
+        let told = Box::pin(access_events::follow(pool, &app.feed, caller, start)).await?;
         let position = ctx.data::<EventCursor>()?.clone();
         Ok(told.map(move |told| {
             let (place, row) = told?;

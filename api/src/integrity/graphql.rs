@@ -485,14 +485,10 @@ impl IntegritySubscription {
         let (app, caller) = request(ctx)?;
         let cursors = subscription::cursors(&app.index_key);
         let start = stream_start(ctx, &cursors, after.as_ref())?;
-        let events = subscription::follow(
-            app.pool.clone(),
-            app.feed.clone(),
-            caller,
-            start,
-            record_id.map(RecordId),
-        )
-        .await?;
+        let record = record_id.map(RecordId);
+        let (pool, feed) = (app.pool.clone(), app.feed.clone());
+        // In a box: async-graphql keeps the room of this method for as long as the stream is open.
+        let events = Box::pin(subscription::follow(pool, feed, caller, start, record)).await?;
         let told = ctx.data::<EventCursor>()?.clone();
         Ok(events.map(move |event| {
             let row = event?;
@@ -537,13 +533,13 @@ impl IntegritySubscription {
         let cursors = public_events::cursors(&app.index_key);
         let start = stream_start(ctx, &cursors, after.as_ref())?;
         let network = Network::of(asking.origin.address);
-        let events = public_events::follow(
+        let events = Box::pin(public_events::follow(
             app.pool.clone(),
             &app.feed,
             app.registry()?,
             (&app.sockets.public_streams, network),
             start,
-        )
+        ))
         .await?;
         let told = ctx.data::<EventCursor>()?.clone();
         Ok(events.map(move |event| {

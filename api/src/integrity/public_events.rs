@@ -104,15 +104,21 @@ impl PublicSubscriber {
             if let Some(row) = self.log.next().await? {
                 return Ok(row);
             }
-            let turn = self.places.turn().await.ok_or(Error::Unavailable)?;
-            let mut conn = self.pool.acquire().await?;
-            let page =
-                registry_feed::after(&mut conn, &self.registry, self.position, BATCH).await?;
-            drop(turn);
-            if page.rows.is_empty() {
-                self.position = page.last.unwrap_or(self.position);
-            }
-            self.log.take(page.rows, page.last.is_none());
+            // Waiting for an entry takes no room for reading the log.
+            Box::pin(self.read()).await?;
         }
+    }
+
+    /// Reads the log from where they stand, when it is their turn.
+    async fn read(&mut self) -> Result<(), Error> {
+        let turn = self.places.turn().await.ok_or(Error::Unavailable)?;
+        let mut conn = self.pool.acquire().await?;
+        let page = registry_feed::after(&mut conn, &self.registry, self.position, BATCH).await?;
+        drop(turn);
+        if page.rows.is_empty() {
+            self.position = page.last.unwrap_or(self.position);
+        }
+        self.log.take(page.rows, page.last.is_none());
+        Ok(())
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     caller::Caller,
     cursor::{ListCursors, StreamStart, bad_cursor},
     error::Error,
-    feed::{BATCH, Feed, Follower, Listener, told},
+    feed::{BATCH, Feed, Follower, Interest, Listener, told},
     visibility::{VisibilityRequest, concerns},
 };
 
@@ -80,10 +80,10 @@ pub(super) async fn follow(
     start: LogStart,
     record: Option<RecordId>,
 ) -> Result<impl Stream<Item = Result<Arc<FeedRow>, Error>>, Error> {
-    // Listening begins before the log is read, so nothing falls between the two.
-    let log = feed.listen();
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
+    // Listening begins before the log is read, so nothing falls between the two.
+    let log = feed.listen(Interest::of(caller.user, actor.role, record));
     let position = position_of(start, &mut tx).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::AuditLog,
@@ -126,8 +126,8 @@ impl Follower for Subscriber {
             };
             let decided = self.feed.decisions.ask(inquiry).await?;
             self.decided_at = Instant::now();
-            self.role = decided.role;
             self.visible = decided.visible.into();
+            self.has_role(decided.role);
         }
     }
 }
@@ -160,12 +160,29 @@ impl Subscriber {
             if let Some(row) = self.log.next().await? {
                 return Ok(row);
             }
-            let mut conn = self.pool.acquire().await?;
-            let stretch = feed::after(&mut conn, self.position, BATCH, self.part()).await?;
-            if stretch.rows.is_empty() {
-                self.position = stretch.last.unwrap_or(self.position);
-            }
-            self.log.take(stretch.rows, stretch.last.is_none());
+            // Waiting for an entry takes no room for reading the log.
+            Box::pin(self.read()).await?;
+        }
+    }
+
+    /// Reads the log from where they stand.
+    async fn read(&mut self) -> Result<(), Error> {
+        let mut conn = self.pool.acquire().await?;
+        let stretch = feed::after(&mut conn, self.position, BATCH, self.part()).await?;
+        if stretch.rows.is_empty() {
+            self.position = stretch.last.unwrap_or(self.position);
+        }
+        self.log.take(stretch.rows, stretch.last.is_none());
+        Ok(())
+    }
+
+    /// They are decided by this role from now on. Who was given another one listens for something else, and reads the log from
+    /// where they stand.
+    fn has_role(&mut self, role: Role) {
+        if role != self.role {
+            self.role = role;
+            let interest = Interest::of(self.caller.user, role, self.record);
+            self.log = self.feed.listen(interest);
         }
     }
 

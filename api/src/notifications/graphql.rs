@@ -278,7 +278,8 @@ impl NotificationSubscription {
         let (app, caller) = request(ctx)?;
         let cursors = subscription::cursors(&app.index_key, &caller);
         let start = stream_start(ctx, &cursors, after.as_ref())?;
-        let told = subscription::follow(app.pool.clone(), &app.feed, caller, start).await?;
+        let pool = app.pool.clone();
+        let told = Box::pin(subscription::follow(pool, &app.feed, caller, start)).await?;
         let position = ctx.data::<EventCursor>()?.clone();
         Ok(told.map(move |told| {
             let told = told?;

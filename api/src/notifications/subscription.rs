@@ -64,7 +64,7 @@ pub(super) async fn follow(
     start: StreamStart<(i64, DateTime<Utc>)>,
 ) -> Result<impl Stream<Item = Result<Arc<Notification>, Error>>, Error> {
     // Listening begins before the log is read, so nothing falls between the two.
-    let log = feed.listen_to_notifications();
+    let log = feed.listen_to_notifications(caller.user);
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let position = position_of(start, &mut tx, &caller).await?;
@@ -90,7 +90,7 @@ impl Follower for NotificationSubscriber {
                 continue;
             }
             self.position = told.position;
-            self.check().await?;
+            Box::pin(self.check()).await?;
             return Ok(told);
         }
     }
@@ -110,11 +110,18 @@ impl NotificationSubscriber {
             if let Some(told) = self.log.next().await? {
                 return Ok(told);
             }
-            let mut conn = self.pool.acquire().await?;
-            let user = self.caller.user;
-            let found = notifications::own_after(&mut conn, user, self.position, BATCH).await?;
-            let is_end = found.is_empty();
-            self.log.take(found, is_end);
+            // Waiting for an entry takes no room for reading the log.
+            Box::pin(self.read()).await?;
         }
+    }
+
+    /// Reads the log from where they stand.
+    async fn read(&mut self) -> Result<(), Error> {
+        let mut conn = self.pool.acquire().await?;
+        let user = self.caller.user;
+        let found = notifications::own_after(&mut conn, user, self.position, BATCH).await?;
+        let is_end = found.is_empty();
+        self.log.take(found, is_end);
+        Ok(())
     }
 }

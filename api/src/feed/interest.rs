@@ -1,0 +1,187 @@
+//! Which entries of a log concern whom, as far as an entry says it by itself. Whether somebody may be told of one is decided
+//! elsewhere (`crate::visibility`): here it is only left out what cannot concern them.
+
+use std::{collections::BTreeSet, iter};
+
+use domain::{
+    ids::{RecordId, UserId},
+    users::Role,
+};
+use store::{
+    access_feed::AccessStretch, feed::FeedRow, notifications::Notification,
+    registry_feed::RegistryFeedRow,
+};
+
+/// How many entries somebody may fall behind of those that concern many.
+const BUFFER: usize = 4096;
+/// The same of those that concern one account or one record. Each of these has a buffer of its own, for as long as somebody
+/// listens.
+const OWN_BUFFER: usize = 64;
+
+/// What a stream is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Interest {
+    /// Everything.
+    Everything,
+    /// What is about any patient: which of them let a doctor in can change before each entry.
+    AnyPatient,
+    /// What is about this account.
+    Account(UserId),
+    /// What is about this record.
+    Record(RecordId),
+}
+
+impl Interest {
+    /// What can concern an account of this role among the events, of all records or of one of them: a part of the log
+    /// that holds all that `crate::visibility::concerns` lets through.
+    pub(crate) fn of(user: UserId, role: Role, record: Option<RecordId>) -> Self {
+        match (record, role) {
+            (Some(record), _) => Self::Record(record),
+            (None, Role::Patient) => Self::Account(user),
+            (None, Role::Doctor) => Self::AnyPatient,
+            (None, Role::Admin) => Self::Everything,
+        }
+    }
+
+    /// How many entries those who listen for this may fall behind.
+    pub(super) const fn buffer(self) -> usize {
+        match self {
+            Self::Everything | Self::AnyPatient => BUFFER,
+            Self::Account(_) | Self::Record(_) => OWN_BUFFER,
+        }
+    }
+}
+
+/// An entry that says whom it can concern.
+pub(crate) trait Addressed {
+    /// For what one listens to hear of it; each once.
+    fn interests(&self) -> impl Iterator<Item = Interest>;
+}
+
+impl Addressed for FeedRow {
+    fn interests(&self) -> impl Iterator<Item = Interest> {
+        let patient = self.entry.patient;
+        let of = [
+            Some(Interest::Everything),
+            patient.map(|_| Interest::AnyPatient),
+            patient.map(Interest::Account),
+            self.entry.record.map(Interest::Record),
+        ];
+        of.into_iter().flatten()
+    }
+}
+
+impl Addressed for RegistryFeedRow {
+    fn interests(&self) -> impl Iterator<Item = Interest> {
+        iter::once(Interest::Everything)
+    }
+}
+
+impl Addressed for Notification {
+    fn interests(&self) -> impl Iterator<Item = Interest> {
+        iter::once(Interest::Account(self.user))
+    }
+}
+
+impl Addressed for AccessStretch {
+    fn interests(&self) -> impl Iterator<Item = Interest> {
+        let patients: BTreeSet<UserId> = self.rows.iter().map(|row| row.patient).collect();
+        patients.into_iter().map(Interest::Account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use domain::integrity::FeedKind;
+    use store::{access_feed::FollowedAccess, feed::FeedEntry};
+
+    use super::*;
+    use crate::visibility::concerns;
+
+    fn event(patient: Option<UserId>, record: Option<RecordId>) -> FeedRow {
+        let entry = FeedEntry {
+            kind: FeedKind::AnchorPending,
+            record,
+            patient,
+            record_type: None,
+            record_hash: None,
+            tx_hash: None,
+            block_number: None,
+            block_hash: None,
+            log_index: None,
+            sequence: None,
+            state: None,
+            finding: None,
+        };
+        FeedRow {
+            position: 1,
+            at: DateTime::UNIX_EPOCH,
+            entry,
+            finding: None,
+        }
+    }
+
+    #[test]
+    fn an_event_reaches_all_whom_it_can_concern_and_no_patient_but_its_own() {
+        use Role::{Admin, Doctor, Patient};
+        let (ana, ben) = (UserId::fresh(), UserId::fresh());
+        let (hers, his) = (RecordId::fresh(), RecordId::fresh());
+        let of_ana = event(Some(ana), Some(hers));
+        let of_nobody = event(None, None);
+        let of_a_record = event(None, Some(hers));
+        let table = [
+            ("her own", &of_ana, (ana, Patient, None), true),
+            ("another's", &of_ana, (ben, Patient, None), false),
+            ("of a patient", &of_ana, (ben, Doctor, None), true),
+            ("everything", &of_ana, (ben, Admin, None), true),
+            ("her own record", &of_ana, (ana, Patient, Some(hers)), true),
+            ("another record", &of_ana, (ana, Patient, Some(his)), false),
+            ("a doctor's", &of_ana, (ben, Doctor, Some(hers)), true),
+            ("another", &of_ana, (ben, Doctor, Some(his)), false),
+            ("one record", &of_ana, (ben, Admin, Some(hers)), true),
+            ("nobody's", &of_nobody, (ana, Patient, None), false),
+            ("nobody's", &of_nobody, (ben, Doctor, None), false),
+            ("nobody's", &of_nobody, (ben, Admin, None), true),
+            ("no record", &of_nobody, (ben, Admin, Some(hers)), false),
+            ("whose?", &of_a_record, (ben, Admin, Some(hers)), true),
+        ];
+
+        for (what, row, (user, role, record), is_reached) in table {
+            let interest = Interest::of(user, role, record);
+            let reached = row.interests().any(|it| it == interest);
+            assert_eq!(reached, is_reached, "{what}: {user} {role:?} {record:?}");
+            let is_wanted = record.is_none() || row.entry.record == record;
+            let is_told = is_wanted && concerns(row, user, role);
+            assert!(reached || !is_told, "{what}: what concerns them is kept");
+        }
+    }
+
+    #[test]
+    fn a_stretch_reaches_each_patient_in_it_once() {
+        let (ana, ben) = (UserId::fresh(), UserId::fresh());
+        let table = [
+            (vec![], vec![]),
+            (vec![ana], vec![ana]),
+            (vec![ana, ben, ana], vec![ana, ben]),
+            (vec![ben, ben], vec![ben]),
+        ];
+
+        for (patients, reached) in table {
+            let places = (0..).zip(patients);
+            let rows = places.map(|(position, patient)| FollowedAccess {
+                position,
+                id: position,
+                patient,
+            });
+            let stretch = AccessStretch {
+                rows: rows.collect(),
+                last: 9,
+            };
+            let interests: BTreeSet<Interest> = stretch.interests().collect();
+            assert_eq!(stretch.interests().count(), interests.len(), "each once");
+            let expected: BTreeSet<_> = reached.into_iter().map(Interest::Account).collect();
+            assert_eq!(interests, expected);
+        }
+    }
+}
