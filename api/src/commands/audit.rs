@@ -13,6 +13,7 @@ use chain::{ChainAddress, Client, Deployment};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use domain::clock::is_storable;
+use serde_json::{Value, json};
 use store::{Pool, PoolSettings, checkpoints, findings, migrate};
 use trail::purge::MetPurge;
 
@@ -20,7 +21,7 @@ use super::output::{Failure, fail, say};
 use crate::{
     audit::{
         check::{
-            self, CheckedTrail,
+            self, CheckedTrail, Fault,
             promises::{self, Promise},
         },
         events::{self, Period},
@@ -113,6 +114,10 @@ pub(crate) struct VerifyTrail {
     /// counts, also without a node
     #[arg(long, value_name = "ACCOUNTS", value_delimiter = ',')]
     earlier_checkpointers: Vec<ChainAddress>,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// How `audit verify` ends where it could not compare everything: 1 says that something does not fit.
@@ -199,32 +204,6 @@ impl ExportTrail {
     }
 }
 
-/// Checks a file with nothing but a node.
-async fn verify_file(
-    file: &Path,
-    client: &Client,
-    earlier: &[ChainAddress],
-) -> Result<ExitCode, Failure> {
-    let file = BufReader::new(File::open(file)?);
-    let checked = export::check(client, earlier, file).await?;
-    for fault in &checked.faults {
-        say(&fault.said())?;
-    }
-    say(&format!(
-        "{} rows in the file, of which the registry holds {}; by now it holds {}; {} were kept long enough and removed; {} faults",
-        checked.rows,
-        checked.pinned,
-        checked.held,
-        checked.purged,
-        checked.faults.len()
-    ))?;
-    Ok(if checked.faults.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
 impl VerifyTrail {
     async fn run(&self) -> Result<ExitCode, Failure> {
         let promises = self.promises.as_deref().map(promises_of).transpose()?;
@@ -240,7 +219,7 @@ impl VerifyTrail {
             _ => None,
         };
         if let (Some(file), Some(client)) = (&self.export, &client) {
-            return verify_file(file, client, &self.earlier_checkpointers).await;
+            return self.verify_file(file, client).await;
         }
         let Some(url) = &self.database_url else {
             return Err(
@@ -266,20 +245,67 @@ impl VerifyTrail {
             &self.earlier_checkpointers,
         );
         purged::ask_who_signed(may_pin, &mut checked).await?;
-        if let Some(promises) = &promises {
-            let mut tx = pool.snapshot().await?;
-            let waiting = promises::compare(&mut tx, promises, &mut checked).await?;
-            tx.commit().await?;
-            let (all, kept) = (promises.len(), checked.kept.len());
-            say(&format!(
-                "{all} promises: {kept} rows are in the tree, {waiting} wait for their place"
-            ))?;
-        }
+        let promised = match &promises {
+            Some(promises) => {
+                let mut tx = pool.snapshot().await?;
+                let waiting = promises::compare(&mut tx, promises, &mut checked).await?;
+                tx.commit().await?;
+                Some(KeptPromises {
+                    all: promises.len(),
+                    kept: checked.kept.len(),
+                    waiting,
+                })
+            }
+            None => None,
+        };
         let right = open.iter().filter(|about| checked.is_right(about));
         let right: Vec<_> = right.map(|about| (about.table, about.number)).collect();
         finding::settle(&pool, &checked.faults, &right).await?;
-        tell(&checked)
+        if self.json {
+            say(&as_json(&checked, promised.as_ref()).to_string())?;
+        } else {
+            tell(&checked, promised.as_ref())?;
+        }
+        Ok(exit_code(&checked))
     }
+
+    /// Checks a file with nothing but a node.
+    async fn verify_file(&self, file: &Path, client: &Client) -> Result<ExitCode, Failure> {
+        let file = BufReader::new(File::open(file)?);
+        let checked = export::check(client, &self.earlier_checkpointers, file).await?;
+        if self.json {
+            let faults = checked.faults.iter().map(export::FileFault::said);
+            let told = json!({
+                "rows": checked.rows, "pinned": checked.pinned, "held": checked.held, "purged": checked.purged,
+                "faults": faults.collect::<Vec<_>>(),
+            });
+            say(&told.to_string())?;
+        } else {
+            for fault in &checked.faults {
+                say(&fault.said())?;
+            }
+            say(&format!(
+                "{} rows in the file, of which the registry holds {}; by now it holds {}; {} were kept long enough and removed; {} faults",
+                checked.rows,
+                checked.pinned,
+                checked.held,
+                checked.purged,
+                checked.faults.len()
+            ))?;
+        }
+        Ok(if checked.faults.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+/// What promises came to.
+struct KeptPromises {
+    all: usize,
+    kept: usize,
+    waiting: usize,
 }
 
 fn promises_of(file: &Path) -> Result<Vec<Promise>, Failure> {
@@ -288,8 +314,41 @@ fn promises_of(file: &Path) -> Result<Vec<Promise>, Failure> {
     read.map_err(|line| format!("{}: line {line} is no promise", file.display()).into())
 }
 
-/// Says what a check came to, and how the command ends.
-fn tell(checked: &CheckedTrail) -> Result<ExitCode, Failure> {
+/// What a check came to, for a program.
+fn as_json(checked: &CheckedTrail, promised: Option<&KeptPromises>) -> Value {
+    let faults = checked.faults.iter().map(Fault::details);
+    let promises =
+        promised.map(|it| json!({ "all": it.all, "inTree": it.kept, "waiting": it.waiting }));
+    json!({
+        "rows": checked.leaves,
+        "checkpoints": checked.pinned.len(),
+        "faults": faults.collect::<Vec<_>>(),
+        "moreFaults": checked.more,
+        "removedByRetention": rows_of(&checked.purges),
+        "removedUnsigned": rows_of(&checked.unproven),
+        "purgesWithoutPlace": checked.unordered.len(),
+        "promises": promises,
+    })
+}
+
+/// How the command ends.
+fn exit_code(checked: &CheckedTrail) -> ExitCode {
+    if !checked.faults.is_empty() {
+        ExitCode::FAILURE
+    } else if rows_of(&checked.unproven) > 0 {
+        ExitCode::from(COULD_NOT_FINISH)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Says what a check came to.
+fn tell(checked: &CheckedTrail, promised: Option<&KeptPromises>) -> Result<(), Failure> {
+    if let Some(KeptPromises { all, kept, waiting }) = promised {
+        say(&format!(
+            "{all} promises: {kept} rows are in the tree, {waiting} wait for their place"
+        ))?;
+    }
     let CheckedTrail {
         leaves,
         pinned,
@@ -330,14 +389,7 @@ fn tell(checked: &CheckedTrail) -> Result<ExitCode, Failure> {
         "{leaves} rows in the tree, {} checkpoints, {} faults",
         pinned.len(),
         faults.len() + more
-    ))?;
-    Ok(if !faults.is_empty() {
-        ExitCode::FAILURE
-    } else if unsigned > 0 {
-        ExitCode::from(COULD_NOT_FINISH)
-    } else {
-        ExitCode::SUCCESS
-    })
+    ))
 }
 
 /// How many rows these purges removed.

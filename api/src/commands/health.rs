@@ -2,6 +2,7 @@
 //! is well, with 1 where something is beyond its first limit or not known, with 2 where something is critical.
 
 mod backups;
+mod certificate;
 mod chain;
 mod database;
 mod processes;
@@ -50,6 +51,10 @@ pub(crate) struct CheckHealth {
     #[arg(long, env = "MEDITRUSTAL_KEYS_BACKUP_DIR")]
     keys_backup_dir: Option<PathBuf>,
 
+    /// The certificate, in PEM, by which the api or the proxy before it is believed; without it nothing is said of it
+    #[arg(long, env = "MEDITRUSTAL_TLS_CERT_FILE", value_name = "FILE")]
+    tls_cert_file: Option<PathBuf>,
+
     /// How large the database may become, in GiB: the size of its disk, less what is to stay free
     #[arg(long, env = "MEDITRUSTAL_DATABASE_CAPACITY_GIB", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     database_capacity_gib: Option<u32>,
@@ -81,6 +86,7 @@ pub(crate) struct CheckHealth {
 impl CheckHealth {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let (mut checks, figures) = self.database().await;
+        checks.extend(self.certificate());
         checks.extend(self.backups());
         checks.extend(self.processes().await);
         let status = worst(&checks);

@@ -75,7 +75,7 @@ pub(crate) enum KeysCommand {
     /// Wrap every patient's key, and every second factor, anew under the first master key; may be stopped and run again
     Rotate(Rotation),
     /// Say how many patients' keys each master key wraps, and which may be retired
-    Status(Rotation),
+    Status(KeysStatus),
     /// Take a master key out of the file that wraps nothing any more
     Retire(RetireKey),
 }
@@ -129,7 +129,7 @@ pub(crate) struct AddKey {
     label: Option<String>,
 }
 
-/// Settings of `keys rotate` and `keys status`.
+/// Where the keys are, and what they wrap.
 #[derive(Debug, Args)]
 pub(crate) struct Rotation {
     #[command(flatten)]
@@ -138,6 +138,17 @@ pub(crate) struct Rotation {
     /// Where the database is, under the role meditrustal_keys
     #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
+}
+
+/// Settings of `keys status`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysStatus {
+    #[command(flatten)]
+    rotation: Rotation,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Settings of `keys retire`.
@@ -526,28 +537,33 @@ fn readable_anew<T: Sealable + Clone>(
         .collect()
 }
 
-async fn status(settings: &Rotation) -> Result<(), Failure> {
-    let (pool, keyring) = settings.open().await?;
+async fn status(settings: &KeysStatus) -> Result<(), Failure> {
+    let (pool, keyring) = settings.rotation.open().await?;
     let mut conn = pool.acquire().await?;
     let wrapped = keys::count_by_master(&mut conn).await?;
     let sealed = keys::count_seals_by_master(&mut conn).await?;
     let ids = keyring.ids();
-    for (nth, id) in ids.iter().enumerate() {
+    let all = wrapped.iter().chain(&sealed).map(|(id, _)| id);
+    let lost: BTreeSet<&String> = all.filter(|id| !ids.contains(id)).collect();
+    let mut told = Vec::new();
+    for (nth, id) in ids.iter().chain(lost.iter().copied()).enumerate() {
         let [keys, rows] = [&wrapped, &sealed].map(|all| count(all, id));
         let what = match (nth, keys + rows) {
+            _ if lost.contains(id) => "IS NOT IN THE FILE",
             (0, _) => "wraps new keys",
             (_, 0) => "may be retired",
             (_, _) => "to be rotated",
         };
-        say(&format!("{id}  {keys} key(s)  {rows} seal(s)  {what}"))?;
+        if settings.json {
+            told.push(json!({
+                "id": id, "patientKeys": keys, "seals": rows, "isInFile": ids.contains(id), "isFirst": ids.first() == Some(id),
+            }));
+        } else {
+            say(&format!("{id}  {keys} key(s)  {rows} seal(s)  {what}"))?;
+        }
     }
-    let all = wrapped.iter().chain(&sealed).map(|(id, _)| id);
-    let lost: BTreeSet<&String> = all.filter(|id| !ids.contains(id)).collect();
-    for id in &lost {
-        let [keys, rows] = [&wrapped, &sealed].map(|all| count(all, id));
-        say(&format!(
-            "{id}  {keys} key(s)  {rows} seal(s)  IS NOT IN THE FILE"
-        ))?;
+    if settings.json {
+        say(&json!({ "masterKeys": told }).to_string())?;
     }
     if lost.is_empty() {
         return Ok(());

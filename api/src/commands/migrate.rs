@@ -9,6 +9,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use domain::clock::Clock;
+use serde_json::{Value, json};
 use store::migrate::{self, LostData, MigrationScript, SchemaLock};
 
 use super::{
@@ -32,7 +33,7 @@ pub(crate) enum MigrateCommand {
     /// Take the last migration back, after a backup; refuses to lose data
     Down(Box<MigrateDown>),
     /// Say what is applied and what is missing
-    Status(MigrateDatabase),
+    Status(MigrationsStatus),
     /// Make the two files of a new migration
     New(NewMigration),
 }
@@ -43,6 +44,17 @@ pub(crate) struct MigrateDatabase {
     /// Where the database is, under the role meditrustal_migrator
     #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
+}
+
+/// Settings of `migrate status`.
+#[derive(Debug, Args)]
+pub(crate) struct MigrationsStatus {
+    #[command(flatten)]
+    database: MigrateDatabase,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// The backup before it.
@@ -87,6 +99,10 @@ pub(crate) struct MigrateUp {
     /// Change nothing; print the statements that would be run
     #[arg(long)]
     dry_run: bool,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Settings of `migrate down`.
@@ -109,6 +125,10 @@ pub(crate) struct MigrateDown {
     /// Change nothing; print the statements that would be run
     #[arg(long)]
     dry_run: bool,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Settings of `migrate new`.
@@ -127,26 +147,35 @@ impl MigrateCommand {
         match self {
             Self::Up(settings) => settings.run().await?,
             Self::Down(settings) => settings.run().await?,
-            Self::Status(database) => status(&database.url).await?,
+            Self::Status(settings) => settings.run().await?,
             Self::New(settings) => settings.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-async fn status(url: &str) -> Result<(), Failure> {
-    for migration in migrate::status(url).await? {
-        let state = if migration.applied {
-            "applied"
-        } else {
-            "missing"
-        };
-        say(&format!(
-            "{state}  {}  {}",
-            migration.version, migration.description
-        ))?;
+impl MigrationsStatus {
+    async fn run(&self) -> Result<(), Failure> {
+        let all = migrate::status(&self.database.url).await?;
+        if self.json {
+            let each = all.iter().map(|it| {
+                json!({ "version": it.version, "name": it.description, "applied": it.applied })
+            });
+            return say(&json!({ "migrations": each.collect::<Vec<Value>>() }).to_string());
+        }
+        for migration in all {
+            let state = if migration.applied {
+                "applied"
+            } else {
+                "missing"
+            };
+            say(&format!(
+                "{state}  {}  {}",
+                migration.version, migration.description
+            ))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 async fn alone(url: &str) -> Result<SchemaLock, Failure> {
@@ -155,7 +184,13 @@ async fn alone(url: &str) -> Result<SchemaLock, Failure> {
     Ok(SchemaLock::take(url, waiting).await?)
 }
 
-fn print(scripts: &[MigrationScript]) -> Result<(), Failure> {
+fn print(scripts: &[MigrationScript], as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        let each = scripts.iter().map(
+            |it| json!({ "version": it.version, "name": it.description, "sql": it.sql.trim_end() }),
+        );
+        return say(&json!({ "wouldRun": each.collect::<Vec<Value>>() }).to_string());
+    }
     for script in scripts {
         say(&format!("-- {}  {}", script.version, script.description))?;
         say(script.sql.trim_end())?;
@@ -169,7 +204,7 @@ impl MigrateUp {
         let lock = alone(&self.database.url).await?;
         let missing = lock.missing().await?;
         if self.dry_run {
-            print(&missing)?;
+            print(&missing, self.json)?;
             lock.release().await;
             return Ok(());
         }
@@ -182,6 +217,10 @@ impl MigrateUp {
         }
         let moved = lock.up().await?;
         lock.release().await;
+        if self.json {
+            let told = json!({ "applied": moved.count, "waited": moved.waited });
+            return say(&told.to_string());
+        }
         match (moved.count, moved.waited) {
             (0, true) => {
                 say("the schema is up to date: another process has moved it, nothing was done here")
@@ -197,7 +236,7 @@ impl MigrateDown {
         let lock = alone(&self.database.url).await?;
         let last = lock.last(self.steps).await?;
         if self.dry_run {
-            print(&last)?;
+            print(&last, self.json)?;
             lock.release().await;
             return Ok(());
         }
@@ -212,6 +251,9 @@ impl MigrateDown {
         }
         let moved = lock.down(self.steps).await?;
         lock.release().await;
+        if self.json {
+            return say(&json!({ "takenBack": moved.count }).to_string());
+        }
         say(&format!("{} migration(s) taken back", moved.count))
     }
 }

@@ -12,7 +12,7 @@ use domain::{
     records::RecordType,
     users::SCHEDULER,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{
     Pool, PoolSettings, audit, migrate,
     retention::{self, RetentionRule},
@@ -42,7 +42,7 @@ pub(crate) enum RetentionCommand {
     /// something waits for an operator, and with 2 where another process is at it
     Run(Box<RunRetention>),
     /// Say how long records of each type are kept
-    Rules(RetentionDatabase),
+    Rules(ShowRules),
     /// Change how long records of a type are kept; needs the owner of the tables
     Set(SetRule),
 }
@@ -114,6 +114,17 @@ pub(crate) struct RunRetention {
     json: bool,
 }
 
+/// Settings of `retention rules`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowRules {
+    #[command(flatten)]
+    database: RetentionDatabase,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// Settings of `retention set`.
 #[derive(Debug, Args)]
 pub(crate) struct SetRule {
@@ -133,7 +144,7 @@ impl RetentionCommand {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Run(settings) => settings.run().await,
-            Self::Rules(database) => rules(&database).await,
+            Self::Rules(settings) => settings.run().await,
             Self::Set(settings) => settings.run().await,
         }
     }
@@ -283,13 +294,23 @@ fn faults(report: &RetentionReport) -> Vec<String> {
     lines
 }
 
-async fn rules(database: &RetentionDatabase) -> Result<ExitCode, Failure> {
-    let pool = database.open().await?;
-    let mut conn = pool.acquire().await?;
-    for rule in retention::rules(&mut conn).await? {
-        say(&format!("{}: {} years", rule.record_type, rule.years))?;
+impl ShowRules {
+    async fn run(&self) -> Result<ExitCode, Failure> {
+        let pool = self.database.open().await?;
+        let mut conn = pool.acquire().await?;
+        let rules = retention::rules(&mut conn).await?;
+        if self.json {
+            let each = rules
+                .iter()
+                .map(|it| json!({ "recordType": it.record_type, "years": it.years }));
+            say(&json!({ "rules": each.collect::<Vec<Value>>() }).to_string())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        for rule in rules {
+            say(&format!("{}: {} years", rule.record_type, rule.years))?;
+        }
+        Ok(ExitCode::SUCCESS)
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 impl SetRule {

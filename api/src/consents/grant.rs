@@ -49,29 +49,70 @@ pub(crate) async fn grant(
     terms: Terms,
     key: Option<&str>,
 ) -> Result<Consent, Error> {
+    let (mut tx, actor) = begin(pool, caller).await?;
+    let consent = give(seals, &mut tx, (caller, &actor), terms, key).await?;
+    tx.commit().await?;
+    Ok(consent)
+}
+
+/// Gives several consents, each as [`grant`] gives one, with its audit row: all of them or none. `told` says of which of these
+/// terms an error is, by their number.
+///
+/// # Errors
+/// As of [`grant`].
+pub(super) async fn grant_all(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+    all: Vec<(usize, Terms)>,
+    told: fn(usize, Error) -> Error,
+) -> Result<Vec<Consent>, Error> {
+    let (mut tx, actor) = begin(pool, caller).await?;
+    let mut given = Vec::with_capacity(all.len());
+    for (nth, terms) in all {
+        let consent = give(seals, &mut tx, (caller, &actor), terms, None).await;
+        given.push(consent.map_err(|error| told(nth, error))?);
+    }
+    tx.commit().await?;
+    Ok(given)
+}
+
+/// Begins what gives consents, as whoever may give them; the patient's lock is held.
+async fn begin(pool: &Pool, caller: &Caller) -> Result<(Tx<'static>, Actor), Error> {
     let activity = RepresentedActivity::ChangeConsents;
     require_mandate_first(pool, caller, activity, AuditAction::ConsentGrant).await?;
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user, caller.subject()]).await?;
     let actor = caller.actor(&mut tx).await?;
     let wanted = AuditAction::ConsentGrant;
-    let mut tx = require_mandate(tx, caller, actor, activity, wanted).await?;
+    let tx = require_mandate(tx, caller, actor, activity, wanted).await?;
     if actor.role == Role::Admin {
         return Err(
             refuse_role(tx, caller, actor, Role::Patient, AuditAction::ConsentGrant).await?,
         );
     }
-    check_own_interest(caller, &actor, &terms)?;
+    Ok((tx, actor))
+}
+
+/// Gives one consent, with its audit row.
+async fn give(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    (caller, actor): (&Caller, &Actor),
+    terms: Terms,
+    key: Option<&str>,
+) -> Result<Consent, Error> {
+    check_own_interest(caller, actor, &terms)?;
     let patient = actor.subject();
     let key = key.map(|key| (caller.user, key));
-    let granting = judge(seals, &mut tx, patient, terms, key).await?;
+    let granting = judge(seals, tx, patient, terms, key).await?;
     let consent = &granting.consent;
     let receipt = match granting.standing {
         Standing::Repeated | Standing::InForce => None,
-        Standing::New => Some(insert(seals, &mut tx, &granting).await?),
+        Standing::New => Some(insert(seals, tx, &granting).await?),
     };
     if let Some(key) = key.filter(|_| granting.standing != Standing::Repeated) {
-        remember(&mut tx, key, granting.request_hash, consent.id).await?;
+        remember(tx, key, granting.request_hash, consent.id).await?;
     }
     let entry = match receipt {
         Some(receipt) => AuditEntry {
@@ -84,11 +125,10 @@ pub(crate) async fn grant(
         },
     };
     let entry = AuditEntry {
-        representation: actor.represents(activity),
+        representation: actor.represents(RepresentedActivity::ChangeConsents),
         ..entry
     };
-    audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
+    audit::insert(tx, &[entry]).await?;
     Ok(granting.consent)
 }
 

@@ -60,6 +60,8 @@ pub const MONTHLY_BACKUP_AGE: CheckLimits = CheckLimits::new(32.0 * DAY, 63.0 * 
 pub const RESTORE_DRILL_AGE: CheckLimits = CheckLimits::new(93.0 * DAY, 186.0 * DAY);
 /// How long ago the daily maintenance may have come to its end. Unit: seconds.
 pub const MAINTENANCE_AGE: CheckLimits = CheckLimits::new(26.0 * HOUR, 8.0 * DAY);
+/// How long a certificate has to be in force still. Unit: days.
+pub const CERTIFICATE_LEFT: CheckLimits = CheckLimits::new(14.0, 3.0);
 /// How old the newest master key may be. Unit: days.
 pub const MASTER_KEY_AGE: CheckLimits = CheckLimits::new(365.0, 730.0);
 
@@ -147,6 +149,8 @@ text_enum! {
         AuditCheckpoint = "audit-checkpoint",
         /// The age of the newest master key.
         MasterKeys = "master-keys",
+        /// For how long the certificate is in force.
+        Certificate = "certificate",
         /// The newest daily backup.
         DailyBackup = "daily-backup",
         /// The newest weekly backup.
@@ -194,7 +198,7 @@ impl CheckName {
             }
             Self::Findings => "findings",
             Self::AuditOrder => "rows",
-            Self::MasterKeys => "days",
+            Self::MasterKeys | Self::Certificate => "days",
         }
     }
 
@@ -239,6 +243,7 @@ impl CheckName {
             Self::AuditOrder => "look at the api's log: one api at a time orders the trail",
             Self::AuditCheckpoint => "look at `checkpoints` in the api's /health/ready",
             Self::MasterKeys => "replace it: `meditrustal keys add`, then `keys rotate`",
+            Self::Certificate => "renew it, and put both files where they are read",
             Self::DailyBackup | Self::WeeklyBackup | Self::MonthlyBackup => {
                 "look at the timer of the backups and its log, and make one now"
             }

@@ -155,7 +155,7 @@ fn stamp(path: &Path) -> Result<Stamp, TlsError> {
     ))
 }
 
-fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> TlsError {
+pub(crate) fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> TlsError {
     move |source| TlsError::Unreadable {
         path: path.to_owned(),
         source,

@@ -5,6 +5,7 @@
 
 mod certificate;
 mod client;
+mod expiry;
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -13,6 +14,7 @@ use rustls::crypto::{CryptoProvider, ring};
 pub use crate::{
     certificate::{Certificate, ServerStream},
     client::{ClientConfig, ClientStream, believing_nobody, client, connect, trust},
+    expiry::in_force_until,
 };
 
 /// Why a file with a certificate or its key is not used. Shows nothing of a key.

@@ -379,6 +379,34 @@ async fn what_cannot_be_backed_up_is_refused_noted_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_backup_whose_disk_is_full_says_so_and_leaves_nothing() {
+    let world = World::start().await;
+    let site = Site::of(&world).await;
+    two_records(&world).await;
+    // No file gets longer than some kilobytes: what is written beyond fails, as where there is no space.
+    let limited = r#"trap '' XFSZ; ulimit -f 8; exec "$0" "$@""#;
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", limited])
+        .arg(&world.foundation.programs.meditrustal)
+        .args(["backup", "run", "--tier", "daily"])
+        .env_clear()
+        .envs(site.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null());
+
+    let ended = Ended::of(&mut command).await;
+
+    ended.is_refused("see whether the disk has room");
+    assert_eq!(names(&site, "records/daily"), ["last-failure.json"]);
+    let dumps = names(&site, "keys/daily");
+    let is_dump = |name: &String| ends_in(name, "age") || ends_in(name, "part");
+    assert!(!dumps.iter().any(is_dump), "{dumps:?}");
+    // Where there is space again, the next one is made, and the failure is forgotten.
+    site.backs_up(&world).await;
+    assert!(!names(&site, "records/daily").contains(&"last-failure.json".to_owned()));
+}
+
+#[tokio::test]
 async fn a_backup_that_is_killed_leaves_no_half_dump_and_the_next_one_cleans_up() {
     let world = World::start().await;
     let site = Site::of(&world).await;

@@ -23,6 +23,15 @@ async fn imports(person: &Person, document: Value) -> Answer {
     person.asks(IMPORT, json!({ "input": input })).await
 }
 
+const IMPORT_ALL: &str = "mutation ImportAll($input: ImportConsentsInput!) {
+  importConsents(input: $input) { consents { id isActive fhir } inactive }
+}";
+
+async fn imports_all(person: &Person, bundle: &Value) -> Answer {
+    let input = json!({ "document": bundle });
+    person.asks(IMPORT_ALL, json!({ "input": input })).await
+}
+
 /// What of a consent is agreed to.
 fn terms(consent: &Value) -> Value {
     let set = |field: &str| {
@@ -208,4 +217,57 @@ async fn a_document_that_says_what_no_consent_can_is_refused_with_its_paths_and_
     );
     let open = "SELECT 1 FROM data_processing_consents WHERE consent_withdrawn_at IS NULL";
     assert!(world.sql(open).await.is_empty());
+}
+
+#[tokio::test]
+async fn all_consents_of_a_bundle_are_given_again_or_none_of_them() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let record = ana.creates(&ana, "IMAGING", documents::of("IMAGING"));
+    let record = id(&record.await);
+    for activities in [&["READ"][..], &["SEARCH"]] {
+        ana.lets(&dr_bo, activities).await;
+    }
+    let bundle = "{ exportConsents { bundle } }";
+    let bundle = ana.asks(bundle, json!({})).await.data()["exportConsents"]["bundle"].clone();
+    let taken = ana.asks(TAKEN_OUT, json!({})).await;
+    for consent in taken.data()["consents"]["nodes"]
+        .as_array()
+        .expect("a list")
+    {
+        ana.withdraws(&id(consent)).await;
+    }
+    dr_bo.reads(&record).await.fails_with("NOT_FOUND");
+    let granted = "action_type = 'CONSENT_GRANT'";
+    let before = world.audit_rows(granted).await.len();
+
+    // The second names somebody else's account: the first is not given, either.
+    let mut wrong = bundle.clone();
+    let patient = json!(format!("Patient/{}", dr_bo.id));
+    wrong["entry"][1]["resource"]["patient"]["reference"] = patient;
+    let refused = imports_all(&ana, &wrong).await;
+    let refused = refused.fails_with("INVALID_DOCUMENT");
+    let said = refused.extensions["issues"].to_string();
+    assert!(said.contains("Bundle.entry[1].resource.patient"), "{said}");
+    let document = &bundle["entry"][0]["resource"];
+    imports_all(&ana, document)
+        .await
+        .fails_with("INVALID_DOCUMENT");
+    assert_eq!(world.audit_rows(granted).await.len(), before);
+    dr_bo.reads(&record).await.fails_with("NOT_FOUND");
+
+    let given = imports_all(&ana, &bundle).await;
+    let given = &given.data()["importConsents"];
+    let consents = given["consents"].as_array().expect("a list");
+    assert_eq!((consents.len(), &given["inactive"]), (2, &json!(0)));
+    assert!(consents.iter().all(|it| it["isActive"] == true), "{given}");
+    assert_eq!(world.audit_rows(granted).await.len(), before + 2);
+    dr_bo.reads(&record).await.data();
+    // What is over is passed over, and what is in force stays as it is.
+    let all = "{ exportConsents { bundle } }";
+    let all = ana.asks(all, json!({})).await.data()["exportConsents"]["bundle"].clone();
+    let again = imports_all(&ana, &all).await;
+    let again = &again.data()["importConsents"];
+    assert_eq!(again["inactive"], 2, "{again}");
+    assert_eq!(world.audit_rows(granted).await.len(), before + 2);
 }

@@ -29,6 +29,7 @@ mod chain_loss;
 mod checkpoints;
 mod closings;
 mod commands;
+mod commands_as_json;
 mod compressed;
 mod consent_receipts;
 mod countries;

@@ -124,7 +124,7 @@ impl Settings {
     }
 
     /// Each check by its name, and the exit code.
-    async fn checks(&self, world: &World) -> (BTreeMap<String, Value>, Option<i32>) {
+    pub(crate) async fn checks(&self, world: &World) -> (BTreeMap<String, Value>, Option<i32>) {
         let said = self.run(world, &["--json"]).await;
         let report = said.report();
         let checks = report["checks"].as_array().expect("a list").iter();

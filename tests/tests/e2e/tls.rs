@@ -21,6 +21,8 @@ use tokio::process::{Child, Command};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message};
 
+use crate::monitoring::Settings;
+
 /// Somebody who signs certificates.
 struct Authority {
     key: KeyPair,
@@ -560,5 +562,30 @@ async fn commands_reach_an_api_by_https_where_they_believe_it() {
             .expect("the program starts");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(wanted), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn health_says_for_how_long_a_certificate_is_in_force() {
+    let world = World::start().await;
+    let authority = Authority::new("an authority of this test");
+    let file = world.file("looked-at.pem");
+    let settings = Settings::of(&world);
+    let (checks, _) = settings.checks(&world).await;
+    assert!(!checks.contains_key("certificate"), "{checks:#?}");
+
+    let settings = settings.and("MEDITRUSTAL_TLS_CERT_FILE", file.as_str());
+    let issued = |in_force| authority.issues("localhost", in_force).certificate;
+    for (text, status, wanted) in [
+        (issued(InForce::Still), "ok", "it is in force for"),
+        (issued(InForce::NoMore), "critical", "it was over"),
+        ("none".to_owned(), "warning", "holds no certificate"),
+    ] {
+        fs::write(&file, text).expect("written");
+        let (checks, _) = settings.checks(&world).await;
+        let check = &checks["certificate"];
+        assert_eq!(check["status"], status, "{check:#?}");
+        let found = check["found"].as_str().unwrap_or_default();
+        assert!(found.contains(wanted), "{found}");
     }
 }

@@ -150,6 +150,13 @@ const CASES: &[Case] = &[
         &["input.document"],
     ),
     Case(
+        "ana",
+        r#"importConsents(input: { document: { resourceType: "Bundle" } })"#,
+        "inactive",
+        "INVALID_DOCUMENT",
+        &["input.document"],
+    ),
+    Case(
         "kim",
         r#"setCountryRule(input: { country: "Utopia", isAdequate: true, hasSafeguards: true, needsConsent: true })"#,
         "countryRule { country }",

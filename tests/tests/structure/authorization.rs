@@ -258,6 +258,18 @@ pub(super) const CASES: [Case; 91] = [
         ],
     ),
     Case(
+        "Mutation.importConsents",
+        r#"mutation { importConsents(input: { document: { resourceType: "Bundle" } }) { inactive } }"#,
+        [
+            "UNAUTHENTICATED",
+            "INVALID_DOCUMENT",
+            "INVALID_DOCUMENT",
+            "INVALID_DOCUMENT",
+            "INVALID_DOCUMENT",
+            "INVALID_DOCUMENT",
+        ],
+    ),
+    Case(
         "Query.countryRules",
         "{ countryRules { country } }",
         ADMINISTRATORS,

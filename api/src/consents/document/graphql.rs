@@ -35,6 +35,23 @@ pub(crate) struct ImportConsentInput {
     idempotency_key: Option<String>,
 }
 
+/// Consents as a FHIR bundle, to be given.
+#[derive(Debug, InputObject)]
+pub(crate) struct ImportConsentsInput {
+    /// A FHIR R4 `Bundle` of the type collection with at most 100 `Consent`s, as `exportConsents` gives it. Each is read as
+    /// `importConsent` reads one; those whose status is inactive are passed over.
+    document: Document,
+}
+
+/// The result of `importConsents`: what is in force by the bundle.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct ImportConsentsPayload {
+    /// The consents that are in force from now on, or were already, in the order of the bundle.
+    consents: Vec<Consent>,
+    /// The number of entries that were passed over, because their consents are over.
+    inactive: i32,
+}
+
 #[derive(Default)]
 pub(crate) struct ConsentDocumentQuery;
 
@@ -108,5 +125,27 @@ impl ConsentDocumentMutation {
         let consent = import::import(pool, seals, &app.clock, &caller, &document, key).await?;
         let consent = Consent::new(app.clock.now(), consent);
         Ok(Payload(GrantConsentPayload::of(consent)))
+    }
+
+    /// Gives every active consent that a FHIR R4 `Bundle` of `exportConsents` holds, as `importConsent` gives one: all of
+    /// them or none. What is in force already stays as it is. Open to patients and doctors, not to administrators.
+    ///
+    /// Error codes: `INVALID_DOCUMENT` with a path for each thing that is no R4, that no consent here can say, or that
+    /// cannot be given, `FORBIDDEN` for administrators, `LIMIT_REACHED` (100 are in force).
+    async fn import_consents(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The consents as a bundle.")] input: ImportConsentsInput,
+    ) -> Result<Payload<ImportConsentsPayload>> {
+        let (app, caller) = request(ctx)?;
+        let bundle = input.document.into_json();
+        let (pool, seals) = (&app.pool, &app.seals);
+        let imported = import::import_all(pool, seals, &app.clock, &caller, &bundle).await?;
+        let now = app.clock.now();
+        let consents = imported.consents.into_iter();
+        Ok(Payload(ImportConsentsPayload {
+            consents: consents.map(|it| Consent::new(now, it)).collect(),
+            inactive: i32::try_from(imported.inactive).unwrap_or(i32::MAX),
+        }))
     }
 }

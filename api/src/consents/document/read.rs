@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    consents::{Activity, Category, Grantee, Terms},
+    consents::{Activity, Category, Grantee, MAX_CONSENTS_IN_FORCE, Terms},
     ids::{OrganizationId, UserId},
     purpose::Purpose,
     users::Role,
@@ -39,6 +39,63 @@ pub(super) fn terms(
         Some(terms) if reading.issues.is_empty() => Ok(terms),
         _ => Err(reading.issues),
     }
+}
+
+/// What the consents of a bundle say that are active.
+#[derive(Debug, Default)]
+pub(super) struct ReadConsents {
+    /// The terms of each, with its place among the entries.
+    pub(super) terms: Vec<(usize, Terms)>,
+    /// How many are over.
+    pub(super) inactive: usize,
+}
+
+/// What a bundle of this patient's consents says at `now`, as `exportConsents` gives one: what is over is counted alone.
+///
+/// # Errors
+/// Everything that is not R4, or that no consent of ours can say, by the entry that says it.
+pub(super) fn bundle(
+    bundle: &Json,
+    patient: UserId,
+    now: DateTime<Utc>,
+) -> Result<ReadConsents, Vec<Issue>> {
+    if text(bundle, "resourceType") != Some("Bundle") || text(bundle, "type") != Some("collection")
+    {
+        let told = "a Bundle of the type collection is wanted, as exportConsents gives it";
+        return Err(vec![issue("Bundle.type", "bundle", told)]);
+    }
+    let entries = list(bundle, "entry");
+    if entries.len() > MAX_CONSENTS_IN_FORCE {
+        let told = "a bundle of consents has 100 entries at most";
+        return Err(vec![issue("Bundle.entry", "entries", told)]);
+    }
+    let (mut read, mut issues) = (ReadConsents::default(), Vec::new());
+    for (nth, entry) in entries.iter().enumerate() {
+        let document = entry.get("resource").unwrap_or(&Json::Null);
+        let is_consent = text(document, "resourceType") == Some("Consent");
+        if is_consent && text(document, "status") == Some("inactive") {
+            read.inactive += 1;
+            continue;
+        }
+        match terms(document, patient, now) {
+            Ok(terms) => read.terms.push((nth, terms)),
+            Err(found) => issues.extend(found.into_iter().map(|issue| within(nth, issue))),
+        }
+    }
+    if issues.is_empty() {
+        Ok(read)
+    } else {
+        Err(issues)
+    }
+}
+
+/// An issue with an entry's document, as one with the bundle.
+pub(super) fn within(nth: usize, issue: Issue) -> Issue {
+    let path = match issue.path.strip_prefix("Consent") {
+        Some(rest) => format!("Bundle.entry[{nth}].resource{rest}"),
+        None => format!("Bundle.entry[{nth}].resource.{}", issue.path),
+    };
+    Issue { path, ..issue }
 }
 
 /// An issue of ours with a document.
