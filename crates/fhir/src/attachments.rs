@@ -191,18 +191,20 @@ impl Attachment<'_> {
     }
 
     fn sha256(&self) -> Option<&str> {
-        let extensions = self.element.get("extension")?.as_array()?;
-        let is_ours = |it: &&Json| it.get("url").and_then(Json::as_str) == Some(SHA256_URL);
-        extensions
-            .iter()
-            .find(is_ours)?
-            .get("valueString")?
-            .as_str()
+        sha256_of(self.element)
     }
 
     fn text(&self, name: &str) -> Option<&str> {
         self.element.get(name)?.as_str()
     }
+}
+
+/// The SHA-256 that an `Attachment` names, as it is written there.
+pub fn sha256_of(element: &Json) -> Option<&str> {
+    let extensions = element.get("extension")?.as_array()?;
+    let is_ours = |it: &&Json| it.get("url").and_then(Json::as_str) == Some(SHA256_URL);
+    let ours = extensions.iter().find(is_ours)?;
+    ours.get("valueString")?.as_str()
 }
 
 /// The 32 bytes of a digest.

@@ -211,6 +211,11 @@ async fn a_file_that_cannot_be_taken_out_is_told_with_its_place() {
             "attachment-hash",
         ),
         (
+            json!({ "extension": [{ "url": SHA256, "valueString": "00".repeat(32) }] }),
+            "extension",
+            "attachment-sha256",
+        ),
+        (
             json!({ "contentType": "image/png" }),
             "contentType",
             "attachment-type",

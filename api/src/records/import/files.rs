@@ -143,7 +143,12 @@ fn taken(attachment: &mut Json, path: &str) -> Result<Option<TakenFile>, Issue> 
         let told = "the file has another SHA-1 than the document says";
         return Err(wrong("hash", "attachment-hash", told));
     }
-    apart::promise(attachment, size, &digest::to_hex(&sha256), &sha1);
+    let digits = digest::to_hex(&sha256);
+    if attachments::sha256_of(attachment).is_some_and(|said| said != digits) {
+        let told = "the file has another SHA-256 than the document says";
+        return Err(wrong("extension", "attachment-sha256", told));
+    }
+    apart::promise(attachment, size, &digits, &sha1);
     Ok(Some(TakenFile {
         content: Arc::new(content),
         sha256,
@@ -267,6 +272,10 @@ mod tests {
             (
                 r#","hash":"2jmj7l5rSw0yVb/vlWAYkK/YBwk=""#,
                 "attachment-hash",
+            ),
+            (
+                r#","extension":[{"url":"https://meditrustal.example/fhir/StructureDefinition/sha256","valueString":"00"}]"#,
+                "attachment-sha256",
             ),
         ] {
             let Err(Error::Document(issues)) = take_out(&mut report(90_000, more)) else {
