@@ -43,17 +43,18 @@ use super::{
     transfer_request::TransferRequest,
 };
 use crate::{
+    app::App,
     error::Error,
     records::{
         draft::Draft,
         import::{
-            Drafted, Entry, Import, LONG_ENTRY, MAX_BYTES,
+            Drafted, Entry, Import, LONG_ENTRY, MAX_AROUND_FILES, MAX_BYTES,
+            file_writing::{FileWriting, store_with_files},
             files::{FilesStored, TakenFile},
             interrupts,
             prepared::Prepared,
             references::{Learned, References, Resolution},
             report::{self, EntryRemarks, Imported, Totals},
-            store_with_files,
         },
     },
     wire::UNBUFFERED,
@@ -120,6 +121,9 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
         }
     }
 }
+
+/// What an entry came to, and its files.
+type FilesOutcome = (Result<Imported, Error>, FilesStored);
 
 /// What an entry is refused for, as long as the import lasts: records of this patient and type.
 type Target = (UserId, RecordType);
@@ -570,10 +574,16 @@ impl ImportRun {
         let target = Some((draft.patient, draft.record_type));
         let done = async move {
             let files = std::mem::take(&mut links.files);
-            let storage = (&app.disclosure, app.decryption());
-            let stored =
-                store_with_files(&app.writer, app.drafting(), storage, draft, &files).await;
-            let (result, files_stored) = stored;
+            let has_files = !files.is_empty();
+            let stored = async move {
+                let writing = writing(&app);
+                store_with_files(&app.writer, app.drafting(), writing, draft, &files).await
+            };
+            let (result, files_stored) = if has_files {
+                by_itself(stored).await
+            } else {
+                stored.await
+            };
             links.files_stored = files_stored;
             Done {
                 number,
@@ -677,8 +687,27 @@ impl ImportRun {
     }
 }
 
+/// What files are stored by.
+fn writing(app: &App) -> FileWriting<'_> {
+    FileWriting {
+        disclosure: &app.disclosure,
+        decryption: app.decryption(),
+        uploads: &app.transfers.uploads,
+    }
+}
+
+/// Stores files in a task of its own: its transaction does not stay open while a client does not read the report.
+async fn by_itself(stored: impl Future<Output = FilesOutcome> + Send + 'static) -> FilesOutcome {
+    let done = tokio::spawn(stored.in_current_span()).await;
+    done.unwrap_or_else(|_| (Err(Error::Internal), FilesStored::default()))
+}
+
 /// Reads an entry, without its files where it is too long with them. What is brought back is as it was.
 async fn read(form: ImportFormat, restores: bool, entry: Vec<u8>) -> Result<Entry, Error> {
+    if restores && entry.len() > MAX_AROUND_FILES {
+        let refusal = format!("a line of an archive has at most {MAX_AROUND_FILES} bytes");
+        return Err(Error::bad("document", refusal));
+    }
     if entry.len() <= LONG_ENTRY || restores {
         return form.read(&entry);
     }

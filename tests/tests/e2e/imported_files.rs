@@ -348,3 +348,35 @@ async fn an_export_takes_the_files_with_it_if_it_is_asked_to() {
         "the trail says that it was stored"
     );
 }
+
+#[tokio::test]
+async fn the_files_of_an_import_count_towards_what_an_account_may_send_in_a_day() {
+    let limit = ("MEDITRUSTAL_UPLOADS_A_DAY_MIB".to_owned(), "16".to_owned());
+    let world = World::with(|options| options.api.push(limit)).await;
+    let ana = world.patient("ana").await;
+    // Five of some 3 MB are within 16 MiB, and the sixth is not.
+    let lines: Vec<String> = (0..6)
+        .map(|nth| {
+            let mut file = pdf();
+            file.extend_from_slice(format!("{nth}").as_bytes());
+            report(&file, &json!({})).to_string()
+        })
+        .collect();
+
+    let upload = lines.join("\n");
+    let brought = ana.imports(&world.api, &ana, (NDJSON, ""), upload).await;
+
+    assert_eq!(
+        brought.each("outcome"),
+        vec![json!("CREATED"); 5],
+        "{:?}",
+        brought.end
+    );
+    assert_eq!(
+        (&brought.end["ended"], &brought.end["resumeFrom"]),
+        (&json!("THROTTLED"), &json!(6)),
+        "{:?}",
+        brought.end
+    );
+    assert_eq!(brought.end["attachments"], 5);
+}

@@ -15,7 +15,7 @@ use crate::error::Error;
 pub(crate) const MAX_BYTES: usize = 24 << 20;
 /// How much of it is not in long texts, such as files. Unit: bytes. As of a GraphQL request: a document of 1 MiB with white
 /// space in it.
-const MAX_AROUND_FILES: usize = crate::limits::MAX_BODY;
+pub(crate) const MAX_AROUND_FILES: usize = crate::limits::MAX_BODY;
 /// From which length on an entry may be too long with its files. Unit: bytes.
 pub(crate) const LONG_ENTRY: usize = reader::MAX_BYTES;
 /// How much deeper than a document what it comes in may be nested.
