@@ -140,6 +140,11 @@ impl Attachment<'_> {
         }
     }
 
+    /// Where the element says that its file is.
+    pub fn url(&self) -> Option<&str> {
+        self.text("url")
+    }
+
     /// Whether a file beside the record belongs to it: it names the SHA-256 of one, and has none in it.
     pub fn is_apart(&self) -> bool {
         self.data().is_none() && self.sha256().is_some()

@@ -78,8 +78,31 @@ impl Entry {
     /// # Errors
     /// [`Error::Document`] where one of them is not what the document says of it.
     pub(crate) fn with_files_apart(mut self) -> Result<Self, Error> {
-        self.files = files::take_out(&mut self.document)?;
+        self.files = if self.is_binary() {
+            files::of_binary(&self.document).into_iter().collect()
+        } else {
+            files::take_out(&mut self.document)?
+        };
         Ok(self)
+    }
+
+    /// Whether it is a file by itself.
+    fn is_binary(&self) -> bool {
+        self.kind() == Some("Binary")
+    }
+
+    /// The file that it is, if it is one.
+    pub(crate) fn binary(&self) -> Option<TakenFile> {
+        let is_binary = self.is_binary() && !self.is_deletion;
+        is_binary.then(|| {
+            let read = self.files.first().cloned();
+            read.or_else(|| files::of_binary(&self.document))
+        })?
+    }
+
+    /// Whether its document promises files that did not come in it.
+    pub(crate) fn promises_files(&self) -> bool {
+        files::promises_others(&self.document, &self.files)
     }
 
     /// The kind of resource that it is, if R4 has it.

@@ -76,6 +76,39 @@ pub(crate) async fn store_with_files(
     (result, told)
 }
 
+/// Stores a file that came behind the documents that promise it, in all of their places.
+///
+/// # Errors
+/// Why it is in none of them; what ends an import.
+pub(crate) async fn store_behind(
+    writing: FileWriting<'_>,
+    caller: &Caller,
+    places: Vec<AttachmentRequest>,
+    file: &TakenFile,
+) -> (Result<Imported, Error>, FilesStored) {
+    let mut told = FilesStored::default();
+    let mut result = Ok(Imported::Skipped);
+    if let Err(over) = writing.charge(caller, file).await {
+        return (Err(over), told);
+    }
+    for asked in places {
+        match writing.store(caller, asked, file).await {
+            Ok(()) => {
+                told.stored += 1;
+                result = Ok(Imported::Attached(Some(asked.record)));
+            }
+            Err(error @ (Error::NotFound(_) | Error::Document(_) | Error::Conflict { .. })) => {
+                told.refused += 1;
+                if told.stored == 0 {
+                    result = Err(error);
+                }
+            }
+            Err(error) => return (Err(error), told),
+        }
+    }
+    (result, told)
+}
+
 impl FileWriting<'_> {
     /// Charges an account a file that it has sent.
     async fn charge(self, caller: &Caller, file: &TakenFile) -> Result<(), Error> {

@@ -165,7 +165,7 @@ impl Import {
     ) -> Result<Draft, Error> {
         let mut document = origin::with_references(prepared.document, to);
         let mut id = id;
-        if !prepared.files.is_empty() {
+        if files::are_located(&document, &prepared.files) {
             let record = id.unwrap_or_else(RecordId::fresh);
             document = files::located(document, record, &prepared.files);
             id = Some(record);
