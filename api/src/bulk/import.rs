@@ -9,6 +9,7 @@
 
 mod held;
 mod parameters;
+mod promised;
 mod source;
 
 use std::{
@@ -36,6 +37,7 @@ use tracing::Instrument as _;
 use self::{
     held::HeldEntries,
     parameters::{ImportAsked, ImportFormat, asked, form},
+    promised::PromisedFiles,
     source::Source,
 };
 use super::{
@@ -43,17 +45,18 @@ use super::{
     transfer_request::TransferRequest,
 };
 use crate::{
+    app::App,
     error::Error,
     records::{
         draft::Draft,
         import::{
-            Drafted, Entry, Import, LONG_ENTRY, MAX_BYTES,
-            files::{FilesStored, TakenFile},
+            Drafted, Entry, Import, LONG_ENTRY, MAX_AROUND_FILES, MAX_BYTES,
+            file_writing::{FileWriting, store_with_files},
+            files::{FilesStored, TakenFile, promised_others},
             interrupts,
             prepared::Prepared,
             references::{Learned, References, Resolution},
             report::{self, EntryRemarks, Imported, Totals},
-            store_with_files,
         },
     },
     wire::UNBUFFERED,
@@ -103,6 +106,7 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 waiting: None,
                 under_way: HashSet::new(),
                 references: References::default(),
+                promised: PromisedFiles::default(),
                 held: None,
                 puts_aside: false,
                 beat: tokio::time::interval(BEAT),
@@ -120,6 +124,9 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
         }
     }
 }
+
+/// What an entry came to, and its files.
+type FilesOutcome = (Result<Imported, Error>, FilesStored);
 
 /// What an entry is refused for, as long as the import lasts: records of this patient and type.
 type Target = (UserId, RecordType);
@@ -143,6 +150,8 @@ struct Links {
     files: Vec<TakenFile>,
     /// What became of them.
     files_stored: FilesStored,
+    /// The places of files that it promises and that did not come in it, with their SHA-256.
+    promised: Vec<(u32, [u8; 32])>,
 }
 
 /// What an entry has come to.
@@ -189,6 +198,8 @@ struct ArrivedEntry {
     kind: Option<&'static str>,
     bytes: usize,
     drafted: Result<Drafted, Error>,
+    /// The file that it is, where a document before it has promised that.
+    file: Option<TakenFile>,
 }
 
 /// Whether records of a kind may be written for a patient, as the first of them found.
@@ -231,6 +242,8 @@ struct ImportRun {
     under_way: HashSet<(UserId, SourceToken)>,
     /// What the entries refer to.
     references: References,
+    /// What files they promise that are not in them.
+    promised: PromisedFiles,
     /// What is put aside, from the first entry on that refers to another.
     held: Option<HeldEntries>,
     /// Whether there was such an entry.
@@ -353,7 +366,13 @@ impl ImportRun {
         }
         match self.held.take() {
             None => {
-                self.pass_on(arrived);
+                if let Some(file) = arrived.file {
+                    // Which records promise it is known once they are stored.
+                    self.finish().await?;
+                    self.attach(arrived.number, arrived.bytes, file);
+                } else {
+                    self.pass_on(arrived);
+                }
                 Ok(())
             }
             Some(mut held) => {
@@ -369,26 +388,25 @@ impl ImportRun {
         self.read += 1;
         let number = self.read;
         if number < self.from {
-            if let Cut::Entry(entry) = cut {
-                self.pass_over(entry).await;
-            }
-            return None;
+            return match cut {
+                Cut::Entry(entry) => self.pass_over(number, entry).await,
+                Cut::TooLong => None,
+            };
         }
-        let (bytes, (kind, drafted)) = match cut {
+        match cut {
             // A blank line has a number and nothing to report.
-            Cut::Entry(entry) if entry.trim_ascii().is_empty() => return None,
-            Cut::Entry(entry) => (entry.len(), self.prepare(entry).await),
+            Cut::Entry(entry) if entry.trim_ascii().is_empty() => None,
+            Cut::Entry(entry) => {
+                let bytes = entry.len();
+                let entry = read(self.form, self.import.restores, entry).await;
+                Some(self.prepare(number, bytes, entry))
+            }
             Cut::TooLong => {
                 let refusal = format!("an entry has at most {MAX_BYTES} bytes");
-                (0, (None, Err(Error::bad("document", refusal))))
+                let refused = Err(Error::bad("document", refusal));
+                Some(self.prepare(number, 0, refused))
             }
-        };
-        Some(ArrivedEntry {
-            number,
-            kind,
-            bytes,
-            drafted,
-        })
+        }
     }
 
     /// Sends an entry on its way that waits for no other.
@@ -398,6 +416,7 @@ impl ImportRun {
             kind,
             bytes,
             drafted,
+            ..
         } = arrived;
         let drafted = match drafted {
             Ok(Drafted::Restored(draft)) => Ok((*draft, Links::default())),
@@ -434,11 +453,16 @@ impl ImportRun {
             notes: Vec::new(),
             files: prepared.files().to_vec(),
             files_stored: FilesStored::default(),
+            promised: Vec::new(),
         };
+        let promises_files = prepared.promises_files();
         let Transfer { app, caller, .. } = &self.transfer;
         let with = (reserved, &resolution.to);
         let mut draft = self.import.draft(app.drafting(), caller, prepared, with)?;
         links.notes = std::mem::take(&mut draft.notes);
+        if promises_files {
+            links.promised = promised_others(&draft.canonical, &links.files);
+        }
         Ok((draft, links))
     }
 
@@ -510,24 +534,54 @@ impl ImportRun {
         }
     }
 
-    /// Learns whom an entry names that was reported before, and nothing else.
-    async fn pass_over(&mut self, entry: Vec<u8>) {
-        if !self.import.restores
-            && !entry.trim_ascii().is_empty()
-            && let Ok(entry) = read(self.form, false, entry).await
-        {
-            self.import.pass_over(entry);
+    /// Learns whom an entry names that was reported before, and nothing else. One whose files may still come is looked at as if it
+    /// were new: it is there already, and is not reported again.
+    async fn pass_over(&mut self, number: u64, entry: Vec<u8>) -> Option<ArrivedEntry> {
+        if self.import.restores || entry.trim_ascii().is_empty() {
+            return None;
         }
+        let bytes = entry.len();
+        let entry = read(self.form, false, entry).await.ok()?;
+        if entry.promises_files() {
+            return Some(self.prepare(number, bytes, Ok(entry)));
+        }
+        self.import.pass_over(entry);
+        None
     }
 
-    async fn prepare(&mut self, entry: Vec<u8>) -> (Option<&'static str>, Result<Drafted, Error>) {
-        let entry = match read(self.form, self.import.restores, entry).await {
+    fn prepare(&mut self, number: u64, bytes: usize, entry: Result<Entry, Error>) -> ArrivedEntry {
+        let arrived = |kind, drafted| ArrivedEntry {
+            number,
+            kind,
+            bytes,
+            drafted,
+            file: None,
+        };
+        let entry = match entry {
             Ok(entry) => entry,
-            Err(error) => return (None, Err(error)),
+            Err(error) => return arrived(None, Err(error)),
         };
         let kind = entry.kind();
+        if !self.promised.is_empty()
+            && let Some(file) = entry
+                .binary()
+                .filter(|file| self.promised.is_expected(file))
+        {
+            return ArrivedEntry {
+                file: Some(file),
+                ..arrived(kind, Ok(Drafted::Skipped))
+            };
+        }
         let Transfer { app, caller, .. } = &self.transfer;
-        (kind, self.import.prepare(app.drafting(), caller, entry))
+        let drafted = self.import.prepare(app.drafting(), caller, entry);
+        if let Ok(Drafted::Prepared(prepared)) = &drafted
+            && prepared.promises_files()
+        {
+            for sha256 in prepared.promised() {
+                self.promised.expect(sha256);
+            }
+        }
+        arrived(kind, drafted)
     }
 
     /// Reports an entry, in its turn, that nobody is asked about.
@@ -570,10 +624,16 @@ impl ImportRun {
         let target = Some((draft.patient, draft.record_type));
         let done = async move {
             let files = std::mem::take(&mut links.files);
-            let storage = (&app.disclosure, app.decryption());
-            let stored =
-                store_with_files(&app.writer, app.drafting(), storage, draft, &files).await;
-            let (result, files_stored) = stored;
+            let has_files = !files.is_empty();
+            let stored = async move {
+                let writing = writing(&app);
+                store_with_files(&app.writer, app.drafting(), writing, draft, &files).await
+            };
+            let (result, files_stored) = if has_files {
+                by_itself(stored).await
+            } else {
+                stored.await
+            };
             links.files_stored = files_stored;
             Done {
                 number,
@@ -593,8 +653,11 @@ impl ImportRun {
         if let Some(source) = &done.links.source {
             self.under_way.remove(source);
         }
+        // What was reported before is not reported again.
+        let is_told = done.number >= self.from;
         let result = match done.outcome {
             Outcome::Came(result) => result,
+            Outcome::Told(_) if !is_told => return Ok(()),
             Outcome::Told(told) => {
                 self.say(&told.line).await?;
                 let (kind, reason) = (told.kind.as_deref(), told.reason.as_deref());
@@ -620,6 +683,10 @@ impl ImportRun {
                 Ok(_) | Err(_) => PatientCheck::Permitted,
             });
         }
+        if !is_told {
+            self.learn(&done.links, done.kind, &result);
+            return Ok(());
+        }
         let remarks = EntryRemarks {
             unresolved: done.links.unresolved,
             notes: &done.links.notes,
@@ -641,7 +708,7 @@ impl ImportRun {
         }
     }
 
-    /// Learns what an entry has become, for those that refer to it, and counts what it refers to.
+    /// Counts what an entry refers to, and what refers to it in vain, and learns what it has become.
     fn link(
         &mut self,
         links: &Links,
@@ -664,6 +731,23 @@ impl ImportRun {
             self.totals.files.stored += links.files_stored.stored;
             self.totals.files.refused += links.files_stored.refused;
         }
+        self.learn(links, kind, result);
+    }
+
+    /// Learns what an entry has become, for those behind it.
+    fn learn(
+        &mut self,
+        links: &Links,
+        kind: Option<&'static str>,
+        result: &Result<Imported, Error>,
+    ) {
+        if let Ok(imported) = result {
+            self.promised.learn(&links.promised, imported);
+        }
+        let record = match result {
+            Ok(Imported::Stored(stored) | Imported::Amended(stored)) => Some(&stored.record),
+            Ok(_) | Err(_) => None,
+        };
         // What was put aside is known already.
         if let (Some(record), Some(kind), false) = (record, kind, self.puts_aside) {
             self.references.learn(Learned {
@@ -677,8 +761,27 @@ impl ImportRun {
     }
 }
 
+/// What files are stored by.
+fn writing(app: &App) -> FileWriting<'_> {
+    FileWriting {
+        disclosure: &app.disclosure,
+        decryption: app.decryption(),
+        uploads: &app.transfers.uploads,
+    }
+}
+
+/// Stores files in a task of its own: its transaction does not stay open while a client does not read the report.
+async fn by_itself(stored: impl Future<Output = FilesOutcome> + Send + 'static) -> FilesOutcome {
+    let done = tokio::spawn(stored.in_current_span()).await;
+    done.unwrap_or_else(|_| (Err(Error::Internal), FilesStored::default()))
+}
+
 /// Reads an entry, without its files where it is too long with them. What is brought back is as it was.
 async fn read(form: ImportFormat, restores: bool, entry: Vec<u8>) -> Result<Entry, Error> {
+    if restores && entry.len() > MAX_AROUND_FILES {
+        let refusal = format!("a line of an archive has at most {MAX_AROUND_FILES} bytes");
+        return Err(Error::bad("document", refusal));
+    }
     if entry.len() <= LONG_ENTRY || restores {
         return form.read(&entry);
     }

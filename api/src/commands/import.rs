@@ -132,6 +132,7 @@ struct ImportProgress {
     refused: u64,
     skipped: u64,
     checked: u64,
+    attached: u64,
     /// The last line of the report.
     end: Value,
 }
@@ -176,6 +177,7 @@ impl ImportFile {
             refused: 0,
             skipped: 0,
             checked: 0,
+            attached: 0,
             end: Value::Null,
         };
         let patients = self.whom(form).await?;
@@ -468,6 +470,7 @@ impl ImportProgress {
             Some("OUTDATED") => self.outdated += 1,
             Some("SKIPPED") => self.skipped += 1,
             Some("WOULD_BE_CREATED") => self.checked += 1,
+            Some("ATTACHED" | "WOULD_BE_ATTACHED") => self.attached += 1,
             _ => self.refused += 1,
         }
         self.reported += 1;
@@ -491,6 +494,7 @@ impl ImportProgress {
             (self.amended, "stored as next versions"),
             (self.outdated, "older than what is there"),
             (self.checked, "would be stored"),
+            (self.attached, "files of records"),
             (unresolved, "references to what is not stored"),
         ] {
             if times > 0 {

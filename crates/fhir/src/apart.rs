@@ -87,6 +87,14 @@ pub fn promise(attachment: &mut Json, size: u64, sha256: &str, sha1: &str) {
     }
 }
 
+/// Says that the file of an `Attachment` is somewhere else than it says.
+pub fn relocate(attachment: &mut Json, url: &str) {
+    if let Json::Object(members) = attachment {
+        members.retain(|(name, _)| name != "url");
+    }
+    locate(attachment, url);
+}
+
 /// Says where the file of an `Attachment` is, where it does not say so itself.
 pub fn locate(attachment: &mut Json, url: &str) {
     if let Json::Object(members) = attachment
@@ -130,13 +138,14 @@ mod tests {
             promise(attachment, 1, &"0f".repeat(32), "sha1");
             locate(attachment, "Binary/7-1");
             locate(attachment, "Binary/8-1");
+            relocate(attachment, "Binary/9-1");
         });
         let said = String::from_utf8(to_bytes(&media)).unwrap();
         let digits = "0f".repeat(32);
         assert_eq!(
             said,
             format!(
-                r#"{{"content":{{"contentType":"image/png","extension":[{{"url":"urn:other","valueString":"y"}},{{"url":"{SHA256_URL}","valueString":"{digits}"}}],"hash":"x","size":1,"url":"Binary/7-1"}},"resourceType":"Media"}}"#
+                r#"{{"content":{{"contentType":"image/png","extension":[{{"url":"urn:other","valueString":"y"}},{{"url":"{SHA256_URL}","valueString":"{digits}"}}],"hash":"x","size":1,"url":"Binary/9-1"}},"resourceType":"Media"}}"#
             )
         );
         assert!(attachments::of(&media)[0].is_apart());

@@ -140,6 +140,11 @@ impl Attachment<'_> {
         }
     }
 
+    /// Where the element says that its file is.
+    pub fn url(&self) -> Option<&str> {
+        self.text("url")
+    }
+
     /// Whether a file beside the record belongs to it: it names the SHA-256 of one, and has none in it.
     pub fn is_apart(&self) -> bool {
         self.data().is_none() && self.sha256().is_some()
@@ -191,18 +196,20 @@ impl Attachment<'_> {
     }
 
     fn sha256(&self) -> Option<&str> {
-        let extensions = self.element.get("extension")?.as_array()?;
-        let is_ours = |it: &&Json| it.get("url").and_then(Json::as_str) == Some(SHA256_URL);
-        extensions
-            .iter()
-            .find(is_ours)?
-            .get("valueString")?
-            .as_str()
+        sha256_of(self.element)
     }
 
     fn text(&self, name: &str) -> Option<&str> {
         self.element.get(name)?.as_str()
     }
+}
+
+/// The SHA-256 that an `Attachment` names, as it is written there.
+pub fn sha256_of(element: &Json) -> Option<&str> {
+    let extensions = element.get("extension")?.as_array()?;
+    let is_ours = |it: &&Json| it.get("url").and_then(Json::as_str) == Some(SHA256_URL);
+    let ours = extensions.iter().find(is_ours)?;
+    ours.get("valueString")?.as_str()
 }
 
 /// The 32 bytes of a digest.

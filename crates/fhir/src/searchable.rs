@@ -116,15 +116,36 @@ fn day(text: &str) -> String {
 /// When a resource was so: the elements that say it, the best first.
 fn date_of(resource: &Json) -> Option<Dated<'_>> {
     let paths: &[&str] = match resource_type(resource)? {
-        "Condition" => &["recordedDate", "onsetDateTime", "onsetPeriod.start"],
+        "Condition" => &[
+            "recordedDate",
+            "onsetDateTime",
+            "onsetPeriod.start",
+            "onsetPeriod.end",
+        ],
         "Observation" => &[
             "effectiveDateTime",
             "effectivePeriod.start",
+            "effectivePeriod.end",
             "effectiveInstant",
+            "effectiveTiming.event",
+            "effectiveTiming.repeat.boundsPeriod.start",
             "issued",
         ],
-        "DiagnosticReport" => &["effectiveDateTime", "effectivePeriod.start", "issued"],
-        "MedicationRequest" | "ServiceRequest" => &["authoredOn", "occurrenceDateTime"],
+        "DiagnosticReport" => &[
+            "effectiveDateTime",
+            "effectivePeriod.start",
+            "effectivePeriod.end",
+            "issued",
+        ],
+        "MedicationRequest" => &["authoredOn"],
+        "ServiceRequest" => &[
+            "authoredOn",
+            "occurrenceDateTime",
+            "occurrencePeriod.start",
+            "occurrencePeriod.end",
+            "occurrenceTiming.event",
+            "occurrenceTiming.repeat.boundsPeriod.start",
+        ],
         "MedicationStatement" => &[
             "effectiveDateTime",
             "effectivePeriod.start",
@@ -136,11 +157,20 @@ fn date_of(resource: &Json) -> Option<Dated<'_>> {
             "effectivePeriod.start",
             "effectivePeriod.end",
         ],
-        "CarePlan" => &["created", "period.start"],
-        "CareTeam" => &["period.start"],
+        "CarePlan" => &["created", "period.start", "period.end"],
+        "CareTeam" => &["period.start", "period.end"],
         "Goal" => &["startDate"],
-        "Procedure" => &["performedDateTime", "performedPeriod.start"],
-        "AllergyIntolerance" => &["recordedDate", "onsetDateTime"],
+        "Procedure" => &[
+            "performedDateTime",
+            "performedPeriod.start",
+            "performedPeriod.end",
+        ],
+        "AllergyIntolerance" => &[
+            "recordedDate",
+            "onsetDateTime",
+            "onsetPeriod.start",
+            "onsetPeriod.end",
+        ],
         "FamilyMemberHistory" | "List" | "Composition" | "ImmunizationRecommendation" => &["date"],
         "DocumentReference" => &[
             "context.period.start",
@@ -149,7 +179,12 @@ fn date_of(resource: &Json) -> Option<Dated<'_>> {
             "date",
         ],
         "ImagingStudy" => &["started"],
-        "Media" => &["createdDateTime", "createdPeriod.start", "issued"],
+        "Media" => &[
+            "createdDateTime",
+            "createdPeriod.start",
+            "createdPeriod.end",
+            "issued",
+        ],
         "Immunization" => &["occurrenceDateTime", "recorded"],
         _ => &[],
     };

@@ -67,6 +67,23 @@ fn a_radiology_report_in_the_categories_of_loinc_is_imaging_without_a_body_part(
 }
 
 #[test]
+fn two_contained_resources_of_one_id_are_refused() {
+    let measured = json!({
+        "resourceType": "Observation", "status": "final", "category": category(OBSERVATION, "vital-signs"),
+        "code": {"coding": [{"system": LOINC, "code": "8867-4", "display": "Heart rate"}]},
+        "effectiveDateTime": "2026-04-02",
+        "valueQuantity": {"value": 64, "unit": "/min", "system": "http://unitsofmeasure.org", "code": "/min"},
+        "contained": [
+            {"resourceType": "Practitioner", "id": "a"},
+            {"resourceType": "Organization", "id": "a", "name": "Ward 3"},
+        ],
+        "performer": [{"reference": "#a"}],
+    });
+    let at = "Observation.contained".to_owned();
+    assert!(refused(RecordType::VitalSigns, &measured).contains(&(at, "contained-id".to_owned())));
+}
+
+#[test]
 fn a_bare_reference_states_nothing() {
     let order = |reference: Value| {
         json!({

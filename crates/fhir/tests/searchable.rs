@@ -118,6 +118,43 @@ fn every_type_says_when_it_was_its_state_and_its_codes() {
 }
 
 #[test]
+fn a_period_of_which_only_the_end_is_known_and_a_timing_have_a_date() {
+    let table = [
+        (
+            RecordType::VitalSigns,
+            json!({ "resourceType": "Observation", "effectivePeriod": { "end": "1998" } }),
+        ),
+        (
+            RecordType::VitalSigns,
+            json!({ "resourceType": "Observation", "effectiveTiming": { "event": ["1998", "1999"] } }),
+        ),
+        (
+            RecordType::MedicalHistory,
+            json!({ "resourceType": "Procedure", "performedPeriod": { "end": "1998" } }),
+        ),
+        (
+            RecordType::MedicalHistory,
+            json!({ "resourceType": "AllergyIntolerance", "onsetPeriod": { "start": "1998", "end": "2001" } }),
+        ),
+        (
+            RecordType::TreatmentPlan,
+            json!({
+                "resourceType": "ServiceRequest",
+                "occurrenceTiming": { "repeat": { "boundsPeriod": { "start": "1998" } } },
+            }),
+        ),
+    ];
+    for (record_type, document) in table {
+        let found = found(record_type, &document);
+        assert_eq!(
+            found.effective_micros,
+            Some(883_612_800_000_000),
+            "{document}"
+        );
+    }
+}
+
+#[test]
 fn what_is_not_said_is_left_out_and_what_is_said_in_part_stays_so() {
     let condition = |more: Value| {
         let mut condition = json!({ "resourceType": "Condition" });

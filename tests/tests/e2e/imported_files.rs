@@ -211,6 +211,11 @@ async fn a_file_that_cannot_be_taken_out_is_told_with_its_place() {
             "attachment-hash",
         ),
         (
+            json!({ "extension": [{ "url": SHA256, "valueString": "00".repeat(32) }] }),
+            "extension",
+            "attachment-sha256",
+        ),
+        (
             json!({ "contentType": "image/png" }),
             "contentType",
             "attachment-type",
@@ -342,4 +347,146 @@ async fn an_export_takes_the_files_with_it_if_it_is_asked_to() {
         2,
         "the trail says that it was stored"
     );
+}
+
+#[tokio::test]
+async fn the_files_of_an_import_count_towards_what_an_account_may_send_in_a_day() {
+    let limit = ("MEDITRUSTAL_UPLOADS_A_DAY_MIB".to_owned(), "16".to_owned());
+    let world = World::with(|options| options.api.push(limit)).await;
+    let ana = world.patient("ana").await;
+    // Five of some 3 MB are within 16 MiB, and the sixth is not.
+    let lines: Vec<String> = (0..6)
+        .map(|nth| {
+            let mut file = pdf();
+            file.extend_from_slice(format!("{nth}").as_bytes());
+            report(&file, &json!({})).to_string()
+        })
+        .collect();
+
+    let upload = lines.join("\n");
+    let brought = ana.imports(&world.api, &ana, (NDJSON, ""), upload).await;
+
+    assert_eq!(
+        brought.each("outcome"),
+        vec![json!("CREATED"); 5],
+        "{:?}",
+        brought.end
+    );
+    assert_eq!(
+        (&brought.end["ended"], &brought.end["resumeFrom"]),
+        (&json!("THROTTLED"), &json!(6)),
+        "{:?}",
+        brought.end
+    );
+    assert_eq!(brought.end["attachments"], 5);
+}
+
+#[tokio::test]
+async fn an_export_with_its_files_can_be_imported_again() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = pdf();
+    brings(&world, &ana, &ana, &report(&file, &json!({}))).await;
+    let lines = ana
+        .exports(&world.api, &ana, "&attachments=true")
+        .await
+        .body;
+    let transaction = "&format=transaction&attachments=true";
+    let transaction = ana.exports(&world.api, &ana, transaction).await.body;
+
+    let trial = (NDJSON, "&source=copy&dryRun=true");
+    let trial = ana.imports(&world.api, &ana, trial, lines.clone()).await;
+    let upload = (NDJSON, "&source=copy");
+    let first = ana.imports(&world.api, &ana, upload, lines.clone()).await;
+    let again = ana.imports(&world.api, &ana, upload, lines.clone()).await;
+    let of_bundle = (BUNDLE, "&source=elsewhere");
+    let of_bundle = ana.imports(&world.api, &ana, of_bundle, transaction).await;
+
+    let outcomes = |told: &[&str]| told.iter().map(|it| json!(it)).collect::<Vec<_>>();
+    assert_eq!(
+        trial.each("outcome"),
+        outcomes(&["WOULD_BE_CREATED", "WOULD_BE_ATTACHED"]),
+        "{:?}",
+        trial.lines
+    );
+    assert_eq!(
+        first.each("outcome"),
+        outcomes(&["CREATED", "ATTACHED"]),
+        "{:?}",
+        first.lines
+    );
+    assert_eq!(
+        again.each("outcome"),
+        outcomes(&["ALREADY_THERE", "ATTACHED"])
+    );
+    assert_eq!(
+        of_bundle.each("outcome"),
+        outcomes(&["SKIPPED", "CREATED", "ATTACHED"]),
+        "{:?}",
+        of_bundle.lines
+    );
+    let record = text(&first.lines[0]["recordId"]);
+    assert_eq!(first.lines[1]["recordId"], record.as_str());
+    assert_eq!(first.end["attached"], 1);
+    let kept = document(&ana, &record).await;
+    assert_eq!(
+        kept["presentedForm"][0]["url"],
+        format!("Binary/{record}-1")
+    );
+    for record in [&record, &text(&of_bundle.lines[1]["recordId"])] {
+        assert!(gets(&world, &ana, record).await.body.as_bytes() == file);
+    }
+
+    // What broke off between the two goes on with the file, and the record is not reported twice.
+    world
+        .executes(&format!(
+            "DELETE FROM attachment_chunks WHERE record_id = '{record}' AND number > 0"
+        ))
+        .await;
+    let rest = (NDJSON, "&source=copy&from=2");
+    let rest = ana.imports(&world.api, &ana, rest, lines.clone()).await;
+    assert_eq!(rest.each("outcome"), outcomes(&["ATTACHED"]));
+    assert_eq!(rest.each("entry"), [json!(2)]);
+    assert_eq!(rest.end["alreadyThere"], 0);
+    assert!(gets(&world, &ana, &record).await.body.as_bytes() == file);
+
+    // Another file is nobody's.
+    let (named, binary) = lines.split_once('\n').expect("two lines");
+    let mut other: Value = serde_json::from_str(binary).expect("JSON");
+    other["data"] = json!(BASE64_STANDARD.encode(b"%PDF-1.7 another"));
+    let upload = (NDJSON, "&source=third");
+    let unknown = format!("{named}\n{other}\n");
+    let unknown = ana.imports(&world.api, &ana, upload, unknown).await;
+    assert_eq!(unknown.each("outcome"), outcomes(&["CREATED", "SKIPPED"]));
+}
+
+#[tokio::test]
+async fn files_that_come_behind_documents_that_refer_to_each_other_are_put_aside_with_them() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = pdf();
+    brings(&world, &ana, &ana, &report(&file, &json!({}))).await;
+    let lines = ana
+        .exports(&world.api, &ana, "&attachments=true")
+        .await
+        .body;
+    let (named, binary) = lines.split_once('\n').expect("two lines");
+    let mut named: Value = serde_json::from_str(named).expect("JSON");
+    named["result"] = json!([{ "reference": "Observation/o1" }]);
+    let mut measured: Value = serde_json::from_str(&heart_rate(61)).expect("JSON");
+    measured["id"] = json!("o1");
+
+    let upload = format!("{named}\n{}\n{measured}\n", binary.trim());
+    let source = (NDJSON, "&source=copy");
+    let brought = ana.imports(&world.api, &ana, source, upload).await;
+
+    assert_eq!(
+        brought.each("outcome"),
+        [json!("CREATED"), json!("ATTACHED"), json!("CREATED")],
+        "{:?}",
+        brought.lines
+    );
+    assert_eq!(brought.end["resolvedReferences"], 1);
+    let record = text(&brought.lines[0]["recordId"]);
+    assert!(gets(&world, &ana, &record).await.body.as_bytes() == file);
 }

@@ -213,6 +213,28 @@ async fn a_filter_that_can_find_nothing_is_refused_and_not_answered() {
 }
 
 #[tokio::test]
+async fn a_span_may_begin_with_the_first_moment_that_the_database_holds() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    ana.creates(&ana, "IMAGING", &documents::of("IMAGING"))
+        .await;
+    for from in [
+        "-4713-11-24T00:00:00Z",
+        "-4712-06-01T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+    ] {
+        let (nodes, _) = finds(&ana, json!({ "filter": { "effectiveFrom": from } })).await;
+        assert_eq!(nodes.len(), 1, "{from}");
+    }
+    let (nodes, _) = finds(
+        &ana,
+        json!({ "filter": { "effectiveFrom": "9999-12-31T23:59:59Z" } }),
+    )
+    .await;
+    assert!(nodes.is_empty());
+}
+
+#[tokio::test]
 async fn metadata_is_read_off_the_document_and_must_not_say_otherwise() {
     let world = World::start().await;
     let ana = world.patient("ana").await;

@@ -1,6 +1,9 @@
 //! What is put aside until all of an upload has arrived, because something in it refers to something else in it.
 
+use std::sync::Arc;
+
 use futures::StreamExt as _;
+use vault::row::Content;
 
 use super::{ArrivedEntry, ImportEnd, ImportRun, Links, Outcome, ToldEntry, WINDOW, WINDOW_BYTES};
 use crate::{
@@ -12,6 +15,7 @@ use crate::{
     error::Error,
     records::import::{
         Drafted, Import,
+        files::TakenFile,
         prepared::Prepared,
         references::ImportContext,
         report::{self, EntryRemarks, Imported},
@@ -34,11 +38,13 @@ pub(super) struct HeldEntries {
 enum HeldEntry {
     Told(u64, Box<ToldEntry>),
     Document(u64, Box<Prepared>),
+    File(u64, TakenFile),
 }
 
-/// What stands before what is put aside: whether it is a document, and its number.
+/// What stands before what is put aside: whether it is a document or a file, and its number.
 const TOLD: u8 = 0;
 const DOCUMENT: u8 = 1;
+const FILE: u8 = 2;
 
 impl HeldEntries {
     /// None yet.
@@ -63,8 +69,13 @@ impl ImportRun {
             kind,
             bytes,
             drafted,
+            file,
         } = arrived;
         held.group_bytes += bytes;
+        if let Some(file) = file {
+            held.group.push(HeldEntry::File(number, file));
+            return self.look_up(held, GROUP).await;
+        }
         let Transfer { app, caller, .. } = &self.transfer;
         let checked = drafted.and_then(|it| self.import.checked(app.drafting(), caller, it));
         let result = match checked {
@@ -97,7 +108,7 @@ impl ImportRun {
         let group = std::mem::take(&mut held.group);
         let documents = group.iter().filter_map(|entry| match entry {
             HeldEntry::Document(_, prepared) => Some(&**prepared),
-            HeldEntry::Told(..) => None,
+            HeldEntry::Told(..) | HeldEntry::File(..) => None,
         });
         let documents: Vec<&Prepared> = documents.collect();
         let context = import_context(&self.transfer, &self.import, self.is_dry);
@@ -116,6 +127,11 @@ impl ImportRun {
                     let id = reserved.next().flatten();
                     (DOCUMENT, number, prepared.to_bytes(id))
                 }
+                HeldEntry::File(number, file) => (
+                    FILE,
+                    number,
+                    Ok([file.sha256.as_slice(), file.content.as_slice()].concat()),
+                ),
             };
             let bytes = bytes.map_err(|error| ImportEnd::Over((&error).into()))?;
             let piece = [[tag].as_slice(), &number.to_be_bytes(), &bytes].concat();
@@ -182,6 +198,18 @@ impl ImportRun {
         if tag == TOLD {
             let told = serde_json::from_slice(bytes).map_err(|_| over(Error::Internal))?;
             self.push(number, None, Links::default(), Outcome::Told(told));
+            return Ok(true);
+        }
+        if tag == FILE {
+            let file = bytes.split_first_chunk::<32>();
+            let (sha256, content) = file.ok_or_else(|| over(Error::Internal))?;
+            let file = TakenFile {
+                content: Arc::new(Content::new(content.to_vec())),
+                sha256: *sha256,
+            };
+            // Which records promise it is known once they are stored.
+            self.finish().await?;
+            self.attach(number, bytes.len(), file);
             return Ok(true);
         }
         let (prepared, reserved) = Prepared::from_bytes(bytes).map_err(over)?;

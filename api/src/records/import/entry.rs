@@ -15,7 +15,7 @@ use crate::error::Error;
 pub(crate) const MAX_BYTES: usize = 24 << 20;
 /// How much of it is not in long texts, such as files. Unit: bytes. As of a GraphQL request: a document of 1 MiB with white
 /// space in it.
-const MAX_AROUND_FILES: usize = crate::limits::MAX_BODY;
+pub(crate) const MAX_AROUND_FILES: usize = crate::limits::MAX_BODY;
 /// From which length on an entry may be too long with its files. Unit: bytes.
 pub(crate) const LONG_ENTRY: usize = reader::MAX_BYTES;
 /// How much deeper than a document what it comes in may be nested.
@@ -78,8 +78,31 @@ impl Entry {
     /// # Errors
     /// [`Error::Document`] where one of them is not what the document says of it.
     pub(crate) fn with_files_apart(mut self) -> Result<Self, Error> {
-        self.files = files::take_out(&mut self.document)?;
+        self.files = if self.is_binary() {
+            files::of_binary(&self.document).into_iter().collect()
+        } else {
+            files::take_out(&mut self.document)?
+        };
         Ok(self)
+    }
+
+    /// Whether it is a file by itself.
+    fn is_binary(&self) -> bool {
+        self.kind() == Some("Binary")
+    }
+
+    /// The file that it is, if it is one.
+    pub(crate) fn binary(&self) -> Option<TakenFile> {
+        let is_binary = self.is_binary() && !self.is_deletion;
+        is_binary.then(|| {
+            let read = self.files.first().cloned();
+            read.or_else(|| files::of_binary(&self.document))
+        })?
+    }
+
+    /// Whether its document promises files that did not come in it.
+    pub(crate) fn promises_files(&self) -> bool {
+        files::promises_others(&self.document, &self.files)
     }
 
     /// The kind of resource that it is, if R4 has it.

@@ -8,6 +8,7 @@ use fhir::{
     Issue, IssueCode, Json, Severity, apart,
     attachments::{self, ContentType, MAX_BYTES as MAX_FILE},
 };
+use uuid::Uuid;
 use vault::{
     attachment::{CHUNK, FileHash, decode},
     digest,
@@ -28,13 +29,13 @@ use crate::{
 /// How long the text of a file is at least that is taken out. Unit: bytes. What is shorter fits, 64 times over.
 const LONG: usize = 8 << 10;
 
-/// A file that was taken out of its document.
+/// A file that was taken out of its document, or came behind it.
 #[derive(Clone)]
 pub(crate) struct TakenFile {
     /// What is in it.
-    pub(super) content: Arc<Content>,
+    pub(crate) content: Arc<Content>,
     /// Its SHA-256, as the document promises it now.
-    pub(super) sha256: [u8; 32],
+    pub(crate) sha256: [u8; 32],
 }
 
 impl std::fmt::Debug for TakenFile {
@@ -143,27 +144,77 @@ fn taken(attachment: &mut Json, path: &str) -> Result<Option<TakenFile>, Issue> 
         let told = "the file has another SHA-1 than the document says";
         return Err(wrong("hash", "attachment-hash", told));
     }
-    apart::promise(attachment, size, &digest::to_hex(&sha256), &sha1);
+    let digits = digest::to_hex(&sha256);
+    if attachments::sha256_of(attachment).is_some_and(|said| said != digits) {
+        let told = "the file has another SHA-256 than the document says";
+        return Err(wrong("extension", "attachment-sha256", told));
+    }
+    apart::promise(attachment, size, &digits, &sha1);
     Ok(Some(TakenFile {
         content: Arc::new(content),
         sha256,
     }))
 }
 
+/// The file that a `Binary` is.
+pub(super) fn of_binary(binary: &Json) -> Option<TakenFile> {
+    let content = decode(binary.get("data").and_then(Json::as_str)?)?;
+    Some(TakenFile {
+        sha256: digest::of_document(&content).0,
+        content: Arc::new(content),
+    })
+}
+
+/// Whether a document promises files that are neither in it nor among these.
+pub(crate) fn promises_others(document: &Json, files: &[TakenFile]) -> bool {
+    let named = attachments::of(document);
+    let mut apart = named.iter().filter(|it| it.is_apart());
+    apart.any(|it| file_of(it, files).is_none())
+}
+
+/// The files that a document in its canonical form promises, without these: each with its place, and its SHA-256.
+pub(crate) fn promised_others(canonical: &[u8], files: &[TakenFile]) -> Vec<(u32, [u8; 32])> {
+    let Some(document) = decrypt::document(canonical) else {
+        return Vec::new();
+    };
+    let named = attachments::of(&document);
+    let promised = (1..).zip(&named).filter_map(|(place, attachment)| {
+        let is_other = attachment.is_apart() && file_of(attachment, files).is_none();
+        let promise = is_other.then(|| attachment.promise().ok())??;
+        Some((place, promise.sha256))
+    });
+    promised.collect()
+}
+
+/// Whether an attachment says that its file is where an export has put it: that of another record, once it is imported.
+fn is_of_export(attachment: &attachments::Attachment<'_>) -> bool {
+    let url = attachment.url().filter(|_| attachment.is_apart());
+    let id = url.and_then(|url| url.strip_prefix("Binary/")?.rsplit_once('-'));
+    id.is_some_and(|(record, place)| record.parse::<Uuid>().is_ok() && place.parse::<u32>().is_ok())
+}
+
+/// Whether a document has to say where its files are, these or those that an export has named.
+pub(super) fn are_located(document: &Json, files: &[TakenFile]) -> bool {
+    !files.is_empty() || attachments::of(document).iter().any(is_of_export)
+}
+
 /// A document that says where its files are: `Binary/<record>-<place>`, as an export calls them.
 pub(super) fn located(document: Json, record: RecordId, files: &[TakenFile]) -> Json {
     // Places are counted in the order of the canonical form.
     let mut document = decrypt::document(&fhir::canonical::to_bytes(&document)).unwrap_or(document);
-    let are_taken: Vec<bool> = attachments::of(&document)
+    let are_ours: Vec<(bool, bool)> = attachments::of(&document)
         .iter()
-        .map(|it| file_of(it, files).is_some())
+        .map(|it| (is_of_export(it), file_of(it, files).is_some()))
         .collect();
-    let mut are_taken = are_taken.into_iter();
+    let mut are_ours = are_ours.into_iter();
     let mut place = 0_u32;
     apart::change_each(&mut document, &mut |attachment, _| {
         place += 1;
-        if are_taken.next().unwrap_or_default() {
-            apart::locate(attachment, &format!("Binary/{record}-{place}"));
+        let url = format!("Binary/{record}-{place}");
+        match are_ours.next() {
+            Some((true, _)) => apart::relocate(attachment, &url),
+            Some((false, true)) => apart::locate(attachment, &url),
+            Some((false, false)) | None => {}
         }
     });
     document
@@ -197,7 +248,8 @@ fn file_of<'a>(
 /// Stores a file of a record that is there, as if it had been sent for itself. What is stored already stays.
 ///
 /// # Errors
-/// [`Error::NotFound`] where the record is not the caller's to write, or promises another file.
+/// [`Error::NotFound`] where the record is not the caller's to write, or promises another file; [`Error::Document`] where the file
+/// is not what else the document says of it.
 pub(crate) async fn store(
     disclosure: &RecordDisclosure,
     decryption: Decryption<'_>,
@@ -212,10 +264,21 @@ pub(crate) async fn store(
     if !is_it {
         return Err(Error::NotFound("attachment"));
     }
+    if !is_of(promised.content_type, &file.content) {
+        let told = "the file is not of the type that the document names";
+        return Err(promised.differs("contentType", "attachment-type", told));
+    }
     let mut storage = FileStorage::begin(decryption.pool, caller, asked, promised.file).await?;
+    let mut hash = FileHash::default();
     for (number, chunk) in (0..).zip(file.content.chunks(CHUNK)) {
+        hash.update(chunk);
         let sealed = promised.file.seal(&promised.key, number, chunk);
         storage.put(&sealed).await?;
+    }
+    let (_, sha1) = hash.finish();
+    if promised.hash.as_ref().is_some_and(|hash| *hash != sha1) {
+        let told = "the file has another SHA-1 than the document says";
+        return Err(promised.differs("hash", "attachment-hash", told));
     }
     storage.finish().await?;
     Ok(())
@@ -267,6 +330,10 @@ mod tests {
             (
                 r#","hash":"2jmj7l5rSw0yVb/vlWAYkK/YBwk=""#,
                 "attachment-hash",
+            ),
+            (
+                r#","extension":[{"url":"https://meditrustal.example/fhir/StructureDefinition/sha256","valueString":"00"}]"#,
+                "attachment-sha256",
             ),
         ] {
             let Err(Error::Document(issues)) = take_out(&mut report(90_000, more)) else {

@@ -246,9 +246,9 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
         unresolved_references: unresolved,
     };
     Ok(match one.result {
-        Ok(Imported::Skipped | Imported::Deletion | Imported::Checked(_)) => {
-            told(ImportOutcome::Skipped, None)
-        }
+        Ok(
+            Imported::Skipped | Imported::Deletion | Imported::Checked(_) | Imported::Attached(_),
+        ) => told(ImportOutcome::Skipped, None),
         Ok(Imported::Stored(written)) => {
             let outcome = match written.source {
                 _ if written.is_new() => ImportOutcome::Created,

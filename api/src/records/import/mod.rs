@@ -4,6 +4,7 @@
 //! Each entry has a key of its own, made of what it says: the same upload again makes nothing twice.
 
 mod entry;
+pub(crate) mod file_writing;
 pub(crate) mod files;
 pub(crate) mod graphql;
 pub(crate) mod patients;
@@ -27,28 +28,18 @@ use fhir::origin::{self, NameScope, Origin, SourceName};
 use serde_json::json;
 use store::{Pool, audit, users};
 
-pub(crate) use entry::{Entry, Exported, LONG_ENTRY, MAX_BYTES};
+pub(crate) use entry::{Entry, Exported, LONG_ENTRY, MAX_AROUND_FILES, MAX_BYTES};
 
-use self::{
-    files::{FilesStored, TakenFile},
-    patients::ImportPatients,
-    prepared::Prepared,
-    report::Imported,
-};
+use self::{patients::ImportPatients, prepared::Prepared, report::Imported};
 
 use super::{
-    attachments::{self, AttachmentRequest},
-    disclosure::RecordDisclosure,
+    attachments,
     draft::{Draft, DraftSource, Follows, SourceAnswer, Stored},
     prepare::{self, About},
     restore,
     writer::Writer,
 };
-use crate::{
-    caller::Caller,
-    dependencies::{Decryption, Drafting},
-    error::Error,
-};
+use crate::{caller::Caller, dependencies::Drafting, error::Error};
 
 /// How often an entry is tried that others were in the way of: a twin in the same group, a database
 /// that is busy.
@@ -174,7 +165,7 @@ impl Import {
     ) -> Result<Draft, Error> {
         let mut document = origin::with_references(prepared.document, to);
         let mut id = id;
-        if !prepared.files.is_empty() {
+        if files::are_located(&document, &prepared.files) {
             let record = id.unwrap_or_else(RecordId::fresh);
             document = files::located(document, record, &prepared.files);
             id = Some(record);
@@ -411,64 +402,6 @@ pub(crate) async fn store(
         }),
         Err(error) => Err(error),
     }
-}
-
-/// Stores a draft as [`store`] does, and then the files that were taken out of its document.
-///
-/// # Errors
-/// As of [`store`]; what ends an import, where the record is there and its files are not: sent again, they are.
-pub(crate) async fn store_with_files(
-    writer: &Writer,
-    drafting: Drafting<'_>,
-    (disclosure, decryption): (&RecordDisclosure, Decryption<'_>),
-    draft: Draft,
-    taken: &[TakenFile],
-) -> (Result<Imported, Error>, FilesStored) {
-    let placed = files::placed(&draft.canonical, taken);
-    let caller = draft.caller.clone();
-    let result = store(writer, drafting, draft).await;
-    let mut told = FilesStored::default();
-    let (record, purpose) = match &result {
-        Ok(Imported::Stored(stored) | Imported::Amended(stored))
-            if stored.source != Some(SourceAnswer::Outdated) =>
-        {
-            (stored.record.id, stored.purpose)
-        }
-        Ok(_) | Err(_) => return (result, told),
-    };
-    for (place, file) in placed {
-        let asked = AttachmentRequest {
-            record,
-            place,
-            purpose: Some(purpose),
-        };
-        match store_file((disclosure, decryption), &caller, asked, &file).await {
-            Ok(()) => told.stored += 1,
-            Err(Error::NotFound(_) | Error::Document(_) | Error::Conflict { .. }) => {
-                told.refused += 1;
-            }
-            Err(error) => return (Err(error), told),
-        }
-    }
-    (result, told)
-}
-
-/// Stores a file, again where the database is busy.
-async fn store_file(
-    (disclosure, decryption): (&RecordDisclosure, Decryption<'_>),
-    caller: &Caller,
-    asked: AttachmentRequest,
-    file: &TakenFile,
-) -> Result<(), Error> {
-    for _ in 1..TRIES {
-        match files::store(disclosure, decryption, caller, asked, file).await {
-            Err(Error::Busy {
-                retry_after_seconds,
-            }) => tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await,
-            answer => return answer,
-        }
-    }
-    files::store(disclosure, decryption, caller, asked, file).await
 }
 
 async fn store_in_turn(writer: &Writer, draft: &Draft) -> Result<Stored, Error> {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 use vault::row::Content;
 
-use super::files::TakenFile;
+use super::files::{self, TakenFile};
 use crate::{
     error::Error,
     records::{decrypt, draft::DraftSource},
@@ -100,6 +100,18 @@ impl Prepared {
     /// The files that were taken out of it.
     pub(crate) fn files(&self) -> &[TakenFile] {
         &self.files
+    }
+
+    /// Whether it promises files that did not come in it.
+    pub(crate) fn promises_files(&self) -> bool {
+        files::promises_others(&self.document, &self.files)
+    }
+
+    /// The SHA-256 of what it promises.
+    pub(crate) fn promised(&self) -> Vec<[u8; 32]> {
+        let promised =
+            files::promised_others(&fhir::canonical::to_bytes(&self.document), &self.files);
+        promised.into_iter().map(|(_, sha256)| sha256).collect()
     }
 
     /// The kind of resource, if R4 has it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::records::RecordType;
+use domain::{ids::RecordId, records::RecordType};
 use serde_json::{Value, json};
 
 use super::super::draft::{SourceAnswer, Stored};
@@ -21,6 +21,8 @@ pub(crate) enum Imported {
     Amended(Box<Stored>),
     /// It would be stored: nothing is, as the caller asked.
     Checked(RecordType),
+    /// A file that this record promises; `None` where nothing is stored, as the caller asked.
+    Attached(Option<RecordId>),
     /// It is nothing that a record is made of.
     Skipped,
     /// It says that something was deleted at its source.
@@ -40,6 +42,8 @@ impl Imported {
             Self::Stored(_) => "ALREADY_THERE",
             Self::Amended(_) => "AMENDED",
             Self::Checked(_) => "WOULD_BE_CREATED",
+            Self::Attached(Some(_)) => "ATTACHED",
+            Self::Attached(None) => "WOULD_BE_ATTACHED",
             Self::Skipped | Self::Deletion => "SKIPPED",
         }
     }
@@ -154,6 +158,12 @@ pub(crate) fn line(
         Ok(imported @ Imported::Checked(record_type)) => json!({
             "entry": number, "outcome": imported.outcome(), "recordType": record_type,
         }),
+        Ok(imported @ Imported::Attached(Some(record))) => json!({
+            "entry": number, "outcome": imported.outcome(), "recordId": record,
+        }),
+        Ok(imported @ Imported::Attached(None)) => json!({
+            "entry": number, "outcome": imported.outcome(),
+        }),
         Ok(imported @ Imported::Skipped) => json!({
             "entry": number, "outcome": imported.outcome(), "resourceType": kind,
         }),
@@ -223,7 +233,9 @@ pub(crate) fn end(totals: &Totals, reported: u64, interrupted: Option<(ErrorCode
     let seldom = [
         ("amended", totals.of("AMENDED")),
         ("outdated", totals.of("OUTDATED")),
+        ("attached", totals.of("ATTACHED")),
         ("wouldBeCreated", totals.of("WOULD_BE_CREATED")),
+        ("wouldBeAttached", totals.of("WOULD_BE_ATTACHED")),
         ("resolvedReferences", totals.resolved),
         ("unresolvedReferences", totals.unresolved),
         ("attachments", totals.files.stored),

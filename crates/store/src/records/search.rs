@@ -55,7 +55,17 @@ pub struct Filter {
     pub with_superseded: bool,
 }
 
+/// A moment before the year 1, in which no document is dated and nothing was stored. Unit: seconds of Unix.
+const BEFORE_ALL: i64 = -720_000 * 24 * 60 * 60;
+
 impl Filter {
+    /// [`Self::effective_from`], or a moment before everything that is as good: the statements look a year further back, and the
+    /// database holds no time before its first.
+    fn effective_begin(&self) -> Option<DateTime<Utc>> {
+        let from = self.effective_from?;
+        Some(DateTime::from_timestamp(BEFORE_ALL, 0).map_or(from, |first| from.max(first)))
+    }
+
     /// Whether it leaves nothing out but types and superseded versions.
     pub const fn is_of_types_alone(&self) -> bool {
         let Self {
@@ -199,7 +209,7 @@ pub async fn page_of(
         conn,
         filter.created_from,
         filter.created_to,
-        filter.effective_from,
+        filter.effective_begin(),
         filter.effective_to,
         filter.author.map(|id| id.0),
         filter.complete,
@@ -280,7 +290,7 @@ pub async fn count_of(
         "src/records/search/count_of_patients.sql",
         filter.created_from,
         filter.created_to,
-        filter.effective_from,
+        filter.effective_begin(),
         filter.effective_to,
         filter.author.map(|id| id.0),
         filter.complete,
@@ -344,7 +354,7 @@ pub async fn page_of_everybody(
         &mut **tx,
         filter.created_from,
         filter.created_to,
-        filter.effective_from,
+        filter.effective_begin(),
         filter.effective_to,
         filter.author.map(|id| id.0),
         filter.complete,
@@ -383,7 +393,7 @@ pub async fn count_of_everybody(
         "src/records/search/count_of_everybody.sql",
         filter.created_from,
         filter.created_to,
-        filter.effective_from,
+        filter.effective_begin(),
         filter.effective_to,
         filter.author.map(|id| id.0),
         filter.complete,
