@@ -8,7 +8,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -35,7 +35,7 @@ use crate::{
 const MAX_LOG_BYTES: usize = 96 << 20;
 
 /// The longest other answer that is read. Unit: bytes. A block of sixty thousand transactions, by their hashes.
-const MAX_ANSWER_BYTES: usize = 8 << 20;
+pub(crate) const MAX_ANSWER_BYTES: usize = 8 << 20;
 
 /// The longest time that a node may tell us to wait.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
@@ -45,6 +45,10 @@ const MAX_MESSAGE_CHARS: usize = 300;
 
 /// How long a node rests that has failed once.
 const FIRST_REST: Duration = Duration::from_millis(500);
+
+/// How many blocks a node may be behind what was seen of the chain before. One that is further behind would say of what is
+/// there that it is not. Unit: blocks.
+const MOST_BEHIND: u64 = 32;
 
 /// The nodes that can be asked. Clones share what is known of them.
 #[derive(Clone)]
@@ -57,6 +61,8 @@ struct Nodes {
     /// Whether each has shown that it is of the chain.
     known: Vec<AtomicBool>,
     failover: Mutex<Failover>,
+    /// The newest block that was seen last, of the node that was asked then. Not the highest ever: a chain may be undone.
+    seen: AtomicU64,
     /// What each has to be, where there are several.
     identity: NodeIdentity,
 }
@@ -218,6 +224,7 @@ impl Rpc {
         let nodes = Nodes {
             known: all.iter().map(|_| AtomicBool::new(false)).collect(),
             failover: Mutex::new(Failover::new(all.len(), FIRST_REST)),
+            seen: AtomicU64::new(0),
             all,
             identity,
         };
@@ -235,6 +242,11 @@ impl Rpc {
     /// How each does, in the order in which they were named.
     pub(crate) fn health(&self) -> Vec<EndpointHealth> {
         self.failover().health()
+    }
+
+    /// Notes the newest block of the node that is asked: one that takes its place may not be far behind.
+    pub(crate) fn saw(&self, newest: u64) {
+        self.nodes.seen.store(newest, Ordering::Relaxed);
     }
 
     /// What is counted is whole even if a writer panicked.
@@ -264,7 +276,8 @@ impl Rpc {
                 return Ok((place, node));
             }
             tried += 1;
-            match node.is_of(nodes.identity).await {
+            let seen = nodes.seen.load(Ordering::Relaxed);
+            match node.is_of(nodes.identity, seen).await {
                 Ok(()) => {
                     nodes.known[place].store(true, Ordering::Relaxed);
                     return Ok((place, node));
@@ -287,6 +300,8 @@ impl Rpc {
             let text = error.to_string();
             tracing::debug!("Node {} does not do what it should: {text}", place + 1);
             failover.failed(place, text, asked_for);
+        } else {
+            failover.pass_on(place);
         }
         self.nodes.known[place].store(false, Ordering::Relaxed);
     }
@@ -389,8 +404,9 @@ impl RpcNode {
         Ok(Self { http, url, timeout })
     }
 
-    /// Refuses a node of another chain, and one that has anything but our registry at its address.
-    async fn is_of(&self, identity: NodeIdentity) -> Result<(), ClientError> {
+    /// Refuses a node of another chain, one that has anything but our registry at its address, and one that is far behind the
+    /// newest block that was seen.
+    async fn is_of(&self, identity: NodeIdentity, seen: u64) -> Result<(), ClientError> {
         let method = "eth_chainId";
         let chain = self.get::<Quantity64>(method, &json!([])).await?.0;
         if chain != identity.chain_id {
@@ -402,6 +418,12 @@ impl RpcNode {
         let code = self.get::<Bytes>(method, &params).await?.0;
         if CodeHash(keccak256(code).0) != identity.code_hash {
             let what = format!("other code at {} than the registry's", identity.registry);
+            return Err(ClientError::Unreadable { method, what });
+        }
+        let method = "eth_blockNumber";
+        let newest = self.get::<Quantity64>(method, &json!([])).await?.0;
+        if newest.saturating_add(MOST_BEHIND) < seen {
+            let what = format!("block {newest} is its newest, and block {seen} was seen before");
             return Err(ClientError::Unreadable { method, what });
         }
         Ok(())
@@ -618,6 +640,22 @@ mod tests {
 
         let told = rpc.health()[0].last_error.clone().unwrap_or_default();
         assert!(told.contains("chain 1 instead of 31337"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_far_behind_takes_nobodys_place() {
+        // Its newest block is number 42.
+        let behind = node("200 OK", "", of_our_chain).await;
+        let rpc = over(&["http://127.0.0.1:9", &behind]).expect("urls");
+
+        rpc.saw(42 + MOST_BEHIND + 1);
+        let error = asks(&rpc).await.expect_err("none can be asked");
+        let told = rpc.health()[1].last_error.clone().unwrap_or_default();
+        assert!(told.contains("block 42 is its newest"), "{told}; {error}");
+
+        // Both rest now, and one of them is as far again.
+        rpc.saw(42 + MOST_BEHIND);
+        assert_eq!(asks(&rpc).await.expect("an answer"), "0x2a");
     }
 
     #[tokio::test]
