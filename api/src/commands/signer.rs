@@ -21,7 +21,7 @@ use store::{
 
 use super::output::{Failure, say};
 use crate::{
-    config::{chain_url, database_url},
+    config::{NodesConfig, database_url},
     dependencies::registry_of,
 };
 
@@ -48,9 +48,8 @@ pub(crate) struct SignerPlaces {
     #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
 
-    /// Where the chain's node answers JSON-RPC
-    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
-    chain_rpc_url: String,
+    #[command(flatten)]
+    nodes: NodesConfig,
 
     /// What `contracts/script/Deploy.s.sol` wrote
     #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
@@ -146,7 +145,7 @@ impl SignerPlaces {
         let pool = store::connect(&self.url, "meditrustal signer", one)?;
         migrate::require_current(&pool).await?;
         let deployment = Deployment::load(&self.deployment_file)?;
-        let client = Client::new(&self.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
+        let client = self.nodes.client(NODE_TIMEOUT, &deployment)?;
         client.check().await?;
         Ok(OpenedPlaces {
             pool,

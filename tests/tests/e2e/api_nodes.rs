@@ -246,3 +246,30 @@ async fn where_one_node_is_there_another_may_still_be_synchronising_at_the_start
     assert_eq!(said[0]["isWell"], false, "{said}");
     assert!(world.api.log().contains("Node 1 cannot be used yet"));
 }
+
+#[tokio::test]
+async fn commands_ask_another_node_where_the_first_is_gone() {
+    let world = World::start().await;
+    let url = world.foundation.url_of("meditrustal_api");
+    let url = url.expect("there is the role");
+    let deployment = world.foundation.dir().join("deployment.json");
+    let deployment = deployment.display().to_string();
+    let status = |listed: &str| {
+        let environment = [
+            ("DATABASE_URL", url.as_str()),
+            // Nobody answers there.
+            ("CHAIN_RPC_URL", "http://127.0.0.1:9"),
+            ("CHAIN_RPC_URLS", listed),
+            ("MEDITRUSTAL_DEPLOYMENT_FILE", deployment.as_str()),
+        ];
+        let programs = &world.foundation.programs;
+        let done = programs.operate(&["signer", "status"], &environment, "");
+        done.map_err(|error| error.to_string())
+    };
+
+    let said = status(world.foundation.chain_rpc_url()).expect("another one is asked");
+    assert!(said.contains("may anchor"), "{said}");
+
+    let said = status("ws://127.0.0.1:9").expect_err("none is left that is asked");
+    assert!(said.contains("cannot be reached"), "{said}");
+}

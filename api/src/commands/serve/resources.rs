@@ -75,7 +75,7 @@ pub(super) async fn open(
         // Each would take the other's nonces.
         return Err("MEDITRUSTAL_CHECKPOINT_KEY_FILE: the account that pins checkpoints may not be the registrar's".into());
     }
-    let client = Client::over(&config.nodes.asked(), NODE_TIMEOUT, &deployment)?;
+    let client = config.nodes.client(NODE_TIMEOUT, &deployment)?;
     let registry = registry_of(&deployment)?;
     let chain_id = registry.chain_id;
     check_nodes(&client, &signers).await?;
