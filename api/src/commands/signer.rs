@@ -411,7 +411,7 @@ impl RotateSigner {
         };
         say(&format!(
             "1. {address} is made known, so that its anchors are ours\n\
-             2. then restart each api with {how}: it signs with the new key, and sends what {old} has signed to its end\n\
+             2. then stop each api, and start them with {how}: they sign with the new key, and send what {old} has signed to its end\n\
              3. when `meditrustal signer status` says that nothing of {old} waits, let the registry's administrator call \
              revokeRole(REGISTRAR_ROLE, {old}), and destroy its key"
         ))?;
@@ -431,7 +431,7 @@ impl RotateSigner {
         write_down(&mut tx, details).await?;
         tx.commit().await?;
         say(&format!(
-            "{address} is known, and begins with nonce {next}; now restart each api"
+            "{address} is known, and begins with nonce {next}; now stop each api, and start them"
         ))
     }
 }
