@@ -14,9 +14,6 @@ const TOO_OFTEN: [&str; 5] = [
     "throughput",
 ];
 
-/// What JSON-RPC calls a failure of the node itself.
-const INTERNAL_ERROR: i64 = -32_603;
-
 /// `CHAIN_RPC_URL`, or one of `CHAIN_RPC_URLS`, cannot be used. Does not print it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
@@ -95,24 +92,6 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether another node may do better: this one cannot be reached, is too slow, was asked too often, fails by its own account,
-    /// or says more than there is to say. Whether an answer that cannot be read is a failure of the node, the caller knows.
-    pub(crate) fn is_of_the_node(&self, is_unreadable_failure: bool) -> bool {
-        match self {
-            Self::Unreachable(_) | Self::TimedOut { .. } => true,
-            // Who asks for less asks any node for less.
-            Self::Http { status, .. } => *status != 413,
-            // What is said to a transaction is an answer, whatever its code.
-            Self::Refused { method, code, .. } => {
-                self.asks_for_patience()
-                    || (*code == INTERNAL_ERROR && *method != crate::send::METHOD)
-            }
-            Self::Unreadable { .. } => is_unreadable_failure,
-            Self::TooLong { limit, .. } => *limit == crate::rpc::MAX_ANSWER_BYTES,
-            Self::Resting { .. } => false,
-        }
-    }
-
     /// Whether asking for fewer blocks could help: nodes refuse long ranges in many words.
     pub fn asks_for_less(&self) -> bool {
         match self {
@@ -261,29 +240,6 @@ pub enum CheckError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn another_node_is_asked_where_one_fails_and_not_where_it_refuses() {
-        let refused = |method, code| ClientError::Refused {
-            method,
-            code,
-            message: "no".to_owned(),
-        };
-        let too_long = |limit| ClientError::TooLong {
-            method: "eth_call",
-            limit,
-        };
-        for (error, is_of_the_node) in [
-            (refused("eth_call", -32_603), true),
-            (refused("eth_call", -32_000), false),
-            (refused(crate::send::METHOD, -32_603), false),
-            (too_long(crate::rpc::MAX_ANSWER_BYTES), true),
-            // Who asks for fewer logs asks any node for fewer.
-            (too_long(96 << 20), false),
-        ] {
-            assert_eq!(error.is_of_the_node(true), is_of_the_node, "{error}");
-        }
-    }
 
     #[test]
     fn one_that_asks_too_often_waits_and_one_that_asks_for_too_much_asks_for_less() {

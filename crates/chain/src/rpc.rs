@@ -27,6 +27,7 @@ use crate::{
     error::{ClientError, InvalidUrl},
     failover::{EndpointHealth, Failover},
     hash::{ChainAddress, CodeHash},
+    send,
     wire::{Bytes, Quantity64},
 };
 
@@ -35,13 +36,16 @@ use crate::{
 const MAX_LOG_BYTES: usize = 96 << 20;
 
 /// The longest other answer that is read. Unit: bytes. A block of sixty thousand transactions, by their hashes.
-pub(crate) const MAX_ANSWER_BYTES: usize = 8 << 20;
+const MAX_ANSWER_BYTES: usize = 8 << 20;
 
 /// The longest time that a node may tell us to wait.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// The longest message of a node that is kept. Unit: characters.
 const MAX_MESSAGE_CHARS: usize = 300;
+
+/// What JSON-RPC calls a failure of the node itself.
+const INTERNAL_ERROR: i64 = -32_603;
 
 /// How long a node rests that has failed once.
 const FIRST_REST: Duration = Duration::from_millis(500);
@@ -316,7 +320,7 @@ impl Rpc {
     ) -> Option<Result<T, ClientError>> {
         *tried += 1;
         match answer {
-            Err(error) if error.is_of_the_node(is_unreadable_failure) => {
+            Err(error) if is_of_the_node(&error, is_unreadable_failure) => {
                 self.failed(place, &error);
                 (*tried >= self.nodes.all.len()).then_some(Err(error))
             }
@@ -370,6 +374,23 @@ impl Rpc {
     ) -> Result<T, ClientError> {
         let answer = self.ask(method, params).await?;
         present(method, answer)
+    }
+}
+
+/// Whether another node may do better: this one cannot be reached, is too slow, was asked too often, fails by its own account, or
+/// says more than there is to say. Whether an answer that cannot be read is a failure of the node, the caller knows.
+fn is_of_the_node(error: &ClientError, is_unreadable_failure: bool) -> bool {
+    match error {
+        ClientError::Unreachable(_) | ClientError::TimedOut { .. } => true,
+        // Who asks for less asks any node for less.
+        ClientError::Http { status, .. } => *status != 413,
+        ClientError::TooLong { limit, .. } => *limit == MAX_ANSWER_BYTES,
+        // What is said to a transaction is an answer, whatever its code.
+        ClientError::Refused { method, code, .. } => {
+            error.asks_for_patience() || (*code == INTERNAL_ERROR && *method != send::METHOD)
+        }
+        ClientError::Unreadable { .. } => is_unreadable_failure,
+        ClientError::Resting { .. } => false,
     }
 }
 
@@ -678,6 +699,28 @@ mod tests {
         let there = node("200 OK", "", of_our_chain).await;
         let two = over(&[&asked_too_often, &there]).expect("urls");
         assert_eq!(asks(&two).await.expect("the other answers"), "0x2a");
+    }
+
+    #[test]
+    fn another_node_is_asked_where_one_fails_and_not_where_it_refuses() {
+        let refused = |method, code| ClientError::Refused {
+            method,
+            code,
+            message: "no".to_owned(),
+        };
+        let too_long = |limit| ClientError::TooLong {
+            method: "eth_call",
+            limit,
+        };
+        for (error, wanted) in [
+            (refused("eth_call", INTERNAL_ERROR), true),
+            (refused("eth_call", -32_000), false),
+            (refused(send::METHOD, INTERNAL_ERROR), false),
+            (too_long(MAX_ANSWER_BYTES), true),
+            (too_long(MAX_LOG_BYTES), false),
+        ] {
+            assert_eq!(is_of_the_node(&error, true), wanted, "{error}");
+        }
     }
 
     #[test]
