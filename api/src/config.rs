@@ -32,7 +32,7 @@ use self::{
     intervals::{CheckpointConfig, DeletionConfig, HousekeepingConfig, RetentionConfig},
     keys::TlsConfig,
     limits::{ConnectionConfig, ShareConfig, ThrottleConfig},
-    registry::{NodesConfig, RegistrarConfig},
+    registry::{MoreNodes, NodesConfig, RegistrarConfig},
     values::origin,
 };
 use crate::{

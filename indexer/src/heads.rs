@@ -1,7 +1,10 @@
 //! New blocks, as nodes tell of them by themselves. What is told wakes the loop sooner than its next poll and is never believed: the
 //! loop asks as it always does, and goes on polling beneath. A line that ends is begun again, later each time and by chance.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chain::{HeadError, HeadSource, HeadStream, jittered};
 use tokio::{sync::Notify, task::JoinSet};
@@ -78,7 +81,13 @@ impl HeadLine {
                     tracing::info!("Node {} tells of new blocks", self.place + 1);
                     // A block may have come before it was listened to.
                     self.wake.notify_one();
-                    self.listen(heads, &mut pause).await
+                    let began = Instant::now();
+                    let ended = self.listen(heads).await;
+                    // One that ends soon after its beginning, each time, is begun as seldom as one that cannot be begun.
+                    if began.elapsed() >= LONGEST_PAUSE {
+                        pause = FIRST_PAUSE;
+                    }
+                    ended
                 }
                 Err(error) => error,
             };
@@ -93,13 +102,11 @@ impl HeadLine {
     }
 
     /// Wakes the loop at each block; gives why there are no more.
-    async fn listen(&self, mut heads: HeadStream, pause: &mut Duration) -> HeadError {
+    async fn listen(&self, mut heads: HeadStream) -> HeadError {
         loop {
             if let Err(error) = heads.next().await {
                 return error;
             }
-            // A line that tells of blocks is one that works.
-            *pause = FIRST_PAUSE;
             self.status.heard(self.place);
             self.wake.notify_one();
             tokio::time::sleep(AT_MOST_EVERY).await;

@@ -28,7 +28,7 @@ use crate::{
         export, finding,
         purged::{self, Pinners},
     },
-    config::{chain_url, database_url},
+    config::{MoreNodes, chain_url, database_url},
     dependencies::registry_of,
 };
 
@@ -94,7 +94,7 @@ pub(crate) struct VerifyTrail {
     database_url: Option<String>,
 
     /// A file that `audit export` wrote, to be checked instead of a database; needs the deployment file and a node
-    #[arg(long, value_name = "FILE", requires_all = ["deployment_file", "chain_rpc_url"])]
+    #[arg(long, value_name = "FILE", requires = "deployment_file")]
     export: Option<PathBuf>,
 
     /// A file of promises, one in a line: `{"id": …, "leafHash": …}`, or a whole answer whose `extensions` hold some. Each is compared
@@ -109,6 +109,9 @@ pub(crate) struct VerifyTrail {
     /// Where a node answers, to ask the registry itself; without it, checkpoints are compared with what the database says of them
     #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url, requires = "deployment_file")]
     chain_rpc_url: Option<String>,
+
+    #[command(flatten)]
+    more_nodes: MoreNodes,
 
     /// Accounts that pinned checkpoints before and may not any more, comma separated: what they signed as removed by retention
     /// counts, also without a node
@@ -210,15 +213,18 @@ impl VerifyTrail {
         let deployment = self.deployment_file.as_deref().map(Deployment::load);
         let deployment = deployment.transpose()?;
         let registry = deployment.as_ref().map(registry_of).transpose()?;
-        let client = match (&self.chain_rpc_url, &deployment) {
-            (Some(url), Some(deployment)) => {
-                let client = Client::new(url, NODE_TIMEOUT, deployment)?;
-                client.check().await?;
-                Some(client)
-            }
-            _ => None,
+        let first = self.chain_rpc_url.as_deref();
+        let client = match &deployment {
+            Some(deployment) => self.more_nodes.client(first, NODE_TIMEOUT, deployment)?,
+            None => None,
         };
-        if let (Some(file), Some(client)) = (&self.export, &client) {
+        if let Some(client) = &client {
+            client.check().await?;
+        }
+        if let Some(file) = &self.export {
+            let client = client.as_ref();
+            let client =
+                client.ok_or("a file is checked with a node: name one (--chain-rpc-url)")?;
             return self.verify_file(file, client).await;
         }
         let Some(url) = &self.database_url else {

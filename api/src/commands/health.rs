@@ -18,7 +18,7 @@ use metrics::{Label, Metrics, number};
 use serde_json::{Value, json};
 
 use super::output::{Failure, say};
-use crate::config::{chain_url, database_url};
+use crate::config::{MoreNodes, chain_url, database_url};
 
 /// Settings of `meditrustal health`.
 #[derive(Debug, Args)]
@@ -34,6 +34,9 @@ pub(crate) struct CheckHealth {
     /// Where the chain's node answers JSON-RPC; without it nothing is said of blocks, funds and nonces
     #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url, requires = "deployment_file")]
     chain_rpc_url: Option<String>,
+
+    #[command(flatten)]
+    more_nodes: MoreNodes,
 
     /// Where the api answers, such as <http://127.0.0.1:8000>; without it nothing is said of its process
     #[arg(long = "api-url", env = "MEDITRUSTAL_URL", hide_env_values = true)]

@@ -32,7 +32,7 @@ use crate::{
         programs::{DatabaseAddress, Programs},
         run::BackupError,
     },
-    config::{Pkcs11Config, chain_url, database_url},
+    config::{NodesConfig, Pkcs11Config, database_url},
     dependencies::registry_of,
     erasure_ledger::replay::{self, Replayed},
     key_checks::check_master_keys,
@@ -84,9 +84,8 @@ pub(crate) struct RestoreBackup {
     #[command(flatten)]
     pkcs11: Pkcs11Config,
 
-    /// Where the chain's node answers JSON-RPC
-    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
-    chain_rpc_url: String,
+    #[command(flatten)]
+    nodes: NodesConfig,
 
     /// What the deployment of the registry wrote
     #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
@@ -156,7 +155,7 @@ struct RestoreReport {
 impl RestoreBackup {
     pub(super) async fn run(&self) -> Result<ExitCode, Failure> {
         let deployment = Deployment::load(&self.deployment_file)?;
-        let client = Client::new(&self.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
+        let client = self.nodes.client(NODE_TIMEOUT, &deployment)?;
         // Before anything is changed: without the chain the database could not be used.
         client.check().await?;
         let keyring = Arc::new(self.pkcs11.keyring(&self.master_keys_file)?);

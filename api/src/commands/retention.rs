@@ -24,7 +24,7 @@ use super::{
     seal::MasterKeys,
 };
 use crate::{
-    config::{KeepConfig, chain_url, database_url},
+    config::{KeepConfig, MoreNodes, chain_url, database_url},
     erasure_ledger::file::LedgerFile,
     retention::{Pinner, Retention, RetentionError, RetentionReport},
     seals::Seals,
@@ -93,6 +93,9 @@ pub(crate) struct RunRetention {
     /// stay, and records go by the clock of this machine
     #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url, requires = "deployment_file")]
     chain_rpc_url: Option<String>,
+
+    #[command(flatten)]
+    more_nodes: MoreNodes,
 
     #[command(flatten)]
     keep: KeepConfig,
@@ -190,12 +193,16 @@ impl RunRetention {
     }
 
     async fn client(&self) -> Result<Option<Client>, Failure> {
-        let (Some(url), Some(deployment)) = (&self.chain_rpc_url, &self.deployment_file) else {
+        let Some(deployment) = &self.deployment_file else {
             return Ok(None);
         };
-        let client = Client::new(url, NODE_TIMEOUT, &Deployment::load(deployment)?)?;
-        client.check().await?;
-        Ok(Some(client))
+        let deployment = Deployment::load(deployment)?;
+        let first = self.chain_rpc_url.as_deref();
+        let client = self.more_nodes.client(first, NODE_TIMEOUT, &deployment)?;
+        if let Some(client) = &client {
+            client.check().await?;
+        }
+        Ok(client)
     }
 
     fn pinner(&self) -> Result<Option<Pinner>, Failure> {

@@ -21,7 +21,7 @@ use store::{
 
 use super::output::{Failure, say};
 use crate::{
-    config::{chain_url, database_url},
+    config::{NodesConfig, database_url},
     dependencies::registry_of,
 };
 
@@ -48,9 +48,8 @@ pub(crate) struct SignerPlaces {
     #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
 
-    /// Where the chain's node answers JSON-RPC
-    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
-    chain_rpc_url: String,
+    #[command(flatten)]
+    nodes: NodesConfig,
 
     /// What `contracts/script/Deploy.s.sol` wrote
     #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
@@ -146,7 +145,7 @@ impl SignerPlaces {
         let pool = store::connect(&self.url, "meditrustal signer", one)?;
         migrate::require_current(&pool).await?;
         let deployment = Deployment::load(&self.deployment_file)?;
-        let client = Client::new(&self.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
+        let client = self.nodes.client(NODE_TIMEOUT, &deployment)?;
         client.check().await?;
         Ok(OpenedPlaces {
             pool,
@@ -412,7 +411,7 @@ impl RotateSigner {
         };
         say(&format!(
             "1. {address} is made known, so that its anchors are ours\n\
-             2. then restart each api with {how}: it signs with the new key, and sends what {old} has signed to its end\n\
+             2. then stop each api, and start them with {how}: they sign with the new key, and send what {old} has signed to its end\n\
              3. when `meditrustal signer status` says that nothing of {old} waits, let the registry's administrator call \
              revokeRole(REGISTRAR_ROLE, {old}), and destroy its key"
         ))?;
@@ -432,7 +431,7 @@ impl RotateSigner {
         write_down(&mut tx, details).await?;
         tx.commit().await?;
         say(&format!(
-            "{address} is known, and begins with nonce {next}; now restart each api"
+            "{address} is known, and begins with nonce {next}; now stop each api, and start them"
         ))
     }
 }

@@ -1,7 +1,11 @@
 //! The nodes of the chain that are asked, and the accounts that anchor.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use chain::{Client, Deployment, InvalidUrl};
 use clap::Args;
 
 use super::values::{chain_url, listed_chain_url};
@@ -15,25 +19,71 @@ pub(crate) struct NodesConfig {
           required_unless_present = "chain_rpc_urls")]
     chain_rpc_url: Option<String>,
 
+    #[command(flatten)]
+    more: MoreNodes,
+}
+
+/// The nodes that are asked besides the first.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MoreNodes {
     /// More nodes of the same chain, comma separated: asked where the one before fails. One that begins with
     /// wss:// or ws:// only announces new blocks to the indexer
     #[arg(long, env = "CHAIN_RPC_URLS", hide_env_values = true, value_delimiter = ',', value_parser = listed_chain_url)]
     chain_rpc_urls: Vec<String>,
 }
 
-impl NodesConfig {
-    /// The addresses that are named, in their order.
-    pub(super) fn named(&self) -> impl Iterator<Item = &str> {
-        let first = self.chain_rpc_url.as_deref();
+impl MoreNodes {
+    /// The addresses that are named, in their order, after this one.
+    fn named<'a>(&'a self, first: Option<&'a str>) -> impl Iterator<Item = &'a str> {
         let more = self.chain_rpc_urls.iter().map(String::as_str);
         let more = more.filter(move |url| Some(*url) != first);
         first.into_iter().chain(more)
     }
 
     /// The addresses of the nodes, in the order in which they are asked.
-    pub(crate) fn asked(&self) -> Vec<&str> {
-        let named = self.named();
+    fn asked<'a>(&'a self, first: Option<&'a str>) -> Vec<&'a str> {
+        let named = self.named(first);
         named.filter(|url| !chain::is_head_source(url)).collect()
+    }
+
+    /// A client of the node at `first`, where there is one, and of these; `None` where none is named that can be asked.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`].
+    pub(crate) fn client(
+        &self,
+        first: Option<&str>,
+        timeout: Duration,
+        deployment: &Deployment,
+    ) -> Result<Option<Client>, InvalidUrl> {
+        match self.asked(first).as_slice() {
+            [] => Ok(None),
+            asked => Client::over(asked, timeout, deployment).map(Some),
+        }
+    }
+}
+
+impl NodesConfig {
+    /// The addresses that are named, in their order.
+    pub(super) fn named(&self) -> impl Iterator<Item = &str> {
+        self.more.named(self.chain_rpc_url.as_deref())
+    }
+
+    /// The addresses of the nodes, in the order in which they are asked.
+    fn asked(&self) -> Vec<&str> {
+        self.more.asked(self.chain_rpc_url.as_deref())
+    }
+
+    /// A client of them.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`], also where none is named that can be asked.
+    pub(crate) fn client(
+        &self,
+        timeout: Duration,
+        deployment: &Deployment,
+    ) -> Result<Client, InvalidUrl> {
+        Client::over(&self.asked(), timeout, deployment)
     }
 
     pub(super) fn contradictions(&self) -> Vec<String> {

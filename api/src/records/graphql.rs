@@ -494,7 +494,7 @@ impl RecordQuery {
     /// of the request. Shows no content. Of a record that was erased, its patient is told so.
     ///
     /// Error codes: `NOT_FOUND` where it does not exist or the caller may not read it; `UNAVAILABLE`
-    /// where the chain does not answer.
+    /// where the chain does not answer, or its node is behind the record's anchor.
     async fn verify_record(
         &self,
         ctx: &Context<'_>,

@@ -132,7 +132,7 @@ pub(crate) struct Verifying<'a> {
 ///
 /// # Errors
 /// [`Error::NotFound`] where the caller may not read it; [`Error::Unavailable`] where the node gives
-/// no answer.
+/// no answer, or is behind the anchor.
 pub(crate) async fn verify(
     verifying: Verifying<'_>,
     caller: Caller,
@@ -178,6 +178,12 @@ pub(crate) async fn verify(
         None => None,
     };
     let anchored = Anchored::of(anchor.as_ref(), is_stuck);
+    if on_chain.is_none()
+        && anchored == Anchored::Before
+        && let Some(anchor) = &anchor
+    {
+        has_block(verifying.chain, anchor.block_number).await?;
+    }
     let verdict = Verdict::of(intact, anchored, on_chain.as_ref(), &registrars);
     let successor = match (verdict, computed) {
         (Verdict::Superseded, Some(hash)) => verifying
@@ -218,6 +224,20 @@ async fn of_erased(
         successor: None,
         checked_at: verifying.clock.now(),
     })
+}
+
+/// Refuses a node that does not have the block of an anchor yet: that it does not know the anchor says nothing.
+async fn has_block(chain: &Client, number: Option<i64>) -> Result<(), Error> {
+    let number = number.and_then(|number| u64::try_from(number).ok());
+    let newest = chain.head().await.map_err(no_answer)?.number;
+    if number.is_none_or(|number| number <= newest) {
+        return Ok(());
+    }
+    tracing::warn!(
+        newest,
+        "The node is behind the indexer's: it cannot verify an anchor"
+    );
+    Err(Error::Unavailable)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]

@@ -151,8 +151,6 @@ fn addresses(contracts: &[ChainAddress]) -> Vec<String> {
     contracts.iter().map(ToString::to_string).collect()
 }
 
-const SEND: &str = "eth_sendRawTransaction";
-
 fn transaction(raw: &[u8]) -> Value {
     json!([alloy::hex::encode_prefixed(raw)])
 }
@@ -323,6 +321,7 @@ impl Client {
             .rpc
             .get("eth_getBlockByNumber", json!(["latest", false]))
             .await?;
+        self.rpc.saw(latest.number.0);
         let tip: Quantity = self.rpc.get("eth_maxPriorityFeePerGas", json!([])).await?;
         let base = latest.base_fee_per_gas.map_or(0, |fee| fee.0);
         Ok(Fees {
@@ -369,7 +368,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`] where it is not known whether the node took it: send the same bytes again.
     pub async fn send(&self, raw: &[u8]) -> Result<Sent, ClientError> {
-        let answer = self.rpc.ask::<TxHash>(SEND, transaction(raw)).await;
+        let answer = self.rpc.ask::<TxHash>(send::METHOD, transaction(raw)).await;
         send::outcome(answer.map(|_| ()))
     }
 
@@ -380,7 +379,7 @@ impl Client {
     /// [`ClientError`] where it is not known which of them the node took: send the same bytes again.
     pub async fn send_all(&self, raws: &[&[u8]]) -> Result<Vec<Sent>, ClientError> {
         let params = raws.iter().map(|raw| transaction(raw)).collect();
-        match self.rpc.ask_all::<TxHash>(SEND, params).await {
+        match self.rpc.ask_all::<TxHash>(send::METHOD, params).await {
             Ok(answers) => {
                 let answers = answers.into_iter();
                 answers
@@ -555,6 +554,7 @@ impl Client {
             .rpc
             .get("eth_getBlockByNumber", json!(["latest", false]))
             .await?;
+        self.rpc.saw(header.number.0);
         Ok(header.into())
     }
 

@@ -92,19 +92,6 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether another node may do better: this one cannot be reached, is too slow, or was asked too often. Whether an answer that
-    /// cannot be read is a failure of the node, the caller knows.
-    pub(crate) fn is_of_the_node(&self, is_unreadable_failure: bool) -> bool {
-        match self {
-            Self::Unreachable(_) | Self::TimedOut { .. } => true,
-            // Who asks for less asks any node for less.
-            Self::Http { status, .. } => *status != 413,
-            Self::Refused { .. } => self.asks_for_patience(),
-            Self::Unreadable { .. } => is_unreadable_failure,
-            Self::TooLong { .. } | Self::Resting { .. } => false,
-        }
-    }
-
     /// Whether asking for fewer blocks could help: nodes refuse long ranges in many words.
     pub fn asks_for_less(&self) -> bool {
         match self {

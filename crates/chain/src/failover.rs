@@ -114,6 +114,19 @@ impl Failover {
         wait
     }
 
+    /// Asks the next one of the list, where this one is asked although it rests, because all do: it failed again, and one of the
+    /// others may be back before its rest is over. One that asked to be left alone is.
+    pub fn pass_on(&mut self, place: usize) {
+        let count = self.all.len();
+        if place != self.used {
+            return;
+        }
+        let mut others = (1..count).map(|step| (place + step) % count);
+        if let Some(next) = others.find(|&next| self.asked_to_wait(next).is_none()) {
+            self.used = next;
+        }
+    }
+
     /// Whether this one has failed and still rests.
     pub fn is_resting(&self, place: usize) -> bool {
         let until = self.all.get(place).and_then(|it| it.rests_until);
@@ -180,6 +193,29 @@ mod tests {
         assert!(wait <= REST + REST / JITTER_PARTS, "{wait:?}");
         assert_eq!(two.asked_to_wait(0), None);
         assert!(two.asked_to_wait(1) > Some(Duration::from_secs(29)));
+    }
+
+    #[test]
+    fn where_all_rest_each_is_tried_but_one_that_asked_to_be_left_alone() {
+        let mut four = Failover::new(4, REST);
+        for place in 0..4 {
+            let asked_for = (place == 2).then(|| Duration::from_secs(30));
+            four.failed(place, "gone".to_owned(), asked_for);
+        }
+        four.use_other(0);
+        let mut tried = Vec::new();
+        for _ in 0..4 {
+            tried.push(four.used());
+            four.pass_on(four.used());
+        }
+        assert_eq!(tried, [0, 1, 3, 0]);
+        four.pass_on(3);
+        assert_eq!(four.used(), 1, "it is not the one that is asked");
+
+        let mut one = Failover::new(1, REST);
+        gone(&mut one, None);
+        one.pass_on(0);
+        assert_eq!(one.used(), 0);
     }
 
     #[test]

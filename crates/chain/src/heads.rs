@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
@@ -29,6 +29,9 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long nothing may come before the other end is tried by a ping; and as long again before it is given up.
 const SILENT_FOR: Duration = Duration::from_secs(20);
+
+/// How long nothing is read after a message that tells of no block: who says much else is heard as seldom as that.
+const OTHERWISE_EVERY: Duration = Duration::from_millis(10);
 
 /// How many messages may come before the one that answers the subscription.
 const MESSAGES_BEFORE: usize = 16;
@@ -244,6 +247,7 @@ impl HeadStream {
             if said(&message)?.is_some_and(|said| self.is_head(&said)) {
                 return Ok(());
             }
+            sleep(OTHERWISE_EVERY).await;
         }
     }
 
@@ -255,6 +259,8 @@ impl HeadStream {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use tokio::net::TcpListener;
     use tokio_tungstenite::accept_async;
 
@@ -304,6 +310,21 @@ mod tests {
         let mut heads = source.subscribe().await.expect("a subscription");
         let waited = timeout(Duration::from_millis(100), heads.next()).await;
         assert!(waited.is_err(), "it was another subscription's");
+    }
+
+    #[tokio::test]
+    async fn much_that_tells_of_no_block_is_read_slowly_and_a_head_behind_it_is_heard() {
+        let others = 20;
+        let mut says = vec![accepted()];
+        says.extend((0..others).map(|_| head("0xcd")));
+        says.push(head("0xab"));
+        let source = node(says).await;
+        let mut heads = source.subscribe().await.expect("a subscription");
+
+        let began = Instant::now();
+        heads.next().await.expect("a head");
+
+        assert!(began.elapsed() >= OTHERWISE_EVERY * others);
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -27,6 +27,7 @@ use crate::{
     error::{ClientError, InvalidUrl},
     failover::{EndpointHealth, Failover},
     hash::{ChainAddress, CodeHash},
+    send,
     wire::{Bytes, Quantity64},
 };
 
@@ -43,8 +44,15 @@ const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
 /// The longest message of a node that is kept. Unit: characters.
 const MAX_MESSAGE_CHARS: usize = 300;
 
+/// What JSON-RPC calls a failure of the node itself.
+const INTERNAL_ERROR: i64 = -32_603;
+
 /// How long a node rests that has failed once.
 const FIRST_REST: Duration = Duration::from_millis(500);
+
+/// How many blocks a node may be behind what was seen of the chain before. One that is further behind would say of what is
+/// there that it is not. Unit: blocks.
+const MOST_BEHIND: u64 = 32;
 
 /// The nodes that can be asked. Clones share what is known of them.
 #[derive(Clone)]
@@ -57,6 +65,8 @@ struct Nodes {
     /// Whether each has shown that it is of the chain.
     known: Vec<AtomicBool>,
     failover: Mutex<Failover>,
+    /// The newest block that was seen last, of the node that was asked then. Not the highest ever: a chain may be undone.
+    seen: AtomicU64,
     /// What each has to be, where there are several.
     identity: NodeIdentity,
 }
@@ -218,6 +228,7 @@ impl Rpc {
         let nodes = Nodes {
             known: all.iter().map(|_| AtomicBool::new(false)).collect(),
             failover: Mutex::new(Failover::new(all.len(), FIRST_REST)),
+            seen: AtomicU64::new(0),
             all,
             identity,
         };
@@ -235,6 +246,11 @@ impl Rpc {
     /// How each does, in the order in which they were named.
     pub(crate) fn health(&self) -> Vec<EndpointHealth> {
         self.failover().health()
+    }
+
+    /// Notes the newest block of the node that is asked: one that takes its place may not be far behind.
+    pub(crate) fn saw(&self, newest: u64) {
+        self.nodes.seen.store(newest, Ordering::Relaxed);
     }
 
     /// What is counted is whole even if a writer panicked.
@@ -264,7 +280,8 @@ impl Rpc {
                 return Ok((place, node));
             }
             tried += 1;
-            match node.is_of(nodes.identity).await {
+            let seen = nodes.seen.load(Ordering::Relaxed);
+            match node.is_of(nodes.identity, seen).await {
                 Ok(()) => {
                     nodes.known[place].store(true, Ordering::Relaxed);
                     return Ok((place, node));
@@ -287,6 +304,8 @@ impl Rpc {
             let text = error.to_string();
             tracing::debug!("Node {} does not do what it should: {text}", place + 1);
             failover.failed(place, text, asked_for);
+        } else {
+            failover.pass_on(place);
         }
         self.nodes.known[place].store(false, Ordering::Relaxed);
     }
@@ -301,7 +320,7 @@ impl Rpc {
     ) -> Option<Result<T, ClientError>> {
         *tried += 1;
         match answer {
-            Err(error) if error.is_of_the_node(is_unreadable_failure) => {
+            Err(error) if is_of_the_node(&error, is_unreadable_failure) => {
                 self.failed(place, &error);
                 (*tried >= self.nodes.all.len()).then_some(Err(error))
             }
@@ -358,6 +377,23 @@ impl Rpc {
     }
 }
 
+/// Whether another node may do better: this one cannot be reached, is too slow, was asked too often, fails by its own account, or
+/// says more than there is to say. Whether an answer that cannot be read is a failure of the node, the caller knows.
+fn is_of_the_node(error: &ClientError, is_unreadable_failure: bool) -> bool {
+    match error {
+        ClientError::Unreachable(_) | ClientError::TimedOut { .. } => true,
+        // Who asks for less asks any node for less.
+        ClientError::Http { status, .. } => *status != 413,
+        ClientError::TooLong { limit, .. } => *limit == MAX_ANSWER_BYTES,
+        // What is said to a transaction is an answer, whatever its code.
+        ClientError::Refused { method, code, .. } => {
+            error.asks_for_patience() || (*code == INTERNAL_ERROR && *method != send::METHOD)
+        }
+        ClientError::Unreadable { .. } => is_unreadable_failure,
+        ClientError::Resting { .. } => false,
+    }
+}
+
 /// What cannot be `null`.
 fn present<T>(method: &'static str, answer: Option<T>) -> Result<T, ClientError> {
     answer.ok_or_else(|| ClientError::Unreadable {
@@ -389,8 +425,9 @@ impl RpcNode {
         Ok(Self { http, url, timeout })
     }
 
-    /// Refuses a node of another chain, and one that has anything but our registry at its address.
-    async fn is_of(&self, identity: NodeIdentity) -> Result<(), ClientError> {
+    /// Refuses a node of another chain, one that has anything but our registry at its address, and one that is far behind the
+    /// newest block that was seen.
+    async fn is_of(&self, identity: NodeIdentity, seen: u64) -> Result<(), ClientError> {
         let method = "eth_chainId";
         let chain = self.get::<Quantity64>(method, &json!([])).await?.0;
         if chain != identity.chain_id {
@@ -402,6 +439,12 @@ impl RpcNode {
         let code = self.get::<Bytes>(method, &params).await?.0;
         if CodeHash(keccak256(code).0) != identity.code_hash {
             let what = format!("other code at {} than the registry's", identity.registry);
+            return Err(ClientError::Unreadable { method, what });
+        }
+        let method = "eth_blockNumber";
+        let newest = self.get::<Quantity64>(method, &json!([])).await?.0;
+        if newest.saturating_add(MOST_BEHIND) < seen {
+            let what = format!("block {newest} is its newest, and block {seen} was seen before");
             return Err(ClientError::Unreadable { method, what });
         }
         Ok(())
@@ -621,6 +664,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_node_that_is_far_behind_takes_nobodys_place() {
+        // Its newest block is number 42.
+        let behind = node("200 OK", "", of_our_chain).await;
+        let rpc = over(&["http://127.0.0.1:9", &behind]).expect("urls");
+
+        rpc.saw(42 + MOST_BEHIND + 1);
+        let error = asks(&rpc).await.expect_err("none can be asked");
+        let told = rpc.health()[1].last_error.clone().unwrap_or_default();
+        assert!(told.contains("block 42 is its newest"), "{told}; {error}");
+
+        // Both rest now, and one of them is as far again.
+        rpc.saw(42 + MOST_BEHIND);
+        assert_eq!(asks(&rpc).await.expect("an answer"), "0x2a");
+    }
+
+    #[tokio::test]
     async fn nodes_that_want_to_be_left_alone_are_not_asked_until_then() {
         let asked_too_often = node("429 Too Many Requests", "retry-after: 30\r\n", of_our_chain);
         let asked_too_often = asked_too_often.await;
@@ -640,6 +699,28 @@ mod tests {
         let there = node("200 OK", "", of_our_chain).await;
         let two = over(&[&asked_too_often, &there]).expect("urls");
         assert_eq!(asks(&two).await.expect("the other answers"), "0x2a");
+    }
+
+    #[test]
+    fn another_node_is_asked_where_one_fails_and_not_where_it_refuses() {
+        let refused = |method, code| ClientError::Refused {
+            method,
+            code,
+            message: "no".to_owned(),
+        };
+        let too_long = |limit| ClientError::TooLong {
+            method: "eth_call",
+            limit,
+        };
+        for (error, wanted) in [
+            (refused("eth_call", INTERNAL_ERROR), true),
+            (refused("eth_call", -32_000), false),
+            (refused(send::METHOD, INTERNAL_ERROR), false),
+            (too_long(MAX_ANSWER_BYTES), true),
+            (too_long(MAX_LOG_BYTES), false),
+        ] {
+            assert_eq!(is_of_the_node(&error, true), wanted, "{error}");
+        }
     }
 
     #[test]

@@ -3,6 +3,9 @@
 
 use crate::error::ClientError;
 
+/// By what a transaction is handed to a node.
+pub(crate) const METHOD: &str = "eth_sendRawTransaction";
+
 /// What a node did with a transaction that was sent to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {

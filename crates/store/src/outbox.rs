@@ -273,7 +273,8 @@ pub async fn due(
 pub struct EndsUnderWay {
     /// Those that a node took, of all accounts: the registry counts them together.
     pub sent: i64,
-    /// Those of this account that wait in the outbox.
+    /// Those of this account that wait in the outbox, and those that another one has signed within a minute: these are sent soon, and
+    /// what would be signed now would wait behind them with its nonce. One that gets nowhere for longer holds up nobody else.
     pub queued: i64,
 }
 
@@ -289,7 +290,10 @@ pub async fn under_way(
         EndsUnderWay,
         r#"SELECT
             count(*) FILTER (WHERE outbox.state = 'SENT') AS "sent!",
-            count(*) FILTER (WHERE outbox.state = 'QUEUED' AND outbox.signer = $2) AS "queued!"
+            count(*) FILTER (
+                WHERE outbox.state = 'QUEUED'
+                  AND (outbox.signer = $2 OR outbox.created_at > CURRENT_TIMESTAMP - interval '1 minute')
+            ) AS "queued!"
          FROM anchor_outbox AS outbox
          JOIN record_anchors AS anchor USING (record_id)
          WHERE outbox.chain_id = $1

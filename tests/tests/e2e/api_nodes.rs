@@ -207,3 +207,69 @@ async fn a_node_of_another_chain_takes_nobodys_place_and_is_refused_at_the_start
     let refused = started.expect_err("it does not start").to_string();
     assert!(refused.contains("the node is on chain 1"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_node_that_is_behind_says_of_no_anchor_that_it_is_missing() {
+    let mut world = World::start().await;
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    let ana = asks_first(&mut world, node.url()).await;
+    let before = format!("{:#x}", world.block_number().await);
+    let record = anchored(&world, &ana).await;
+    assert_eq!(verdict(&ana, &record).await, "VERIFIED");
+
+    node.asks_otherwise(move |_, params| {
+        let params = params.as_array_mut().into_iter().flatten();
+        for param in params.filter(|it| **it == "latest") {
+            *param = json!(before);
+        }
+    });
+
+    ana.verifies(&record).await.fails_with("UNAVAILABLE");
+    node.is_honest_again();
+    assert_eq!(verdict(&ana, &record).await, "VERIFIED");
+}
+
+#[tokio::test]
+async fn where_one_node_is_there_another_may_still_be_synchronising_at_the_start() {
+    let mut world = World::start().await;
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    node.lies(|method, _, answer| {
+        if method == "eth_getCode" {
+            answer["result"] = json!("0x");
+        }
+    });
+
+    let ana = asks_first(&mut world, node.url()).await;
+
+    anchored(&world, &ana).await;
+    let said = nodes(&world, "the second is asked", |it| it[1]["isUsed"] == true).await;
+    assert_eq!(said[0]["isWell"], false, "{said}");
+    assert!(world.api.log().contains("Node 1 cannot be used yet"));
+}
+
+#[tokio::test]
+async fn commands_ask_another_node_where_the_first_is_gone() {
+    let world = World::start().await;
+    let url = world.foundation.url_of("meditrustal_api");
+    let url = url.expect("there is the role");
+    let deployment = world.foundation.dir().join("deployment.json");
+    let deployment = deployment.display().to_string();
+    let status = |listed: &str| {
+        let environment = [
+            ("DATABASE_URL", url.as_str()),
+            // Nobody answers there.
+            ("CHAIN_RPC_URL", "http://127.0.0.1:9"),
+            ("CHAIN_RPC_URLS", listed),
+            ("MEDITRUSTAL_DEPLOYMENT_FILE", deployment.as_str()),
+        ];
+        let programs = &world.foundation.programs;
+        let done = programs.operate(&["signer", "status"], &environment, "");
+        done.map_err(|error| error.to_string())
+    };
+
+    let said = status(world.foundation.chain_rpc_url()).expect("another one is asked");
+    assert!(said.contains("may anchor"), "{said}");
+
+    let said = status("ws://127.0.0.1:9").expect_err("none is left that is asked");
+    assert!(said.contains("cannot be reached"), "{said}");
+}

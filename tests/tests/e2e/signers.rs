@@ -227,6 +227,49 @@ async fn while_one_account_cannot_pay_the_others_patients_go_on_and_an_alarm_nam
     nothing_is_wrong(&world).await;
 }
 
+/// Lets each account supersede or close so many records in an hour, all of which count together.
+async fn each_may_end(world: &World, limit: u16) {
+    let administrator = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+    for account in [first(world), SECOND.to_owned()] {
+        // `setEndingLimit(account, limit)`
+        let call = format!("0x6c1336de{:0>64}{limit:064x}", &account[2..]);
+        world.calls_registry(administrator, call).await;
+    }
+}
+
+#[tokio::test]
+async fn what_one_account_has_signed_is_not_kept_from_its_room_by_anothers_closing() {
+    let world = world().await;
+    let kept = first(&world);
+    let (ana, of_ana) = patient_of(&world, &kept).await;
+    let (eve, of_eve) = patient_of(&world, SECOND).await;
+    is_anchored_by(&world, &of_ana, &kept).await;
+    is_anchored_by(&world, &of_eve, SECOND).await;
+    // Her last version takes the only place of this hour, and its closing waits.
+    each_may_end(&world, 1).await;
+    let withdrawn = ana.retracts(&of_ana, json!({})).await;
+    let withdrawn = withdrawn.data()["withdrawMedicalRecord"]["record"].clone();
+    is_anchored_by(&world, &withdrawn, &kept).await;
+    let has = |wei: &str| world.rpc("anvil_setBalance", json!([SECOND, wei]));
+    has("0x0").await;
+    let version = amended(&eve, &of_eve).await;
+
+    each_may_end(&world, 2).await;
+    // The first account looks at what it has to do, and leaves the place to what has its nonce already.
+    let another = measured(&ana).await;
+    is_anchored_by(&world, &another, &kept).await;
+    has("0xde0b6b3a7640000").await;
+
+    is_anchored_by(&world, &version, SECOND).await;
+    each_may_end(&world, 100).await;
+    let closed = "SELECT count(*) AS closed FROM record_closings WHERE state = 'CONFIRMED'";
+    eventually("the closing is done, too", async || {
+        (world.sql(closed).await == [json!({ "closed": 1 })]).then_some(())
+    })
+    .await;
+    nothing_is_wrong(&world).await;
+}
+
 #[tokio::test]
 async fn what_is_signed_stays_with_its_account_when_one_is_taken_out_and_comes_back() {
     let mut world = world().await;

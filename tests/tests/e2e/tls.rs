@@ -357,6 +357,36 @@ async fn a_node_is_reached_by_https_and_believed_by_its_certificate_alone() {
     drop(indexer);
 }
 
+#[tokio::test]
+async fn a_node_tells_of_new_blocks_by_wss_and_is_believed_by_its_certificate_alone() {
+    let mut world = World::start().await;
+    let (authority, other) = (Authority::new("ours"), Authority::new("another"));
+    let root = authority.file(&world, "root.pem");
+    let stranger = other.file(&world, "other.pem");
+    let issued = authority.issues("127.0.0.1", InForce::Still);
+    let address = ends_tls_before(world.foundation.chain_rpc_url(), &issued).await;
+    let url = format!("wss://{address}");
+
+    for (name, root, is_believed) in [("wss", &root, true), ("wss-of-another", &stranger, false)] {
+        world.indexer.stop().await;
+        let environment = [
+            ("CHAIN_RPC_URLS", url.as_str()),
+            ("MEDITRUSTAL_ROOT_CERTIFICATES", root.as_str()),
+        ];
+        world.indexer = world.another_indexer(name, &environment).await;
+        let said = eventually("the line is begun, or is not", async || {
+            let said = world.indexer.says("/health/ready").await["subscriptions"][0].clone();
+            let has_failed = said["failures"].as_u64() > Some(0);
+            (said["isConnected"] == true || has_failed).then_some(said)
+        })
+        .await;
+        assert_eq!(said["isConnected"], is_believed, "{said}");
+        // The node itself is asked in clear text.
+        world.mine(1).await;
+        world.wait_for_indexer().await;
+    }
+}
+
 /// An api that speaks TLS itself.
 struct OverTls {
     _process: Child,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chain::{Client, Deployment};
+use chain::Deployment;
 use domain::{
     integrity::FindingKind,
     monitoring::{
@@ -98,10 +98,10 @@ impl CheckHealth {
             let found = "no indexer has ever led";
             checks.push(HealthCheck::critical(CheckName::IndexerLeader, found));
         }
-        if let (Some(url), Some(deployment), Some(registry)) =
-            (&self.chain_rpc_url, &deployment, &registry)
+        let first = self.chain_rpc_url.as_deref();
+        if let (Some(deployment), Some(registry)) = (&deployment, &registry)
+            && let Some(client) = self.more_nodes.client(first, NODE_TIMEOUT, deployment)?
         {
-            let client = Client::new(url, NODE_TIMEOUT, deployment)?;
             checks.extend(self.chain(&client, conn, registry).await?);
         }
         Ok(())

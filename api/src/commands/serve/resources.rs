@@ -75,7 +75,7 @@ pub(super) async fn open(
         // Each would take the other's nonces.
         return Err("MEDITRUSTAL_CHECKPOINT_KEY_FILE: the account that pins checkpoints may not be the registrar's".into());
     }
-    let client = Client::over(&config.nodes.asked(), NODE_TIMEOUT, &deployment)?;
+    let client = config.nodes.client(NODE_TIMEOUT, &deployment)?;
     let registry = registry_of(&deployment)?;
     let chain_id = registry.chain_id;
     check_nodes(&client, &signers).await?;
@@ -219,9 +219,11 @@ async fn require_whole_restore(pool: &store::Pool) -> Result<(), Failure> {
 }
 
 /// Refuses the wrong chain and the wrong contract at any of the nodes, and an account that may not anchor. A node that cannot be
-/// reached is no reason not to begin: another one is asked, or writes wait in the outbox.
+/// reached is no reason not to begin: another one is asked, or writes wait in the outbox. Neither is one that has no registry yet,
+/// where another one has it: it may be synchronising still, and is asked nothing before it has it.
 async fn check_nodes(client: &Client, signers: &Signers) -> Result<(), Failure> {
     let mut is_known = false;
+    let mut without = None;
     for (place, node) in (1..).zip(client.each()) {
         match node.check().await {
             Ok(()) => is_known = true,
@@ -229,11 +231,15 @@ async fn check_nodes(client: &Client, signers: &Signers) -> Result<(), Failure> 
                 %error,
                 "Node {place} cannot be checked; records wait in the outbox until one answers"
             ),
+            Err(error @ (CheckError::NoCode { .. } | CheckError::NoBlock { .. })) => {
+                tracing::warn!("Node {place} cannot be used yet: {error}");
+                without = Some(error);
+            }
             Err(error) => return Err(error.into()),
         }
     }
     if !is_known {
-        return Ok(());
+        return without.map_or(Ok(()), |error| Err(error.into()));
     }
     for signer in signers.all() {
         let address = signer.address();
