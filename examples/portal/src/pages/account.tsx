@@ -52,7 +52,7 @@ const UNLINK = graphql(`
   mutation UnlinkWallet($input: UnlinkWalletInput!) { unlinkWallet(input: $input) { wallet { id } userErrors { code field message } } }
 `);
 const DEACTIVATE = graphql(`
-  mutation DeactivateAccount($input: DeactivateAccountInput!) { deactivateAccount(input: $input) { user { id isActive } userErrors { code field message } } }
+  mutation DeactivateAccount($input: DeactivateAccountInput!) { deactivateAccount(input: $input) { userErrors { code field message } } }
 `);
 
 export default function Account() {
@@ -214,7 +214,7 @@ function Leave() {
   const [{ error, fetching }, deactivate] = useMutation(DEACTIVATE);
   const submit = async (event: FormEvent) => {
     event.preventDefault();
-    // Its log-ins are ended by that.
+    // Its log-ins are ended by that: nothing is to be asked any more.
     if ((await deactivate({ input: { currentPassword: password } })).data?.deactivateAccount) await end('deactivated');
   };
   return (

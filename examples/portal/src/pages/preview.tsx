@@ -19,6 +19,9 @@ const PREVIEW = graphql(`
   }
 `);
 
+/** So many are shown at once: the button below them stays in reach. */
+const SHOWN = 5;
+
 /** Asks anew each time: what was so a while ago says nothing of now. The input has to stay the same object. */
 export function usePreview(input: PreviewConsentInput) {
   const [{ data, error, fetching, stale }] = useQuery({ query: PREVIEW, variables: { input, ...useOnBehalfOf() }, requestPolicy: 'network-only' });
@@ -44,10 +47,14 @@ function Holders({ title, count, of }: { title: string; count: number; of: reado
   return (
     <>
       <h3>{title}</h3>
-      <ul className="plain">{of.map((each, index) => <li key={index}><strong>{holderName(each)}</strong>{each.accesses.map((access, at) => <p className="small" key={at}>{accessText(access)}</p>)}</li>)}</ul>
-      {count > of.length ? <p className="small">{t('and {0} more', count - of.length)}</p> : null}
+      <HolderList of={of.slice(0, SHOWN)} />
+      {count > SHOWN ? <details><summary>{t('and {0} more', count - SHOWN)}</summary><HolderList of={of.slice(SHOWN)} /></details> : null}
     </>
   );
+}
+
+function HolderList({ of }: { of: readonly HolderPartsFragment[] }) {
+  return <ul className="plain">{of.map((each, index) => <li key={index}><strong>{holderName(each)}</strong>{each.accesses.map((access, at) => <p className="small" key={at}>{accessText(access)}</p>)}</li>)}</ul>;
 }
 
 export const holderName = (of: Pick<HolderPartsFragment, 'user' | 'role' | 'organization'>): string =>

@@ -81,10 +81,10 @@ function Filter({ value, onChange, error }: { value: Asked; onChange: (next: Ask
   return (
     <Form error={error} onSubmit={(event) => { event.preventDefault(); onChange(draft); }}>
       <div className="row">
-        <Field label={t('Action')} name="actionTypes" value={draft.action} hint={t('Such as RECORD_READ')} onChange={(action) => set({ action })} />
+        <Field type="search" label={t('Action')} name="actionTypes" value={draft.action} hint={t('Such as RECORD_READ')} onChange={(action) => set({ action })} />
         <Choice<Which> label={t('Show')} value={draft.which} onChange={(which) => set({ which })} options={[['all', t('Everything')], ['allowed', t('What was permitted')], ['refused', t('What was refused')]]} />
-        <Field label={t('From the day')} name="from" type="date" value={draft.from} onChange={(from) => set({ from })} />
-        <Field label={t('To the day')} name="to" type="date" value={draft.to} onChange={(to) => set({ to })} />
+        <Field label={t('From')} name="from" type="date" value={draft.from} onChange={(from) => set({ from })} />
+        <Field label={t('To')} name="to" type="date" value={draft.to} onChange={(to) => set({ to })} />
       </div>
       <AccountChoice label={t('Who did it')} name="userId" value={draft.user} onChange={(user) => set({ user })} />
       <AccountChoice label={t('Whose data')} name="patientId" role="PATIENT" value={draft.patient} onChange={(patient) => set({ patient })} />
@@ -105,7 +105,7 @@ function TakeOut({ from, to }: { from: string; to: string }) {
     await download(`audit/export?${query}`).then((file) => save(`audit-${from}.ndjson`, file), (cause: unknown) => setError(cause instanceof CombinedError ? cause : new CombinedError({ networkError: cause as Error })));
     setBusy(false);
   };
-  if (!from) return <p className="small">{t('Say from which day to take the rows out as a file.')}</p>;
+  if (!from) return <p className="small besides">{t('Say from which day to take the rows out as a file.')}</p>;
   return (
     <>
       <div className="actions"><Button isPending={isBusy} onPress={take}>{t('Save the rows of these days')}</Button></div>
