@@ -51,12 +51,13 @@ const filterOf = ({ action, which, from, to, patient }: Asked) => ({
 
 export default function Trail() {
   const [asked, setAsked] = useKept<Asked>('asked', EVERYTHING);
+  const [resets, setResets] = useState(0);
   const paging = usePaging(JSON.stringify(asked));
   const [result, again] = useQuery({ query: TRAIL, variables: { userId: asked.user?.id ?? null, filter: filterOf(asked), after: paging.after } });
   return (
     <Page title={t('Audit trail')} lead={t('What everybody did, and what was refused. That you read it is recorded, too.')}>
-      <Card title={t('Which rows')} actions={<><Button onPress={() => again({ requestPolicy: 'network-only' })}>{t('Read again')}</Button><Button kind="quiet" onPress={() => setAsked(EVERYTHING)}>{t('All rows')}</Button></>}>
-        <Filter key={asked === EVERYTHING ? 'all' : 'some'} value={asked} onChange={setAsked} error={result.error} />
+      <Card title={t('Which rows')} actions={<><Button onPress={() => again({ requestPolicy: 'network-only' })}>{t('Read again')}</Button><Button kind="quiet" onPress={() => { setAsked(EVERYTHING); setResets(resets + 1); }}>{t('All rows')}</Button></>}>
+        <Filter key={resets} value={asked} onChange={setAsked} error={result.error} />
         <TakeOut from={asked.from} to={asked.to} />
       </Card>
       <Card title={t('Rows, newest first')}>
