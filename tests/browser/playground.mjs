@@ -4,6 +4,8 @@
 //       [--screenshot OUT.png] [--dark] [--expect-event] [--timeout SECONDS]
 //   node tests/browser/playground.mjs --url http://127.0.0.1:8000 --login ana --session-file F [--timeout SECONDS]
 //
+// With --screenshot it takes a picture of each example, of a narrow screen and of the end.
+//
 // Prints a line per step. Fails, with exit code 1 and a sentence, when a step does not come
 // true in time, and on any console error, page error, breach of the content security policy,
 // or request to another origin. With --expect-event the last step waits for one event: the
@@ -75,7 +77,7 @@ async function run() {
     await see('.graphiql-explorer-root [data-field-name="medicalRecords"]', 'the fields of the schema in the explorer');
     await click('.graphiql-explorer-me [data-field-name="isActive"]');
     await seeText('.graphiql-query-editor .view-lines', /\bisActive\b/, 'the field isActive in the operation');
-    await click('button[aria-label="Show Documentation Explorer"]');
+    await click('button[aria-label="Hide GraphiQL Explorer"]');
     return 'Welcome asks for isActive';
   });
 
@@ -99,7 +101,7 @@ async function run() {
     const titles = await page.$$eval('.graphiql-tab button[id^="graphiql-session-tab-"]', (tabs) => tabs.map((tab) => tab.textContent));
     for (const title of titles) {
       await openTab(title);
-      await seeText('.graphiql-query-editor .view-lines', new RegExp(`(query|mutation|subscription)\\s+${title}\\b`), `the operation ${title}`);
+      await editorHolds(title);
       await editorSettles();
       const wrong = await page.evaluate(() =>
         globalThis.__MONACO.editor
@@ -107,6 +109,7 @@ async function run() {
           .filter(({ resource, severity }) => severity >= 8 && /operation\.graphql|variables\.json/.test(resource.path))
           .map(({ message, startLineNumber }) => `line ${startLineNumber}: ${message}`),
       );
+      await picture(title);
       if (wrong.length) throw new Failure(`the example ${title} does not fit the schema: ${wrong.join('; ')}`);
     }
     return titles.join(', ');
@@ -133,22 +136,24 @@ async function run() {
   });
 
   await step('narrow screen', async () => {
-    await page.setViewport({ width: 390, height: 844 });
+    await page.setViewport({ width: 360, height: 740 });
     await until('everything to be as wide as the screen', () => {
       const wide = ['.graphiql-editors', '.graphiql-response'].map((css) => document.querySelector(css).getBoundingClientRect());
       const [editors, response] = wide;
       return (
         document.documentElement.scrollWidth <= innerWidth &&
+        document.documentElement.scrollHeight <= document.getElementById('graphiql').getBoundingClientRect().bottom + scrollY + 1 &&
         wide.every(({ width, height }) => width >= 300 && height >= 80) &&
         response.top >= editors.bottom - 1
       );
     });
+    await picture('narrow');
     await page.setViewport(VIEWPORT);
     await until('both editors to be side by side again', () => {
       const [editors, response] = ['.graphiql-editors', '.graphiql-response'].map((css) => document.querySelector(css).getBoundingClientRect());
       return response.left >= editors.right - 1;
     });
-    return '390 pixels';
+    return '360 pixels';
   });
 
   await step('subscription', async () => {
@@ -305,6 +310,17 @@ async function openTab(title, { run = false } = {}) {
   }, run);
 }
 
+/** Waits until the editor holds the operation: it may begin below what is in view, where comments stand before it. */
+async function editorHolds(title) {
+  const found = (name) =>
+    globalThis.__MONACO.editor
+      .getModels()
+      .some((model) => model.uri.path.endsWith('operation.graphql') && new RegExp(`(query|mutation|subscription)\\s+${name}\\b`).test(model.getValue()));
+  await page.waitForFunction(found, {}, title).catch(() => {
+    throw new Failure(`waited ${options.timeout} s for the operation ${title} in the editor`);
+  });
+}
+
 /** Waits until Monaco's workers have looked at what is in the editor: markers unchanged for half a second. */
 async function editorSettles() {
   await page.evaluate(
@@ -360,6 +376,13 @@ async function until(what, condition) {
 
 async function textOf(selector) {
   return page.$eval(selector, (node) => node.innerText.replaceAll('\u00a0', ' ').trim()).catch(() => '');
+}
+
+/** A picture beside that of the end, in its name. */
+async function picture(name) {
+  if (!options.screenshot) return;
+  await mkdir(dirname(resolve(options.screenshot)), { recursive: true });
+  await page.screenshot({ path: options.screenshot.replace(/(\.png)?$/, `-${name}.png`) });
 }
 
 async function screenshot() {

@@ -205,7 +205,34 @@ async function run() {
     return await textOf('h1');
   });
 
+  await step('doctor brings a file of records in', async () => {
+    const records = join(profile, 'records.ndjson');
+    const pressure = (systolic, effective) => JSON.stringify({
+      resourceType: 'Observation', status: 'final', code: { coding: [{ system: 'http://loinc.org', code: '8867-4' }], text: 'Heart rate' },
+      category: [{ coding: [{ system: 'http://terminology.hl7.org/CodeSystem/observation-category', code: 'vital-signs' }] }],
+      subject: { reference: `Patient/${patientId}` }, effectiveDateTime: effective, valueQuantity: { value: systolic, unit: '/min', system: 'http://unitsofmeasure.org', code: '/min' },
+    });
+    await writeFile(records, `${pressure(71, '2026-01-05T09:00:00+07:00')}\n{"resourceType":"Observation"}\n`);
+    await go(`#/patients/${patientId}`);
+    await clickLink('Bring records in');
+    await see('h1', /Bring records in/);
+    await (await page.waitForSelector('#import-file')).uploadFile(records);
+    await press('Look at it');
+    await see('main', /nothing was stored/);
+    await see('[data-testid="import-counts"]', /Would be stored\s*1/);
+    await see('[data-testid="import-counts"]', /Refused\s*1/);
+    await look('import');
+    await page.locator('main label ::-p-text(Only look)').click();
+    await press('Bring it in');
+    await see('main', /All of it was taken/);
+    await see('[data-testid="import-counts"]', /Stored\s*1/);
+    return 'looked at before, then stored; what is no document is told of';
+  });
+
   await step('saves its file', async () => {
+    await go(`#/patients/${patientId}`);
+    await clickLink('Metformin', true);
+    await see('.summary', /One tablet twice a day/);
     file = await download(() => press('Save the file'), '.json');
     return basename(file);
   });
@@ -292,9 +319,21 @@ async function run() {
     return 'what was read can be read';
   });
 
+  await step('patient sees what a consent would change', async () => {
+    await type('Name of the doctor', people.doctor.login);
+    await press(`Refuse ${people.doctor.login}`);
+    await see('[role="dialog"]', /Who loses access \(1\)/);
+    await see('[data-testid="preview"]', new RegExp(escape(people.doctor.login)));
+    await look('preview');
+    await press('Do nothing', '[role="dialog"] ');
+    await see('.holders', new RegExp(escape(people.doctor.login)));
+    return await textOf('.holders strong');
+  });
+
   await step('patient takes the access away', async () => {
     await press('Take access away');
     await see('[role="alertdialog"]', /ends at once/);
+    await see('[role="alertdialog"] [data-testid="preview"]', /Who loses access \(1\)/);
     await look('take-away');
     await press('Take access away', '[role="alertdialog"] ');
     await eventually('that nobody has access', async () => /Nobody but you/.test(await textOf('main')));
@@ -439,6 +478,14 @@ async function run() {
     await type('Search', 'Singapore');
     await see('table', /Singapore \(SG\)/);
     await look('countries');
+    await open('Audit trail');
+    await see('.trail', /AUDIT_READ|RECORD_READ/);
+    await type('Action', 'record read');
+    await press('Show these rows');
+    await see('.trail', new RegExp(`RECORD_READ · ${escape(people.doctor.login)}`));
+    await page.locator('.trail summary').click();
+    await see('.trail details[open]', /Request/);
+    await look('trail');
     await open('Integrity');
     await see('main', /ready/);
     await look('health');
@@ -539,6 +586,8 @@ async function run() {
     await fields.at(-1).type(people.patient.password);
     await press('Set it up');
     await see('[data-testid="secret"]', /[A-Z2-7]{16}/);
+    await page.waitForSelector('svg.qr path');
+    await look('second-factor-code');
     await type('The six digits that it shows', totp(await textOf('[data-testid="secret"]')));
     await press('Turn it on');
     await see('.codes', /\S/);
@@ -552,6 +601,26 @@ async function run() {
     await see('h1', /My records/);
     await logOut();
     return 'asked for at the next log-in';
+  });
+
+  await step('somebody leaves', async () => {
+    const [username, password] = [`leaves.${Date.now().toString(36)}`, 'a password of somebody who leaves'];
+    await press('Make an account');
+    await see('h1', /Make an account/);
+    await type('User name', username);
+    await type('E-mail address', `${username}@example.org`);
+    await type('Password', password);
+    await press('Make an account', 'form ');
+    await see('h1', /My records/);
+    await open('Account');
+    await press('Deactivate the account …');
+    await type('Password', password, { within: '[role="alertdialog"] ' });
+    await look('leave');
+    await press('Deactivate it', '[role="alertdialog"] ');
+    await see('.notice', /The account is deactivated/);
+    await logIn({ login: username, password });
+    await see('[data-code]', /\S/);
+    return 'and cannot log in any more';
   });
 
   await step('says nothing of a record in the history', async () => {

@@ -35,6 +35,8 @@ const MyOrganizations = lazy(() => import('./pages/my-organizations'));
 const Countries = lazy(() => import('./pages/countries'));
 const Representatives = lazy(() => import('./pages/representatives'));
 const Represented = lazy(() => import('./pages/represented'));
+const Import = lazy(() => import('./pages/import'));
+const Trail = lazy(() => import('./pages/trail'));
 const Queues = lazy(() => import('./pages/queues'));
 
 type Item = readonly [string, English];
@@ -46,7 +48,7 @@ const OWN: Item[] = [
 const MENU: { [role in NonNullable<Person['role']>]: Item[] } = {
   PATIENT: [['/', 'My records'], ...OWN],
   DOCTOR: [['/', 'Patients'], ['/mine', 'My records'], ...OWN],
-  ADMIN: [['/', 'Accounts'], ['/organizations', 'Organisations'], ['/queues', 'To decide'], ['/countries', 'Countries'], ['/integrity', 'Integrity'], ['/notices', 'Notices'], ['/account', 'Account']],
+  ADMIN: [['/', 'Accounts'], ['/organizations', 'Organisations'], ['/queues', 'To decide'], ['/countries', 'Countries'], ['/trail', 'Audit trail'], ['/integrity', 'Integrity'], ['/notices', 'Notices'], ['/account', 'Account']],
 };
 
 export function App() {
@@ -203,6 +205,8 @@ function Pages({ person }: { person: Person }) {
       <Route path="/representatives"><Representatives /></Route>
       <Route path="/for/:patient" nest>{({ patient }) => <Represented id={patient} />}</Route>
       <Route path="/queues"><Queues /></Route>
+      <Route path="/trail"><Trail /></Route>
+      <Route path="/patients/:id/import">{({ id }) => <Import patientId={id} />}</Route>
       <Route path="/patients/:id/new">{({ id }) => <NewRecord patientId={id} back={id === person.id ? '/' : `/patients/${id}`} />}</Route>
       <Route path="/patients/:id/as/:purpose">{({ id, purpose }) => <Patient id={id} {...asPurpose(purpose)} />}</Route>
       <Route path="/patients/:id">{({ id }) => <Patient id={id} />}</Route>

@@ -7,3 +7,4 @@ export * from '../src/fhir/prescription';
 export * from '../src/fhir/vitals';
 export * from '../src/records/trend-values';
 export { fhirDate } from '../src/words';
+export * from '../src/api/import-lines';

@@ -9,6 +9,8 @@ import { load, save } from './state.js';
 
 /** How many entries wait to be checked before no more are read. */
 const WAITING = 1000;
+/** After how many times the patience without agreement it warns: who is never reached, or always hangs up, lies to nobody. */
+const WARN_AFTER = 10;
 /** The longest wait before the service is asked again. Unit: milliseconds. */
 const LONGEST_PAUSE = 30_000;
 
@@ -109,6 +111,8 @@ async function follow(options: Options, stopping: AbortSignal): Promise<void> {
   let saved = '';
   let movedAt = Date.now();
   let told = -1;
+  let agreedAt = Date.now();
+  let isWarned = false;
   while (!stopping.aborted) {
     await stream.wait(options.poll);
     if (stream.isRefused) {
@@ -136,11 +140,17 @@ async function follow(options: Options, stopping: AbortSignal): Promise<void> {
         const sequence = now.live.at(-1)?.sequence ?? now.base.sequence;
         if (sequence !== told) say('agreed', { sequence, head: now.live.at(-1)?.head ?? now.base.head });
         told = sequence;
+        agreedAt = Date.now();
+        isWarned = false;
         if (options.once) return;
       }
     } catch (error) {
       if (error instanceof Lie || error instanceof Impossible) throw error;
       say('the node does not answer', { why: error instanceof Error ? error.name : 'unknown' });
+    }
+    if (!isWarned && Date.now() - agreedAt > WARN_AFTER * options.patience) {
+      isWarned = true;
+      say('WARNING', { why: 'nothing was agreed for long', since: new Date(agreedAt).toISOString(), isConnected: stream.isConnected });
     }
     if (options.once && Date.now() - movedAt > 3 * options.patience) {
       throw new Impossible('the service or the node does not answer');

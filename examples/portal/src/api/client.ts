@@ -180,7 +180,7 @@ async function codeOf(response: Response): Promise<string | undefined> {
 let exchanging: Promise<void> | undefined;
 
 /** The token of the person who is logged in; exchanged before, where it is about to end. */
-async function freshToken(isOver = false): Promise<string | undefined> {
+export async function freshToken(isOver = false): Promise<string | undefined> {
   if (!session.get()) return undefined;
   const now = accessToken();
   if (!isOver && now && now.expiresAt - AHEAD > Date.now()) return now.token;

@@ -37,8 +37,10 @@ interface Access {
 }
 
 export const session = store<Session | null>(null);
-/** Why nobody is logged in any more, as a word of the dictionary. */
-export const ending = store<'idle' | 'over' | null>(null);
+export type Ending = 'idle' | 'over' | 'deactivated';
+
+/** Why nobody is logged in any more. */
+export const ending = store<Ending | null>(null);
 
 let access: Access | undefined;
 let kept: Kept | undefined;
@@ -93,7 +95,7 @@ export function refreshToken(): string | undefined {
 }
 
 /** Forgets the person, and everything that was read. */
-export async function end(why: 'idle' | 'over' | null = null): Promise<void> {
+export async function end(why: Ending | null = null): Promise<void> {
   const before = session.get();
   access = undefined;
   kept = undefined;

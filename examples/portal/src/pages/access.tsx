@@ -1,17 +1,19 @@
-// Who has access, and giving or taking it: to give, choose the doctor and press; to take, press and confirm. A representative has the
+// Who has access, and giving or taking it: press, see what that changes, and confirm. A representative has the
 // same page for the patient for whom they act, with what they may do there.
-import { useState } from 'react';
+import type { CombinedError } from '@urql/core';
+import { useMemo, useState } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { complete } from '../api/payload';
 import { useActing, useOnBehalfOf } from '../api/acting';
 import { graphql } from '../gql';
 import type { DataCategory, GranteeInput, ProcessingActivity, PurposeOfUse } from '../gql/graphql';
-import { Button, Card, Choice, Choices, Empty, Failure, Field, Notice, Page, Tag } from '../ui';
+import { Button, Card, Choice, Choices, DialogTrigger, Empty, Failure, Field, Form, Notice, Page, Popup, Tag } from '../ui';
 import { Categories } from '../ui/categories';
 import { country, t, time } from '../words';
 import { activity, dataCategory, purpose } from '../words/labels';
 import { ConsentsList } from './consents';
 import { Holders } from './holders';
+import { Preview, usePreview } from './preview';
 
 const DOCTORS = graphql(`
   query Doctors($search: String!) { doctors(search: $search, first: 8) { nodes { id username organizations { id name } } } }
@@ -71,36 +73,76 @@ type Whom = 'doctor' | 'organization';
 function Give({ terms, onTerms }: { terms: Terms; onTerms: (terms: Terms) => void }) {
   const [whom, setWhom] = useState<Whom>('doctor');
   const [given, setGiven] = useState<{ name: string; isRefused: boolean }>();
-  const [{ error, fetching }, grant] = useMutation(GRANT);
-  const acting = useOnBehalfOf();
-  const give = async (grantee: GranteeInput, name: string, isRefused = false) => {
-    setGiven(undefined);
-    const input = { ...termsInput(terms), ...(isRefused ? { processingActivities: ['DENY' as const], expiresAt: null } : {}), grantees: [grantee] };
-    const { data } = await grant({ input, ...acting });
-    if (data?.grantConsent) setGiven({ name, isRefused });
-  };
+  const [error, setError] = useState<CombinedError>();
+  const told: Outcome = { given: (name, isRefused) => { setGiven({ name, isRefused }); setError(undefined); }, refused: (cause) => { setGiven(undefined); setError(cause); } };
   return (
     <Card title={whom === 'doctor' ? t('Let a doctor in') : t('Let an organisation in')}>
       <Choice<Whom> label={t('Whom')} value={whom} onChange={(next) => { setWhom(next); setGiven(undefined); }} options={[['doctor', t('A doctor')], ['organization', t('All doctors of an organisation')]]} />
-      {whom === 'doctor' ? <PickDoctor isBusy={fetching} pick={give} /> : <PickOrganization isBusy={fetching} pick={give} />}
+      {whom === 'doctor' ? <PickDoctor terms={terms} told={told} /> : <PickOrganization terms={terms} told={told} />}
       {given ? <Notice kind={given.isRefused ? 'warn' : 'good'}>{given.isRefused ? t('{0} is refused everything now.', given.name) : t('{0} has access now.', given.name)}</Notice> : null}
       <Failure error={error} />
-      <details>
-        <summary>{termsText(terms)}</summary>
-        <TermsForm terms={terms} onChange={onTerms} />
-      </details>
+      <Form error={error} onSubmit={(event) => event.preventDefault()}>
+        <details {...(error ? { open: true } : {})}>
+          <summary>{termsText(terms)}</summary>
+          <TermsForm terms={terms} onChange={onTerms} />
+        </details>
+      </Form>
     </Card>
   );
 }
 
+interface Outcome {
+  readonly given: (name: string, isRefused: boolean) => void;
+  /** What is to be mended stands at the terms. */
+  readonly refused: (error: CombinedError | undefined) => void;
+}
+
 interface PickProps {
-  readonly isBusy: boolean;
-  readonly pick: (grantee: GranteeInput, name: string, isRefused?: boolean) => void;
+  readonly terms: Terms;
+  readonly told: Outcome;
+}
+
+/** Lets somebody in, or refuses them everything, once it was shown what that changes. */
+function GiveButton({ grantee, name, isRefused = false, ...of }: PickProps & { grantee: GranteeInput; name: string; isRefused?: boolean }) {
+  return (
+    <DialogTrigger>
+      <Button kind={isRefused ? 'quiet' : 'main'} aria-label={isRefused ? t('Refuse {0}', name) : t('Let in {0}', name)}>{isRefused ? t('Refuse') : t('Let in')}</Button>
+      <Popup title={isRefused ? t('Refuse {0} everything?', name) : t('Let {0} in?', name)}>
+        {(close) => <GiveNow grantee={grantee} name={name} isRefused={isRefused} close={close} {...of} />}
+      </Popup>
+    </DialogTrigger>
+  );
+}
+
+function GiveNow({ grantee, name, isRefused, terms, told, close }: PickProps & { grantee: GranteeInput; name: string; isRefused: boolean; close: () => void }) {
+  // As it was shown, so it is given: with the same end.
+  const [input] = useState(() => ({ ...termsInput(terms), ...(isRefused ? { processingActivities: ['DENY' as const], expiresAt: null } : {}), grantees: [grantee] }));
+  const asked = useMemo(() => ({ grant: input }), [input]);
+  const preview = usePreview(asked);
+  const [{ fetching, error }, grant] = useMutation(GRANT);
+  const acting = useOnBehalfOf();
+  const give = async () => {
+    const answer = await grant({ input, ...acting });
+    if (!answer.data?.grantConsent) return told.refused(answer.error);
+    told.given(name, isRefused);
+    close();
+  };
+  return (
+    <>
+      {isRefused ? null : <p>{termsText(terms)}</p>}
+      <Preview of={preview} isGiving />
+      <Failure error={error} />
+      <div className="actions">
+        <Button kind={isRefused ? 'danger' : 'main'} isPending={fetching || preview.fetching} onPress={give}>{isRefused ? t('Refuse') : t('Let in')}</Button>
+        <Button onPress={close}>{t('Do nothing')}</Button>
+      </div>
+    </>
+  );
 }
 
 const isEnough = (asked: string): boolean => asked.replace(/[^\p{L}\p{N}]/gu, '').length >= 2;
 
-function PickDoctor({ isBusy, pick }: PickProps) {
+function PickDoctor(of: PickProps) {
   const [search, setSearch] = useState('');
   const asked = search.trim();
   const [doctors] = useQuery({ query: DOCTORS, variables: { search: asked }, pause: !isEnough(asked) });
@@ -113,8 +155,8 @@ function PickDoctor({ isBusy, pick }: PickProps) {
           <li key={doctor.id}>
             <span>{doctor.username} <span className="small">{doctor.organizations.map((each) => each.name).join(', ')}</span></span>
             <span className="actions">
-              <Button kind="main" isPending={isBusy} aria-label={t('Let in {0}', doctor.username)} onPress={() => pick({ user: doctor.id }, doctor.username)}>{t('Let in')}</Button>
-              <Button kind="quiet" isPending={isBusy} aria-label={t('Refuse {0}', doctor.username)} onPress={() => pick({ user: doctor.id }, doctor.username, true)}>{t('Refuse')}</Button>
+              <GiveButton grantee={{ user: doctor.id }} name={doctor.username} {...of} />
+              <GiveButton grantee={{ user: doctor.id }} name={doctor.username} isRefused {...of} />
             </span>
           </li>
         ))}
@@ -125,7 +167,7 @@ function PickDoctor({ isBusy, pick }: PickProps) {
   );
 }
 
-function PickOrganization({ isBusy, pick }: PickProps) {
+function PickOrganization(of: PickProps) {
   const [search, setSearch] = useState('');
   const asked = search.trim();
   const [organizations] = useQuery({ query: ORGANIZATIONS, variables: { search: asked }, pause: !isEnough(asked) });
@@ -137,7 +179,7 @@ function PickOrganization({ isBusy, pick }: PickProps) {
         {found?.map(({ id, name, country: where }) => (
           <li key={id}>
             <span>{name} <Tag>{country(where)}</Tag></span>
-            <Button kind="main" isPending={isBusy} aria-label={t('Let in {0}', name)} onPress={() => pick({ organization: { id, country: where } }, name)}>{t('Let in')}</Button>
+            <GiveButton grantee={{ organization: { id, country: where } }} name={name} {...of} />
           </li>
         ))}
         {found?.length === 0 ? <li><Empty>{t('There is no such organisation.')}</Empty></li> : null}
@@ -154,11 +196,11 @@ function TermsForm({ terms, onChange }: { terms: Terms; onChange: (terms: Terms)
   return (
     <>
       <div className="row">
-        <Choice label={t('What for')} value={terms.purpose} onChange={(next) => onChange({ ...terms, purpose: next })} options={(['TREAT', 'COC', 'HRESCH', 'CLINTRL', 'HPAYMT'] as const).map((each) => [each, purpose(each)] as const)} />
-        <Choice label={t('How long')} value={terms.days} onChange={(days) => onChange({ ...terms, days })} options={[['1', t('One day')], ['7', t('One week')], ['30', t('One month')], ['365', t('One year')], ['', t('Until I end it')]]} />
+        <Choice label={t('What for')} name="purpose" value={terms.purpose} onChange={(next) => onChange({ ...terms, purpose: next })} options={(['TREAT', 'COC', 'HRESCH', 'CLINTRL', 'HPAYMT'] as const).map((each) => [each, purpose(each)] as const)} />
+        <Choice label={t('How long')} name="expiresAt" value={terms.days} onChange={(days) => onChange({ ...terms, days })} options={[['1', t('One day')], ['7', t('One week')], ['30', t('One month')], ['365', t('One year')], ['', t('Until I end it')]]} />
       </div>
-      <Categories value={terms.dataCategories} onChange={(next) => onChange({ ...terms, dataCategories: next })} />
-      <Choices<ProcessingActivity> label={t('What may be done')} value={terms.processingActivities} onChange={(next) => onChange({ ...terms, processingActivities: next })} options={(['READ', 'SEARCH', 'CREATE', 'AMEND', 'EXPORT', 'TRANSFER'] as const).map((each) => [each, activity(each)] as const)} />
+      <Categories name="dataCategories" value={terms.dataCategories} onChange={(next) => onChange({ ...terms, dataCategories: next })} />
+      <Choices<ProcessingActivity> label={t('What may be done')} name="processingActivities" value={terms.processingActivities} onChange={(next) => onChange({ ...terms, processingActivities: next })} options={(['READ', 'SEARCH', 'CREATE', 'AMEND', 'EXPORT', 'TRANSFER'] as const).map((each) => [each, activity(each)] as const)} />
     </>
   );
 }

@@ -1,13 +1,16 @@
 // The account: password, log-ins, second factor, wallet.
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, Suspense, lazy, useState } from 'react';
 import { useClient, useMutation, useQuery } from 'urql';
 import { logOut } from '../api/client';
 import { complete } from '../api/payload';
+import { end } from '../api/session';
 import { graphql } from '../gql';
 import { Button, Card, Confirm, Copyable, DialogTrigger, Facts, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag } from '../ui';
 import { t, time } from '../words';
 import { role } from '../words/labels';
 import { signText } from './wallet';
+
+const QrCode = lazy(() => import('../ui/qr'));
 
 const ME = graphql(`
   query Me { me { id username email role blockchainAddress createdAt organizations { id name } } }
@@ -48,6 +51,9 @@ const LINK = graphql(`
 const UNLINK = graphql(`
   mutation UnlinkWallet($input: UnlinkWalletInput!) { unlinkWallet(input: $input) { wallet { id } userErrors { code field message } } }
 `);
+const DEACTIVATE = graphql(`
+  mutation DeactivateAccount($input: DeactivateAccountInput!) { deactivateAccount(input: $input) { userErrors { code field message } } }
+`);
 
 export default function Account() {
   const [me] = useQuery({ query: ME });
@@ -68,6 +74,7 @@ export default function Account() {
       <Sessions />
       <SecondFactorCard />
       <WalletCard />
+      <Leave />
     </Page>
   );
 }
@@ -178,7 +185,9 @@ function SecondFactorCard() {
       ) : null}
       {begun && !codes && !factor?.isOn ? (
         <Form error={confirmed.error} onSubmit={async (event) => { event.preventDefault(); if ((await confirm({ input: { code } })).data?.confirmSecondFactor) reload(); }}>
-          <p>{t('Open this in your authenticator app, or type the secret there:')} <a href={begun.uri}>{t('open')}</a> <code data-testid="secret">{begun.secret}</code></p>
+          <p>{t('Scan this with your authenticator app, open it there, or type the secret:')}</p>
+          <Suspense fallback={<div className="qr" />}><QrCode text={begun.uri} label={t('QR code with the secret, for an authenticator app')} /></Suspense>
+          <p><a href={begun.uri}>{t('open')}</a> <code data-testid="secret">{begun.secret}</code></p>
           <Field label={t('The six digits that it shows')} name="code" inputMode="numeric" autoComplete="one-time-code" value={code} isRequired onChange={setCode} />
           <div className="actions"><Button type="submit" kind="main" isPending={confirmed.fetching}>{t('Turn it on')}</Button></div>
         </Form>
@@ -195,6 +204,36 @@ function SecondFactorCard() {
           </Form>
         </details>
       ) : null}
+    </Card>
+  );
+}
+
+/** The records stay, and so do the consents: whoever wants them erased asks for that under their data. */
+function Leave() {
+  const [password, setPassword] = useState('');
+  const [{ error, fetching }, deactivate] = useMutation(DEACTIVATE);
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    // Its log-ins are ended by that: nothing is to be asked any more.
+    if ((await deactivate({ input: { currentPassword: password } })).data?.deactivateAccount) await end('deactivated');
+  };
+  return (
+    <Card title={t('Leaving')} actions={(
+      <DialogTrigger>
+        <Button kind="danger">{t('Deactivate the account …')}</Button>
+        <Popup title={t('Deactivate your account?')} role="alertdialog">
+          {(close) => (
+            <Form error={error} onSubmit={submit}>
+              <p>{t('You are logged out everywhere, and nobody can log in with it until an administrator makes it active again. Records and consents stay as they are: to have them erased, or to take access away, do that before.')}</p>
+              <Field label={t('Password')} name="currentPassword" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
+              <Failure error={error} />
+              <div className="actions"><Button type="submit" kind="danger" isPending={fetching}>{t('Deactivate it')}</Button><Button onPress={close}>{t('Do nothing')}</Button></div>
+            </Form>
+          )}
+        </Popup>
+      </DialogTrigger>
+    )}>
+      <p>{t('An account that nobody needs can be deactivated. Nothing is erased by that.')}</p>
     </Card>
   );
 }

@@ -115,15 +115,15 @@ function ChangeRole({ of }: { of: Account }) {
       <Button aria-label={t('Change the role of {0}', of.username)}>{t('Role …')}</Button>
       <Popup title={t('Change the role of {0}', of.username)}>
         {(close) => (
-          <>
-            <Choice<Role> label={t('Role')} value={next} onChange={setNext} options={(['PATIENT', 'DOCTOR', 'ADMIN'] as const).map((each) => [each, role(each)] as const)} hint={t('To give or take the role of an administrator, two administrators ask for the same within a day.')} />
+          <Form error={error} onSubmit={async (event) => { event.preventDefault(); if ((await set({ input: { userId: of.id, role: next } })).data?.setRole?.outcome === 'DONE') close(); }}>
+            <Choice<Role> label={t('Role')} name="role" value={next} onChange={setNext} options={(['PATIENT', 'DOCTOR', 'ADMIN'] as const).map((each) => [each, role(each)] as const)} hint={t('To give or take the role of an administrator, two administrators ask for the same within a day.')} />
             {data?.setRole?.outcome === 'WAITING' ? <Notice kind="warn">{t('A second administrator has to ask for the same before {0}.', time(data.setRole.confirmBefore))}</Notice> : null}
             <Failure error={error} />
             <div className="actions">
-              <Button kind="main" isPending={fetching} onPress={async () => { if ((await set({ input: { userId: of.id, role: next } })).data?.setRole?.outcome === 'DONE') close(); }}>{t('Change it')}</Button>
+              <Button type="submit" kind="main" isPending={fetching}>{t('Change it')}</Button>
               <Button onPress={close}>{t('Close')}</Button>
             </div>
-          </>
+          </Form>
         )}
       </Popup>
     </DialogTrigger>

@@ -1,11 +1,13 @@
 // Who has access now, by which consents, and taking it away.
+import { useMemo } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { useOnBehalfOf } from '../api/acting';
 import { graphql } from '../gql';
 import type { WhoHasAccessQuery } from '../gql/graphql';
 import { Card, Confirm, Empty, Loaded, Pager, Tag, usePaging } from '../ui';
 import { t, time } from '../words';
-import { RECORD_TYPES, activity, purpose, recordType, representedActivity, role } from '../words/labels';
+import { representedActivity } from '../words/labels';
+import { Preview, accessText, holderName, usePreview } from './preview';
 
 const WHO_HAS_ACCESS = graphql(`
   query WhoHasAccess($after: Cursor, $onBehalfOf: UUID) {
@@ -47,7 +49,7 @@ export function Holders({ mayChange }: { mayChange: boolean }) {
 }
 
 function HolderItem({ of, mayChange }: { of: Holder; mayChange: boolean }) {
-  const name = of.user?.username ?? (of.role ? t('Everybody who is: {0}', role(of.role)) : (of.organization?.name ?? t('An organisation')));
+  const name = holderName(of);
   const consents = [...new Set(of.accesses.flatMap((access) => (access.consent ? [access.consent.id] : [])))];
   return (
     <li>
@@ -55,13 +57,7 @@ function HolderItem({ of, mayChange }: { of: Holder; mayChange: boolean }) {
         <strong>{name}</strong>
         {of.emergencyUntil ? <Tag kind="bad">{t('emergency access until {0}', time(of.emergencyUntil))}</Tag> : null}
         {of.representsUntil ? <Tag kind="warn">{t('represents you until {0}', time(of.representsUntil))}: {of.representedActivities.map(representedActivity).join(', ')}</Tag> : null}
-        {of.accesses.map((access, index) => (
-          <p className="small" key={index}>
-            {purpose(access.purpose)}: {access.processingActivities.map(activity).join(', ')} · {access.recordTypes.length === RECORD_TYPES.length ? t('All records') : access.recordTypes.map(recordType).join(', ')} ({access.records})
-            {access.until ? ` · ${t('until {0}', time(access.until))}` : ''}
-            {access.exceptions.length > 0 ? ` · ${t('but not {0}', access.exceptions.map((each) => each.username).join(', '))}` : ''}
-          </p>
-        ))}
+        {of.accesses.map((access, index) => <p className="small" key={index}>{accessText(access)}</p>)}
       </div>
       {mayChange && consents.length > 0 ? <TakeAway name={name} consents={consents} /> : null}
     </li>
@@ -71,12 +67,14 @@ function HolderItem({ of, mayChange }: { of: Holder; mayChange: boolean }) {
 export function TakeAway({ name, consents, isRefusal = false }: { name: string; consents: readonly string[]; isRefusal?: boolean }) {
   const [, withdraw] = useMutation(WITHDRAW);
   const acting = useOnBehalfOf();
+  // Several consents may permit the same: what each of them alone changes says nothing of all.
+  const only = consents.length === 1 ? consents[0] : undefined;
   return (
     <Confirm
       kind={isRefusal ? 'plain' : 'danger'}
       label={isRefusal ? t('Lift the refusal') : t('Take access away')}
       title={isRefusal ? t('Refuse {0} no longer?', name) : t('Take access away from {0}?', name)}
-      text={<p>{isRefusal ? t('Then what other consents let them do is permitted again.') : t('It ends at once. Consents that are withdrawn: {0}. Whoever else they let in loses it, too.', consents.length)}</p>}
+      text={<><p>{isRefusal ? t('Then what other consents let them do is permitted again.') : t('It ends at once. Consents that are withdrawn: {0}. Whoever else they let in loses it, too.', consents.length)}</p>{only === undefined ? null : <TakePreview id={only} />}</>}
       action={async () => {
         for (const id of consents) {
           const { error } = await withdraw({ input: { id }, ...acting });
@@ -86,4 +84,9 @@ export function TakeAway({ name, consents, isRefusal = false }: { name: string; 
       }}
     />
   );
+}
+
+function TakePreview({ id }: { id: string }) {
+  const input = useMemo(() => ({ withdraw: { id } }), [id]);
+  return <Preview of={usePreview(input)} isGiving={false} />;
 }

@@ -2,7 +2,7 @@ import { type FormEvent, useState } from 'react';
 import { useClient, useMutation } from 'urql';
 import { complete } from '../api/payload';
 import { useStore } from '../api/store';
-import { begin, ending } from '../api/session';
+import { type Ending, begin, ending } from '../api/session';
 import { graphql } from '../gql';
 import { Button, Card, Failure, Field, Form, Notice, Page } from '../ui';
 import { t } from '../words';
@@ -22,12 +22,17 @@ const REGISTER = graphql(`
   mutation Register($input: RegisterInput!) { register(input: $input) { user { id } userErrors { code field message } } }
 `);
 
+function endingText(why: Ending): string {
+  if (why === 'idle') return t('You were logged out because nothing was done for 15 minutes. What you had read was removed.');
+  return why === 'deactivated' ? t('The account is deactivated.') : t('Your log-in is over: log in again.');
+}
+
 export function LogIn() {
   const [isNew, setNew] = useState(false);
   const why = useStore(ending);
   return (
     <Page title={isNew ? t('Make an account') : t('Log in')}>
-      {why ? <Notice kind="warn">{why === 'idle' ? t('You were logged out because nothing was done for 15 minutes. What you had read was removed.') : t('Your log-in is over: log in again.')}</Notice> : null}
+      {why ? <Notice kind="warn">{endingText(why)}</Notice> : null}
       <Card>{isNew ? <Register /> : <WithPassword />}</Card>
       <p className="center">
         <Button kind="quiet" onPress={() => setNew(!isNew)}>{isNew ? t('I have an account') : t('Make an account')}</Button>

@@ -146,7 +146,7 @@ export function Patient({ id, purpose }: { id: string; purpose?: PurposeOfUse })
   const name = patients.data?.patients?.nodes.find((each) => each.patient.id === id)?.patient.username;
   const of = { patientId: id, ...(purpose ? { purpose } : {}) };
   return (
-    <Page title={name ?? t('Patient')} windowTitle={t('Patient')} lead={<Link className="back" href="/">{t('Patients')}</Link>} actions={purpose ? null : <Link className="button" href={`/patients/${id}/new`}>{t('Write a record')}</Link>}>
+    <Page title={name ?? t('Patient')} windowTitle={t('Patient')} lead={<Link className="back" href="/">{t('Patients')}</Link>} actions={purpose ? null : <><Link className="button" href={`/patients/${id}/import`}>{t('Bring records in')}</Link><Link className="button" href={`/patients/${id}/new`}>{t('Write a record')}</Link></>}>
       {purpose ? <Notice kind="bad">{t('Emergency access: {0}. Everything that you open is recorded and reviewed.', purposeWord(purpose))}</Notice> : null}
       <Tabs label={t('Records')} value={tab} onChange={setTab} of={[
         ['records', t('Timeline'), <Records key="records" {...of} />],

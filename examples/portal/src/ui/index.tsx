@@ -74,23 +74,25 @@ export function Field({ label, hint, rows, unit, placeholder, list, ...props }: 
   );
 }
 
-export function Choice<T extends string>({ label, value, options, onChange, hint }: {
+export function Choice<T extends string>({ label, name, value, options, onChange, hint }: {
   label: string;
+  name?: string | undefined;
   value: T;
   options: readonly (readonly [T, string])[];
   onChange: (value: T) => void;
   hint?: string;
 }) {
   const id = useId();
+  const wrong = useWrong(name);
   // A browser shows the first option where none has the value: `mg` for a document's `mmol`.
   const all = options.some(([key]) => key === value) ? options : [[value, value || '–'] as const, ...options];
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
-      <select id={id} value={value} aria-describedby={hint ? `${id}-hint` : undefined} onChange={(event) => onChange(event.target.value as T)}>
+      <select id={id} value={value} aria-describedby={hint || wrong ? `${id}-hint` : undefined} aria-invalid={wrong ? true : undefined} onChange={(event) => onChange(event.target.value as T)}>
         {all.map(([key, text]) => <option key={key} value={key}>{text}</option>)}
       </select>
-      {hint ? <span id={`${id}-hint`} className="hint">{hint}</span> : null}
+      {wrong || hint ? <span id={`${id}-hint`} className={wrong ? 'wrong' : 'hint'}>{wrong ?? hint}</span> : null}
     </div>
   );
 }

@@ -11,6 +11,7 @@ import type {
   DeletionRequestType,
   DeletionStatus,
   FindingKind,
+  ImportOutcome,
   IntegrityEventKind,
   NotificationKind,
   ProcessingActivity,
@@ -216,3 +217,15 @@ const receipts: Record<ConsentReceiptState, English> = {
   SUBMITTED: 'sent to the chain',
 };
 export const receipt = (of: ConsentReceiptState): string => t(receipts[of]);
+
+const importOutcomes: Record<ImportOutcome | 'WOULD_BE_CREATED', English> = {
+  ALREADY_THERE: 'Was there before',
+  AMENDED: 'Stored as the next version',
+  CREATED: 'Stored',
+  OUTDATED: 'A newer version is there',
+  REFUSED: 'Refused',
+  SKIPPED: 'No record is made of it',
+  WOULD_BE_CREATED: 'Would be stored',
+};
+/** An outcome of a newer api stands for itself. */
+export const importOutcome = (of: string): string => (of in importOutcomes ? t(importOutcomes[of as keyof typeof importOutcomes]) : of);
