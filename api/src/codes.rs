@@ -157,6 +157,8 @@ codes! {
         Forbidden = "Forbidden",
         /// Nobody has introduced themselves in time.
         InitTimeout = "Connection initialisation timeout",
+        /// Somebody without an account follows nothing.
+        Idle = "Nothing is followed",
         /// Two streams would have one name.
         DuplicateStream = "Subscriber already exists",
         /// Somebody introduced themselves twice.
@@ -179,6 +181,7 @@ impl CloseReason {
             Self::DuplicateStream => 4409,
             Self::TooManyInits => 4429,
             Self::TooManySockets => 4430,
+            Self::Idle => 4431,
         }
     }
 }

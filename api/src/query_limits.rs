@@ -157,6 +157,9 @@ const OPENS: [&str; 5] = ["document", "canonical", "summary", "reason", "verifyR
 /// How much a field weighs that shows what a record says: it is decided on, written down, fetched, opened
 /// and compared, which takes as long as some dozen fields of a row.
 const CONTENT_WEIGHT: u64 = 25;
+/// How much each object weighs that is asked for by its ID, besides what is asked of it: as much as a request for one is
+/// charged at the least. Each is decided on and written down by itself, whatever little is shown of it.
+const BY_ID_WEIGHT: u64 = 10;
 /// How much a list weighs whose rows are grouped: thousands of rows are read for a page, however short it is.
 const GROUPED_WEIGHT: u64 = 2000;
 /// The list whose rows are always grouped.
@@ -379,11 +382,12 @@ mod tests {
         let none = || serde_json::json!({});
 
         let fields = r#"{ nodes(ids: ["a", "b", "c"]) { nodeId ... on R { document } } }"#;
-        assert_eq!(weight(fields, none()), Ok(1 + 3 * (1 + CONTENT_WEIGHT)));
+        let content = 1 + CONTENT_WEIGHT;
+        assert_eq!(weight(fields, none()), Ok(3 * (BY_ID_WEIGHT + content)));
         let given = "query($ids: [ID!]!) { nodes(ids: $ids) { nodeId } }";
         let ids = serde_json::json!({ "ids": ["a", "b"] });
-        assert_eq!(weight(given, ids), Ok(1 + 2));
-        assert_eq!(weight(given, none()), Ok(1 + 100));
+        assert_eq!(weight(given, ids), Ok(2 * (BY_ID_WEIGHT + 1)));
+        assert_eq!(weight(given, none()), Ok(100 * (BY_ID_WEIGHT + 1)));
         let last = "{ consents(last: 7) { nodes { id } } }";
         assert_eq!(weight(last, none()), Ok(1 + 7 * 2));
         let both = "query($n: Int) { consents(first: $n, last: 7) { nodes { id } } }";

@@ -40,6 +40,8 @@ use crate::{
 const PROTOCOL: &str = "graphql-transport-ws";
 /// How long a client may take to introduce itself.
 const INIT_WITHIN: Duration = Duration::from_secs(10);
+/// How long who is nobody may follow nothing: else sockets would be held for ever, and no place among public streams taken.
+const IDLE_WITHIN: Duration = Duration::from_secs(10);
 /// How often the client is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// How long it may be silent.
@@ -246,11 +248,18 @@ impl SocketConnection {
         let init_until = Instant::now() + INIT_WITHIN;
         let mut heard = Instant::now();
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        let mut idle_since: Option<Instant> = None;
         loop {
+            let idle = self.is_held_for_nothing();
+            idle_since = idle.then(|| idle_since.unwrap_or_else(Instant::now));
+            let idle_until = idle_since.map_or(init_until, |since| since + IDLE_WITHIN);
             tokio::select! {
                 over = self.lease.over() => return Err(over.into()),
                 () = tokio::time::sleep_until(init_until), if !self.is_known => {
                     return Err(CloseReason::InitTimeout);
+                }
+                () = tokio::time::sleep_until(idle_until), if idle => {
+                    return Err(CloseReason::Idle);
                 }
                 _ = ping.tick() => {
                     if heard.elapsed() > DEAD_AFTER {
@@ -267,6 +276,11 @@ impl SocketConnection {
                 }
             }
         }
+    }
+
+    /// Whether somebody who said that they are nobody follows nothing: no token ends such a socket, and no account counts it.
+    fn is_held_for_nothing(&self) -> bool {
+        self.is_known && self.context.token.is_none() && self.streams.is_empty()
     }
 
     /// Takes what came; false where the client has left.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object, Result, Subscription};
 use chrono::{DateTime, Utc};
 use domain::{
+    audit::{self, Classification},
     ids::{RecordId, UserId},
     purpose::Purpose,
 };
@@ -19,6 +20,7 @@ use super::{
     filter_input::{self, AuditLogFilterInput},
     proof::{self, graphql::AuditProof},
     read, sentence,
+    words::{AuditAction, DataClassification, EncryptionStatus, ResourceType},
 };
 use crate::{
     cursor::{Cursor, ListCursors},
@@ -74,13 +76,13 @@ impl AuditLog {
     }
 
     /// What was done, such as `RECORD_READ`; `ACCESS_DENIED` where it was refused.
-    async fn action_type(&self) -> &str {
-        &self.0.action_type
+    async fn action_type(&self) -> AuditAction {
+        AuditAction::of(&self.0.action_type)
     }
 
     /// The kind of thing it was done to, such as `MEDICAL_RECORD`.
-    async fn resource_type(&self) -> &str {
-        &self.0.resource_type
+    async fn resource_type(&self) -> ResourceType {
+        ResourceType::of(&self.0.resource_type)
     }
 
     /// The ID of the thing it was done to; the ID of the request where there is none.
@@ -140,8 +142,10 @@ impl AuditLog {
     }
 
     /// How sensitive the data is that was accessed, such as MEDICAL or SECURITY.
-    async fn data_classification(&self) -> &str {
-        &self.0.data_classification
+    async fn data_classification(&self) -> Result<DataClassification> {
+        // The table holds no other words.
+        let known = self.0.data_classification.parse::<Classification>();
+        Ok(known.map_err(|_| Error::Internal)?.into())
     }
 
     /// Whether data was sent to another country.
@@ -155,8 +159,9 @@ impl AuditLog {
     }
 
     /// In which form the data was accessed, such as `METADATA_ONLY` or `DECRYPTED_FOR_DISCLOSURE`.
-    async fn encryption_status(&self) -> &str {
-        &self.0.encryption_status
+    async fn encryption_status(&self) -> Result<EncryptionStatus> {
+        let known = self.0.encryption_status.parse::<audit::EncryptionStatus>();
+        Ok(known.map_err(|_| Error::Internal)?.into())
     }
 
     /// The time at which the row was written.
@@ -212,8 +217,8 @@ impl AccessLogEntry {
     }
 
     /// What was done, such as `RECORD_READ`; `ACCESS_DENIED` where it was refused.
-    async fn action(&self) -> &str {
-        &self.row.action_type
+    async fn action(&self) -> AuditAction {
+        AuditAction::of(&self.row.action_type)
     }
 
     /// The ID of the record that was accessed; null where the access was not to a single record, or the entry

@@ -17,3 +17,4 @@ pub(crate) mod purged;
 pub(crate) mod read;
 mod sentence;
 pub(crate) mod sequencer;
+mod words;

@@ -9,8 +9,8 @@ use async_graphql::{
 use async_graphql_value::Value;
 
 use super::{
-    BY_IDS, CONTENT_WEIGHT, GROUPED, GROUPED_WEIGHT, IMPORTS, LISTS, LOOK_WEIGHT, LOOKS_THROUGH,
-    LimitError, OPENS, QueryLimits, too_much,
+    BY_ID_WEIGHT, BY_IDS, CONTENT_WEIGHT, GROUPED, GROUPED_WEIGHT, IMPORTS, LISTS, LOOK_WEIGHT,
+    LOOKS_THROUGH, LimitError, OPENS, QueryLimits, too_much,
 };
 use crate::page::{DEFAULT_SIZE, MAX_SIZE};
 
@@ -184,6 +184,8 @@ impl<'a> CostCounter<'a> {
             GROUPED_WEIGHT
         } else if LOOKS_THROUGH.contains(&field.name.node.as_str()) {
             LOOK_WEIGHT
+        } else if name == BY_IDS && field.get_argument("ids").is_some() {
+            times.saturating_mul(BY_ID_WEIGHT)
         } else {
             1
         };

@@ -73,7 +73,8 @@ async fn a_socket_that_does_not_keep_the_protocol_is_closed_with_the_code_that_s
     let ana = world.patient("ana").await;
     let hello = init(&ana);
     let many: String = "x".repeat(200);
-    let table: [(&str, Vec<String>, u16); 11] = [
+    let anonymous = json!({ "type": "connection_init", "payload": { "anonymous": true } });
+    let table: [(&str, Vec<String>, u16); 12] = [
         ("subscribe before init", vec![subscribe("1", FOLLOW)], 4401),
         (
             "no token",
@@ -113,6 +114,11 @@ async fn a_socket_that_does_not_keep_the_protocol_is_closed_with_the_code_that_s
             4400,
         ),
         ("silence", vec![], 4408),
+        (
+            "nobody, who follows nothing",
+            vec![anonymous.to_string()],
+            4431,
+        ),
     ];
 
     let api = &world.api;
