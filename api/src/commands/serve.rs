@@ -8,7 +8,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use domain::{clock::Clock, second_factor::Requirement};
 use fhir::profiles::Profiles;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::files::read_files;
@@ -98,9 +102,11 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
     let server = async move {
         connections::serve(listener, router, limits, &proxies, certificate, ends).await;
     };
+    // Whoever is answered may tell it to stop.
+    let mut signals = StopSignals::listen()?;
     let mut server = tokio::spawn(server);
     tokio::select! {
-        signal = told_to_stop() => signal?,
+        () = signals.next() => {}
         ended = &mut server => ended?,
         // Each runs as long as the process: without one of them it would only seem to work.
         Some(ended) = tasks.join_next() => return Err(match ended {
@@ -108,7 +114,12 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
             Err(error) => format!("a background task failed ({error}); start again").into(),
         }),
     }
-    drain(app.health.draining(), config.connections.drain()).await?;
+    drain(
+        app.health.draining(),
+        config.connections.drain(),
+        &mut signals,
+    )
+    .await;
     tracing::info!("Stopping: requests under way are finished first");
     stopping.cancel();
     let until = Instant::now() + GRACE;
@@ -133,18 +144,18 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
 
 /// Says that this process is not ready, and goes on serving until whoever sends it requests has seen that. Ends early where
 /// it is told to stop once more.
-async fn drain(draining: &CancellationToken, time: Duration) -> std::io::Result<()> {
+async fn drain(draining: &CancellationToken, time: Duration, signals: &mut StopSignals) {
     draining.cancel();
     if time.is_zero() {
-        return Ok(());
+        return;
     }
     tracing::info!(
         "Told to stop: not ready any more, and serving for {} s",
         time.as_secs()
     );
     tokio::select! {
-        () = tokio::time::sleep(time) => Ok(()),
-        signal = told_to_stop() => signal,
+        () = tokio::time::sleep(time) => {}
+        () = signals.next() => {}
     }
 }
 
@@ -243,11 +254,24 @@ async fn assemble(
     Ok((app, tasks))
 }
 
-async fn told_to_stop() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        ended = tokio::signal::ctrl_c() => ended,
-        _ = terminate.recv() => Ok(()),
+/// What tells a process to stop: SIGTERM and SIGINT, heard from the moment this is made. Before that, they end it.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

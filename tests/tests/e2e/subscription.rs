@@ -237,11 +237,11 @@ async fn who_says_that_they_are_nobody_follows_what_is_open_to_everybody_over_a_
             break told;
         }
     };
-    assert_eq!(refused["type"], "error", "{refused}");
     assert_eq!(
-        refused["payload"][0]["extensions"]["code"],
-        "UNAUTHENTICATED"
+        refused["payload"]["errors"][0]["extensions"]["code"], "UNAUTHENTICATED",
+        "{refused}"
     );
+    assert!(refused["payload"]["data"].is_null(), "{refused}");
     socket.says(subscribe("events", EVENTS)).await;
     let ana = world.patient("ana").await;
     ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
