@@ -25,6 +25,7 @@ pub(crate) use self::{
     common::{CommonFiles, LogConfig, LogFormat, SafetyConfig},
     intervals::KeepConfig,
     keys::Pkcs11Config,
+    registry::{MoreNodes, NodesConfig},
     values::{chain_url, database_url, password},
 };
 use self::{

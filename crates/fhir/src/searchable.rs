@@ -116,7 +116,7 @@ fn day(text: &str) -> String {
 /// When a resource was so: the elements that say it, the best first.
 fn date_of(resource: &Json) -> Option<Dated<'_>> {
     let paths: &[&str] = match resource_type(resource)? {
-        "Condition" => &[
+        "Condition" | "AllergyIntolerance" => &[
             "recordedDate",
             "onsetDateTime",
             "onsetPeriod.start",
@@ -164,12 +164,6 @@ fn date_of(resource: &Json) -> Option<Dated<'_>> {
             "performedDateTime",
             "performedPeriod.start",
             "performedPeriod.end",
-        ],
-        "AllergyIntolerance" => &[
-            "recordedDate",
-            "onsetDateTime",
-            "onsetPeriod.start",
-            "onsetPeriod.end",
         ],
         "FamilyMemberHistory" | "List" | "Composition" | "ImmunizationRecommendation" => &["date"],
         "DocumentReference" => &[
