@@ -37,6 +37,17 @@ async fn the_commands_say_what_to_do_and_go_on_where_they_stopped() {
         (told.lines().count(), &last["entry"], &last["code"]),
         (71, &json!(71), &json!("INVALID_DOCUMENT"))
     );
+    let again = ["import", &file, "--report", &report, "--json"];
+    let again = world.runs(&ana, &ana, &again).await.report();
+    assert_eq!(
+        (&again["alreadyThere"], &again["refused"], &again["reported"]),
+        (&json!(70), &json!(1), &json!(71))
+    );
+    let out = world.file("told.ndjson");
+    let export = ["export", &out, "--format", "ndjson", "--json"];
+    let exported = world.runs(&ana, &ana, &export).await.json();
+    let whole = json!({ "file": out, "records": 70, "withheld": 0 });
+    assert_eq!(exported, whole);
     let from = world
         .runs(&ana, &ana, &["import", &file, "--from", "71"])
         .await;
