@@ -37,17 +37,6 @@ async fn the_commands_say_what_to_do_and_go_on_where_they_stopped() {
         (told.lines().count(), &last["entry"], &last["code"]),
         (71, &json!(71), &json!("INVALID_DOCUMENT"))
     );
-    let again = ["import", &file, "--report", &report, "--json"];
-    let again = world.runs(&ana, &ana, &again).await.report();
-    assert_eq!(
-        (&again["alreadyThere"], &again["refused"], &again["reported"]),
-        (&json!(70), &json!(1), &json!(71))
-    );
-    let out = world.file("told.ndjson");
-    let export = ["export", &out, "--format", "ndjson", "--json"];
-    let exported = world.runs(&ana, &ana, &export).await.json();
-    let whole = json!({ "file": out, "records": 70, "withheld": 0 });
-    assert_eq!(exported, whole);
     let from = world
         .runs(&ana, &ana, &["import", &file, "--from", "71"])
         .await;
@@ -109,6 +98,40 @@ async fn the_commands_say_what_to_do_and_go_on_where_they_stopped() {
         output.complaint.contains("put the new access token into"),
         "{}",
         output.complaint
+    );
+}
+
+#[tokio::test]
+async fn what_an_import_and_an_export_came_to_is_told_to_a_program() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (file, report, out) = (
+        world.file("in.ndjson"),
+        world.file("report.ndjson"),
+        world.file("out.ndjson"),
+    );
+    fs::write(&file, heart_rates(7) + "{\n").expect("written");
+
+    let without = world.runs(&ana, &ana, &["import", &file, "--json"]).await;
+    let import = ["import", &file, "--report", &report, "--json"];
+    let first = world.runs(&ana, &ana, &import).await;
+    let again = world.runs(&ana, &ana, &import).await;
+    let export = ["export", &out, "--format", "ndjson", "--json"];
+    let exported = world.runs(&ana, &ana, &export).await.json();
+
+    assert_eq!(without.code, Some(2), "{without:?}");
+    assert!(without.complaint.contains("--report"), "{without:?}");
+    for (ended, what) in [(first, "created"), (again, "alreadyThere")] {
+        assert_eq!(ended.code, Some(1), "one was refused: {ended:?}");
+        let told = ended.report();
+        assert_eq!(told[what], 7, "{told}");
+        assert_eq!(told["refused"], 1, "{told}");
+        assert_eq!(told["reported"], 8, "{told}");
+    }
+    let lines = fs::read_to_string(&out).expect("a file").lines().count();
+    assert_eq!(
+        exported,
+        json!({ "file": out, "records": lines, "withheld": 0 })
     );
 }
 
