@@ -207,7 +207,7 @@ async fn a_rotation_that_is_told_to_stop_goes_on_with_what_is_left() {
     })
     .await;
     let wrapped = wrapped_by(&world).await;
-    assert_eq!(wrapped, [json!({ "id": "new", "keys": 1 })]);
+    assert_eq!((wrapped.len(), &wrapped[0]["id"]), (1, &json!("new")));
     let sealed =
         |key: &str| format!("SELECT 1 FROM data_processing_consents WHERE seal_key = '{key}'");
     assert_eq!(world.sql(&sealed(&old)).await.len(), 1, "left for the next");
