@@ -104,13 +104,10 @@ fn inspect(command: &ConfigCommand, given: &GivenSettings, unknown: Vec<Risk>) -
             ExitCode::SUCCESS,
             Ok(settings::show(&Config::command(), given, *json)),
         ),
-        ConfigCommand::Check => match settings::check::<Config>(given, &[]) {
+        ConfigCommand::Check { json } => match settings::check::<Config>(given, &[]) {
             Err(mistakes) => refused(&mistakes),
             Ok(config) => match run::check(&config, unknown) {
-                Ok(()) => (
-                    ExitCode::SUCCESS,
-                    Ok("every setting can be used".to_owned()),
-                ),
+                Ok(()) => (ExitCode::SUCCESS, Ok(settings::usable(*json).to_owned())),
                 Err(error) => (ExitCode::FAILURE, Err(error::with_causes(error.as_ref()))),
             },
         },

@@ -23,7 +23,7 @@ use store::{
 use vault::password;
 
 use super::{
-    output::{Failure, say},
+    output::{Failure, ResultForm},
     seal::MasterKeys,
 };
 use crate::{config::database_url, users::password::choose};
@@ -50,6 +50,9 @@ pub(crate) struct ResetSecondFactor {
     /// Whose
     #[arg(long)]
     username: String,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 /// Settings of `admin create`.
@@ -73,6 +76,9 @@ pub(crate) struct CreateAdmin {
     /// A file whose first line is the password; - reads standard input
     #[arg(long)]
     password_file: PathBuf,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 impl AdminCommand {
@@ -123,10 +129,13 @@ impl ResetSecondFactor {
         };
         audit::insert(&mut tx, &[entry]).await?;
         tx.commit().await?;
-        say(&format!(
-            "the second factor of {} is off, and their log-ins are over",
-            user.username
-        ))
+        self.form.say(
+            &format!(
+                "the second factor of {} is off, and their log-ins are over",
+                user.username
+            ),
+            &json!({ "id": user.id, "username": user.username, "hasSecondFactor": false }),
+        )
     }
 }
 
@@ -171,10 +180,10 @@ impl CreateAdmin {
         };
         audit::insert(&mut tx, &[entry]).await?;
         tx.commit().await?;
-        say(&format!(
-            "administrator {} made, id {id}",
-            username.as_str()
-        ))
+        settings.form.say(
+            &format!("administrator {} made, id {id}", username.as_str()),
+            &json!({ "id": id, "username": username.as_str(), "role": Role::Admin }),
+        )
     }
 }
 

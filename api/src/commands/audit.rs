@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use store::{Pool, PoolSettings, checkpoints, findings, migrate};
 use trail::purge::MetPurge;
 
-use super::output::{Failure, fail, say};
+use super::output::{Failure, ResultForm, fail, say};
 use crate::{
     audit::{
         check::{
@@ -39,7 +39,7 @@ const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Ask an api that has the checkpoint key to pin the trail in the registry at once
-    Checkpoint(TrailDatabase),
+    Checkpoint(AskForCheckpoint),
     /// Compare every row with its leaf, the tree with both, and the tree with what was pinned; names what was changed,
     /// removed, put in or moved, and opens a finding for each. Exits with 1 where something does not fit, with 2
     /// where it could not be compared, also who signed what retention removed. With `--export` a file is checked instead, without a database
@@ -47,6 +47,16 @@ pub(crate) enum AuditCommand {
     /// Write the whole trail to a file that `audit verify --export` checks with nothing but a node; or, with `--fhir`, as FHIR
     /// `AuditEvent`s
     Export(ExportTrail),
+}
+
+/// Settings of `audit checkpoint`.
+#[derive(Debug, Args)]
+pub(crate) struct AskForCheckpoint {
+    #[command(flatten)]
+    database: TrailDatabase,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 /// Settings of `audit export`.
@@ -78,6 +88,9 @@ pub(crate) struct ExportTrail {
     /// Where to write; it must not exist. It is FILE.part until it is complete
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 /// A time that the database can hold.
@@ -153,7 +166,7 @@ async fn open(url: &str) -> Result<Pool, Failure> {
 impl AuditCommand {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         match self {
-            Self::Checkpoint(database) => checkpoint(&database).await,
+            Self::Checkpoint(settings) => checkpoint(&settings).await,
             Self::Verify(settings) => Ok(settings.run().await.unwrap_or_else(|error| {
                 fail(error.as_ref());
                 ExitCode::from(COULD_NOT_FINISH)
@@ -163,13 +176,16 @@ impl AuditCommand {
     }
 }
 
-async fn checkpoint(database: &TrailDatabase) -> Result<ExitCode, Failure> {
-    let pool = database.open().await?;
+async fn checkpoint(settings: &AskForCheckpoint) -> Result<ExitCode, Failure> {
+    let pool = settings.database.open().await?;
     let mut conn = pool.acquire().await?;
     let size = checkpoints::want(&mut conn).await?;
-    say(&format!(
-        "asked for: {size} rows or more are pinned within seconds, where the trail has grown since the last checkpoint"
-    ))?;
+    settings.form.say(
+        &format!(
+            "asked for: {size} rows or more are pinned within seconds, where the trail has grown since the last checkpoint"
+        ),
+        &json!({ "askedFor": size }),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -192,17 +208,20 @@ impl ExportTrail {
         // It says from where everybody came: nobody else has made it.
         let options = options.write(true).create_new(true).mode(0o600);
         let mut file = BufWriter::new(options.open(&aside)?);
-        let told = if let Some(registry) = registry {
+        let out = self.out.display();
+        let (words, told) = if let Some(registry) = registry {
             let rows = export::write(&pool, &registry, &mut file).await?;
-            format!("{rows} rows in {}", self.out.display())
+            let told = json!({ "file": out.to_string(), "rows": rows });
+            (format!("{rows} rows in {out}"), told)
         } else {
             let (from, to) = (self.from, self.to);
             let events = events::write(&pool, Period { from, to }, &mut file).await?;
-            format!("{events} events in {}", self.out.display())
+            let told = json!({ "file": out.to_string(), "events": events });
+            (format!("{events} events in {out}"), told)
         };
         file.into_inner()?.sync_all()?;
         fs::rename(&aside, &self.out)?;
-        say(&told)?;
+        self.form.say(&words, &told)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 use vault::backup::{BackupIdentities, BackupRecipient};
 
-use super::output::{Failure, note, say, with_causes};
+use super::output::{Failure, ResultForm, note, say, with_causes};
 use crate::{
     backups::{
         BackupPart, Tier,
@@ -54,6 +54,9 @@ pub(crate) enum BackupKeysCommand {
         /// The file
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
+
+        #[command(flatten)]
+        form: ResultForm,
     },
 }
 
@@ -294,9 +297,11 @@ impl BackupCommand {
             Self::List(settings) => settings.run(),
             Self::Verify(settings) => settings.run(),
             Self::Prune(settings) => settings.run(),
-            Self::Keys(BackupKeysCommand::New { file }) => {
+            Self::Keys(BackupKeysCommand::New { file, form }) => {
                 let public = BackupIdentities::create(&file)?;
-                say(&public.to_string())?;
+                let public = public.to_string();
+                let told = json!({ "publicKey": public, "file": file.display().to_string() });
+                form.say(&public, &told)?;
                 note(&format!(
                     "the secret key is in {}: without it no backup opens; keep it where no backup is",
                     file.display()

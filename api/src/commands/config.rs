@@ -33,7 +33,7 @@ pub(super) async fn run(
             say(&settings::show(&Cli::command(), given, *json))?;
             Ok(ExitCode::SUCCESS)
         }
-        ConfigCommand::Check => check(safety, given).await,
+        ConfigCommand::Check { json } => check(safety, given, *json).await,
     }
 }
 
@@ -44,7 +44,11 @@ fn refused(mistakes: &[String]) -> ExitCode {
     ExitCode::from(2)
 }
 
-async fn check(safety: &SafetyConfig, given: &GivenSettings) -> Result<ExitCode, Failure> {
+async fn check(
+    safety: &SafetyConfig,
+    given: &GivenSettings,
+    as_json: bool,
+) -> Result<ExitCode, Failure> {
     let cli = match settings::check::<Cli>(given, &SERVE) {
         Ok(cli) => cli,
         Err(mistakes) => return Ok(refused(&mistakes)),
@@ -55,6 +59,6 @@ async fn check(safety: &SafetyConfig, given: &GivenSettings) -> Result<ExitCode,
         }
         safety.judge(config.risks())?;
     }
-    say("every setting can be used")?;
+    say(settings::usable(as_json))?;
     Ok(ExitCode::SUCCESS)
 }

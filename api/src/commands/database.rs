@@ -1,9 +1,10 @@
 //! The database: its roles, and itself.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 use store::{provision, tenant::Tenant};
 
-use super::output::{Failure, say};
+use super::output::{Failure, ResultForm};
 use crate::config::{database_url, password};
 
 /// What can be done to the database as a whole.
@@ -51,6 +52,9 @@ pub(crate) struct CreateDatabase {
     /// What meditrustal_backup logs in with
     #[arg(long, env = "MEDITRUSTAL_BACKUP_PASSWORD", hide_env_values = true, value_parser = password)]
     backup_password: String,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 impl DatabaseCommand {
@@ -66,6 +70,11 @@ impl DatabaseCommand {
         };
         let database = &settings.database;
         provision::create(&settings.admin_database_url, database, &tenant, &passwords).await?;
-        say(&format!("database {database} and its roles are ready"))
+        settings.form.say(
+            &format!("database {database} and its roles are ready"),
+            &json!({
+                "database": database, "schema": settings.schema, "rolePrefix": settings.role_prefix,
+            }),
+        )
     }
 }

@@ -4,11 +4,12 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, Subcommand};
 use domain::countries::Country;
+use serde_json::json;
 use store::{Pool, PoolSettings, migrate};
 use tokio::task::JoinSet;
 
 use super::{
-    output::{Failure, note, say},
+    output::{Failure, ResultForm, note, say},
     seal::MasterKeys,
 };
 use crate::{
@@ -78,6 +79,9 @@ pub(crate) struct WriteLedger {
     /// The file; its beginning must be what the database has
     #[arg(long, env = "MEDITRUSTAL_ERASURE_LEDGER", value_name = "FILE")]
     ledger: PathBuf,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 async fn open(url: &str) -> Result<Pool, Failure> {
@@ -156,12 +160,15 @@ impl WriteLedger {
         let end = LedgerFile::new(&self.ledger)
             .follow(&pool, &keyring)
             .await?;
-        say(&format!(
-            "{} entries in {}; the last one is {}",
-            end.position,
-            self.ledger.display(),
-            end.hash
-        ))?;
+        self.form.say(
+            &format!(
+                "{} entries in {}; the last one is {}",
+                end.position,
+                self.ledger.display(),
+                end.hash
+            ),
+            &json!({ "entries": end.position, "file": self.ledger.display().to_string(), "head": end.hash }),
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }

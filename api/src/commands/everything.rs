@@ -37,11 +37,11 @@ struct ArrivedFiles {
     after: Option<String>,
 }
 
-/// Takes everything out, into a file.
+/// Takes everything out, into a file; gives how many files are in it.
 ///
 /// # Errors
 /// Why it did not come to an end.
-pub(super) async fn take_out(remote: Remote, file: &Path) -> Result<(), Failure> {
+pub(super) async fn take_out(remote: Remote, file: &Path) -> Result<usize, Failure> {
     let part = PathBuf::from(file).with_added_extension("part");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
@@ -68,7 +68,7 @@ pub(super) async fn take_out(remote: Remote, file: &Path) -> Result<(), Failure>
     tokio::fs::rename(&part, file).await?;
     let files = arrived.names.len();
     note(&format!("{files} files in {}", file.display()));
-    Ok(())
+    Ok(files)
 }
 
 /// Takes what there is after what has arrived; `None` once it is whole.

@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, ValueEnum};
 use fhir::upload::{Cut, Cutter};
 use reqwest::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     fs::{File, OpenOptions},
     io::AsyncWriteExt as _,
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     everything,
-    output::{Failure, note},
+    output::{Failure, ResultForm, note},
     remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
 };
 
@@ -65,6 +65,9 @@ pub(crate) struct ExportFile {
     /// Only records of this type, such as `LAB_RESULT`
     #[arg(long)]
     record_type: Option<String>,
+
+    #[command(flatten)]
+    result: ResultForm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -112,7 +115,9 @@ impl ExportFile {
     /// How many records were withheld.
     async fn export(self) -> Result<u64, Failure> {
         let Some(patient) = self.patient else {
-            everything::take_out(self.remote, &self.file).await?;
+            let files = everything::take_out(self.remote, &self.file).await?;
+            let told = json!({ "file": self.file.display().to_string(), "files": files });
+            self.result.say_json(&told)?;
             return Ok(0);
         };
         let mut part = self.file.clone().into_os_string();
@@ -156,6 +161,13 @@ impl ExportFile {
             }
             ExportFileFormat::Bundle | ExportFileFormat::Transaction => format!("{file} is whole"),
         });
+        // One document is not taken apart: what is in it is not counted.
+        let counted = (!self.form.is_whole()).then_some((records, withheld));
+        self.result.say_json(&json!({
+            "file": file.to_string(),
+            "records": counted.map(|it| it.0),
+            "withheld": counted.map(|it| it.1),
+        }))?;
         Ok(withheld)
     }
 }

@@ -11,12 +11,12 @@ use domain::ids::UserId;
 use fhir::upload::{Cut, Cutter};
 use futures::stream;
 use reqwest::{Body, Client};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{fs::File, io::AsyncReadExt as _};
 use uuid::Uuid;
 
 use super::{
-    output::{Failure, note},
+    output::{Failure, note, say},
     remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
 };
 use crate::{
@@ -93,6 +93,10 @@ pub(crate) struct ImportFile {
     /// Where the report goes; by default to standard output
     #[arg(long)]
     report: Option<PathBuf>,
+
+    /// Also say on standard output, as JSON, how many entries came to what; the report goes to a file then
+    #[arg(long, requires = "report")]
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -206,6 +210,9 @@ impl ImportFile {
             .map_err(|error| progress.so_far(&error))?;
         }
         note(&progress.in_words());
+        if self.json {
+            say(&progress.counted().to_string())?;
+        }
         Ok(progress.refused)
     }
 
@@ -479,6 +486,21 @@ impl ImportProgress {
             note(&self.in_words());
         }
         Ok(ReportLine::Entry)
+    }
+
+    /// The same as in words, for a program.
+    fn counted(&self) -> Value {
+        json!({
+            "created": self.created,
+            "amended": self.amended,
+            "alreadyThere": self.already_there,
+            "outdated": self.outdated,
+            "refused": self.refused,
+            "skipped": self.skipped,
+            "wouldBeCreated": self.checked,
+            "attached": self.attached,
+            "reported": self.reported,
+        })
     }
 
     fn in_words(&self) -> String {

@@ -35,7 +35,7 @@ use vault::{
 };
 
 use super::{
-    output::{Failure, say},
+    output::{Failure, ResultForm, note, say},
     token_keys::AddTokenKey,
 };
 use crate::{
@@ -73,7 +73,7 @@ pub(crate) enum KeysCommand {
     /// that
     Add(AddKey),
     /// Wrap every patient's key, and every second factor, anew under the first master key; may be stopped and run again
-    Rotate(Rotation),
+    Rotate(RotateKeys),
     /// Say how many patients' keys each master key wraps, and which may be retired
     Status(KeysStatus),
     /// Take a master key out of the file that wraps nothing any more
@@ -86,6 +86,9 @@ pub(crate) struct NewKeys {
     /// Where to put them
     #[arg(long)]
     dir: PathBuf,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 /// Settings of `keys new`.
@@ -127,6 +130,9 @@ pub(crate) struct AddKey {
     /// made where there is none
     #[arg(long, requires = "pkcs11_module")]
     label: Option<String>,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 /// Where the keys are, and what they wrap.
@@ -138,6 +144,16 @@ pub(crate) struct Rotation {
     /// Where the database is, under the role meditrustal_keys
     #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
+}
+
+/// Settings of `keys rotate`.
+#[derive(Debug, Args)]
+pub(crate) struct RotateKeys {
+    #[command(flatten)]
+    rotation: Rotation,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 /// Settings of `keys status`.
@@ -164,16 +180,24 @@ pub(crate) struct RetireKey {
     /// that may have begun before the key in front was there
     #[arg(long, default_value = "20")]
     wait: u64,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 impl KeysCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::New(settings) => settings.make(),
-            Self::Index(settings) => make(&settings.dir, &[("index.key", IndexKey::generate())]),
+            Self::Index(settings) => {
+                let files = settings.make(&[("index.key", IndexKey::generate())])?;
+                settings.form.say_json(&json!({ "files": files }))
+            }
             Self::Checkpoint(settings) => {
-                make(&settings.dir, &[("checkpoint.key", random::hex::<32>())])?;
-                say_checkpointer(&settings.dir)
+                let files = settings.make(&[("checkpoint.key", random::hex::<32>())])?;
+                let checkpointer = settings.say_checkpointer()?;
+                let told = json!({ "files": files, "checkpointer": checkpointer });
+                settings.form.say_json(&told)
             }
             Self::AddTokenKey(settings) => settings.run(),
             Self::Add(settings) => settings.add(),
@@ -202,13 +226,17 @@ impl NewKeyFiles {
             IndexKey::generate(),
         ];
         let made: Vec<_> = KEY_FILES.into_iter().zip(texts).collect();
-        make(dir, &made)?;
+        let files = self.files.make(&made)?;
         let registrar = chain::address_of_key_file(&dir.join("registrar.key"))?;
-        say(&format!(
+        let form = self.files.form;
+        form.say_words(&format!(
             "the registrar is {registrar}: deploy with REGISTRAR_ADDRESS={registrar}, or grant it the \
              registrar's role"
         ))?;
-        say_checkpointer(dir)
+        let checkpointer = self.files.say_checkpointer()?;
+        form.say_json(&json!({
+            "files": files, "registrar": registrar.to_string(), "checkpointer": checkpointer,
+        }))
     }
 }
 
@@ -223,10 +251,13 @@ impl AddKey {
                 Keyring::add_in(path, &token, &id, label)?;
             }
         }
-        say(&format!(
-            "{id} wraps from now on; `meditrustal keys rotate` brings the older keys under it. \
-             Back the file up"
-        ))
+        self.form.say(
+            &format!(
+                "{id} wraps from now on; `meditrustal keys rotate` brings the older keys under it. \
+                 Back the file up"
+            ),
+            &json!({ "id": id, "file": path.display().to_string() }),
+        )
     }
 }
 
@@ -234,12 +265,32 @@ fn new_id() -> String {
     format!("master-{}", random::hex::<4>())
 }
 
-/// Says whom the registry must let pin checkpoints.
-fn say_checkpointer(dir: &Path) -> Result<(), Failure> {
-    let account = chain::address_of_key_file(&dir.join("checkpoint.key"))?;
-    say(&format!(
-        "checkpoints are pinned by {account}: deploy with CHECKPOINT_ADDRESS={account}, or grant it the checkpoint role"
-    ))
+impl NewKeys {
+    /// Makes these files, and says which; gives their paths.
+    fn make<T: AsRef<str>>(&self, made: &[(&str, T)]) -> Result<Vec<String>, Failure> {
+        let dir = &self.dir;
+        fs::create_dir_all(dir)?;
+        let names: Vec<&str> = made.iter().map(|(name, _)| *name).collect();
+        require_none(dir, &names)?;
+        let mut files = Vec::with_capacity(made.len());
+        for (name, text) in made {
+            let path = dir.join(name);
+            write_private(&path, text.as_ref())?;
+            let file = path.display().to_string();
+            self.form.say_words(&file)?;
+            files.push(file);
+        }
+        Ok(files)
+    }
+
+    /// Says whom the registry must let pin checkpoints; gives the account.
+    fn say_checkpointer(&self) -> Result<String, Failure> {
+        let account = chain::address_of_key_file(&self.dir.join("checkpoint.key"))?;
+        self.form.say_words(&format!(
+            "checkpoints are pinned by {account}: deploy with CHECKPOINT_ADDRESS={account}, or grant it the checkpoint role"
+        ))?;
+        Ok(account.to_string())
+    }
 }
 
 impl Rotation {
@@ -254,17 +305,6 @@ impl Rotation {
         check_master_keys(&pool, &keyring).await?;
         Ok((pool, keyring))
     }
-}
-
-fn make<T: AsRef<str>>(dir: &Path, made: &[(&str, T)]) -> Result<(), Failure> {
-    fs::create_dir_all(dir)?;
-    let names: Vec<&str> = made.iter().map(|(name, _)| *name).collect();
-    require_none(dir, &names)?;
-    for (name, text) in made {
-        write_private(&dir.join(name), text.as_ref())?;
-        say(&format!("{}", dir.join(name).display()))?;
-    }
-    Ok(())
 }
 
 /// Refuses a directory in which one of these is.
@@ -282,8 +322,8 @@ fn require_none(dir: &Path, names: &[&str]) -> Result<(), Failure> {
 
 /// Wraps what older master keys wrap under the first one, oldest name first, in batches that each
 /// commit: stopped anywhere, it goes on from there when run again. Two at once do no harm.
-async fn rotate(settings: &Rotation) -> Result<(), Failure> {
-    let (pool, keyring) = settings.open().await?;
+async fn rotate(settings: &RotateKeys) -> Result<(), Failure> {
+    let (pool, keyring) = settings.rotation.open().await?;
     let ids = keyring.ids();
     let [first, older @ ..] = ids.as_slice() else {
         return Err("the key file has no key".into());
@@ -310,7 +350,7 @@ async fn rotate(settings: &Rotation) -> Result<(), Failure> {
             failed += forged;
             if shown.elapsed() >= SHOW_EVERY {
                 shown = Instant::now();
-                say(&format!("{done} of {due}"))?;
+                note(&format!("{done} of {due}"));
             }
         }
     }
@@ -339,10 +379,16 @@ async fn rotate(settings: &Rotation) -> Result<(), Failure> {
         }
     }
     let seconds = began.elapsed().as_secs_f64();
-    say(&format!(
-        "{done} patient key(s) are wrapped by {first} now, and {secrets} secret(s) of second factors; \
-         {rows} row(s) are sealed by it; after {seconds:.1} s"
-    ))?;
+    settings.form.say(
+        &format!(
+            "{done} patient key(s) are wrapped by {first} now, and {secrets} secret(s) of second factors; \
+             {rows} row(s) are sealed by it; after {seconds:.1} s"
+        ),
+        &json!({
+            "masterKey": first, "patientKeys": done, "secondFactors": secrets, "rows": rows,
+            "failed": failed, "seconds": seconds,
+        }),
+    )?;
     if failed > 0 {
         return Err(format!(
             "{failed} key(s) or secret(s) do not unwrap and were left as they are; the log names them"
@@ -606,9 +652,10 @@ async fn retire(settings: &RetireKey) -> Result<(), Failure> {
     audit::insert(&mut tx, &[entry(&origin, json!({ "retired": id }))]).await?;
     Keyring::remove(&settings.rotation.file.path, id)?;
     tx.commit().await?;
-    say(&format!(
-        "{id} is out of the file; backups that are older than the rotation still need it"
-    ))
+    settings.form.say(
+        &format!("{id} is out of the file; backups that are older than the rotation still need it"),
+        &json!({ "retired": id }),
+    )
 }
 
 fn entry(origin: &Origin, details: Value) -> AuditEntry {

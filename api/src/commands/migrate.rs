@@ -14,7 +14,7 @@ use store::migrate::{self, LostData, MigrationScript, SchemaLock};
 
 use super::{
     backup::{self, ClientPrograms, Recipients},
-    output::{Failure, note, say},
+    output::{Failure, ResultForm, note, say},
 };
 use crate::{
     backups::{
@@ -140,6 +140,9 @@ pub(crate) struct NewMigration {
     /// Where migrations are
     #[arg(long, default_value = "migrations")]
     dir: PathBuf,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 impl MigrateCommand {
@@ -349,6 +352,7 @@ impl NewMigration {
             .into_iter()
             .max()
             .map_or(now, |last| now.max(last + 1));
+        let mut files = Vec::new();
         for (ending, says) in [
             ("up", "Say what it does, and why."),
             ("down", "Say what is lost, if anything."),
@@ -362,9 +366,12 @@ impl NewMigration {
                 .open(&path)
                 .map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
             writeln!(file, "-- {says}")?;
-            say(&path.display().to_string())?;
+            let file = path.display().to_string();
+            self.form.say_words(&file)?;
+            files.push(file);
         }
-        Ok(())
+        self.form
+            .say_json(&json!({ "version": number, "files": files }))
     }
 
     /// The numbers of the migrations that are there.

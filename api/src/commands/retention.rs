@@ -20,7 +20,7 @@ use store::{
 use tokio::task::JoinSet;
 
 use super::{
-    output::{Failure, note, say},
+    output::{Failure, ResultForm, note, say},
     seal::MasterKeys,
 };
 use crate::{
@@ -141,6 +141,9 @@ pub(crate) struct SetRule {
     /// How long, from the moment a record was stored
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=150))]
     years: i32,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 impl RetentionCommand {
@@ -344,10 +347,13 @@ impl SetRule {
         };
         audit::insert(&mut tx, &[entry]).await?;
         tx.commit().await?;
-        say(&format!(
-            "{}: {} years, {before} before",
-            rule.record_type, rule.years
-        ))?;
+        self.form.say(
+            &format!(
+                "{}: {} years, {before} before",
+                rule.record_type, rule.years
+            ),
+            &json!({ "recordType": rule.record_type, "years": rule.years, "before": before }),
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }

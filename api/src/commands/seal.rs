@@ -11,7 +11,7 @@ use domain::{
     seals::{Authority, Sealed, SealedTable, Tampered},
     users::SCHEDULER,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{
     PgConnection, Pool, PoolSettings, StoreError, Tx, audit, deletion, legal_holds, memberships,
     migrate, organizations, receipts, representatives,
@@ -20,7 +20,7 @@ use store::{
 use uuid::Uuid;
 use vault::{keyring::Keyring, seal::Sealable};
 
-use super::output::{Failure, note, say};
+use super::output::{Failure, ResultForm, note, say};
 use crate::{
     config::{Pkcs11Config, database_url},
     key_checks::check_master_keys,
@@ -152,6 +152,9 @@ pub(crate) struct SealRows {
     /// Only say which rows those are
     #[arg(long)]
     dry_run: bool,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 impl SealCommand {
@@ -184,15 +187,14 @@ impl SealRows {
             Vec::new()
         };
         let (mut sealed, mut left, mut seen, mut doubtful) = (0, 0, 0, 0);
+        let mut listed = Vec::new();
         for table in self.tables() {
             let mut after = Uuid::nil();
             while let Some((last, count, due)) = self.due(&pool, &keyring, table, after).await? {
                 after = last;
                 seen += count;
                 if self.dry_run {
-                    for it in &due {
-                        say(&format!("{} {}", it.row.table.as_str(), it.row.row))?;
-                    }
+                    self.list(&due, &mut listed)?;
                 }
                 if sealed_before.contains(&table) {
                     doubtful += due.len();
@@ -211,11 +213,15 @@ impl SealRows {
             return Err("there is no such row".into());
         }
         if self.dry_run {
-            return say(&format!(
-                "{sealed} row(s) would be sealed, {doubtful} left as they are"
-            ));
+            return self.form.say(
+                &format!("{sealed} row(s) would be sealed, {doubtful} left as they are"),
+                &json!({ "dryRun": true, "rows": listed, "wouldBeSealed": sealed, "doubtful": doubtful }),
+            );
         }
-        say(&format!("{sealed} row(s) are sealed now"))?;
+        self.form.say(
+            &format!("{sealed} row(s) are sealed now"),
+            &json!({ "dryRun": false, "sealed": sealed, "unreadable": left, "doubtful": doubtful }),
+        )?;
         if left > 0 {
             return Err(format!("{left} row(s) cannot be read and were left as they are").into());
         }
@@ -225,6 +231,19 @@ impl SealRows {
                  them (--dry-run), then seal it (--table, --id), or all of them (--all --wrong)"
             )
             .into());
+        }
+        Ok(())
+    }
+
+    /// Says which rows those are: at once, or with the result where a program asked for that.
+    fn list(&self, due: &[Due], listed: &mut Vec<Value>) -> Result<(), Failure> {
+        for it in due {
+            let (table, row) = (it.row.table.as_str(), it.row.row);
+            if self.form.json {
+                listed.push(json!({ "table": table, "id": row }));
+            } else {
+                say(&format!("{table} {row}"))?;
+            }
         }
         Ok(())
     }

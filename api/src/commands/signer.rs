@@ -19,7 +19,7 @@ use store::{
     signers::{self, SignerAccount},
 };
 
-use super::output::{Failure, say};
+use super::output::{Failure, ResultForm, say};
 use crate::{
     config::{NodesConfig, database_url},
     dependencies::registry_of,
@@ -94,6 +94,9 @@ pub(crate) struct AdoptNonce {
     /// Do it. First make sure that nobody else has the key, or signs with it any more
     #[arg(long)]
     yes: bool,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 /// Settings of `signer rotate`.
@@ -117,6 +120,9 @@ pub(crate) struct RotateSigner {
     /// Do it
     #[arg(long)]
     yes: bool,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 impl SignerCommand {
@@ -318,15 +324,24 @@ impl AdoptNonce {
             }
         }
         if behind.is_empty() {
-            return say(
+            return self.form.say(
                 "the database knows every transaction of its accounts: nothing is to be adopted",
+                &json!({ "dryRun": self.dry_run, "signers": [] }),
             );
         }
+        let mut told = Vec::new();
         for (signer, on_node) in &behind {
-            explain(signer, *on_node)?;
+            self.form.say_words(&explained(signer, *on_node))?;
+            told.push(json!({
+                "address": signer.address,
+                "before": signer.next_nonce,
+                "nextNonce": on_node.latest,
+                "foreignTransactions": on_node.foreign(signer.next_nonce),
+            }));
         }
+        let told = json!({ "dryRun": self.dry_run, "signers": told });
         if self.dry_run {
-            return say("nothing was changed");
+            return self.form.say("nothing was changed", &told);
         }
         if !self.yes {
             return Err(
@@ -335,21 +350,25 @@ impl AdoptNonce {
         }
         for (signer, on_node) in &behind {
             adopt(&opened, signer, *on_node).await?;
+            let (address, next) = (&signer.address, on_node.latest);
+            self.form
+                .say_words(&format!("{address} goes on from nonce {next}"))?;
         }
-        Ok(())
+        self.form.say_json(&told)
     }
 }
 
-fn explain(signer: &KnownSigner, on_node: OnNode) -> Result<(), Failure> {
+/// What adopting the nonces of an account means.
+fn explained(signer: &KnownSigner, on_node: OnNode) -> String {
     let (address, known) = (&signer.address, signer.next_nonce);
     let (foreign, last) = (on_node.foreign(known), on_node.latest - 1);
-    say(&format!(
+    format!(
         "{address}: the chain has {foreign} transaction(s) that this database does not know, with the nonces {known} to {last}. \
          Either somebody else has the key (then it is stolen: follow `Registrar stolen` in docs/operations.md first), or the database \
          is an older one (then `meditrustal restore` does this, and more). From now on it would sign with nonce {}; records whose \
          nonce was used meanwhile are signed again by the api",
         on_node.latest
-    ))
+    )
 }
 
 async fn adopt(
@@ -378,7 +397,7 @@ async fn adopt(
         write_down(&mut tx, details).await?;
     }
     tx.commit().await?;
-    say(&format!("{address} goes on from nonce {next}"))
+    Ok(())
 }
 
 impl RotateSigner {
@@ -409,14 +428,15 @@ impl RotateSigner {
                 format!("{file} in the place of the old key"),
             ),
         };
-        say(&format!(
+        self.form.say_words(&format!(
             "1. {address} is made known, so that its anchors are ours\n\
              2. then stop each api, and start them with {how}: they sign with the new key, and send what {old} has signed to its end\n\
              3. when `meditrustal signer status` says that nothing of {old} waits, let the registry's administrator call \
              revokeRole(REGISTRAR_ROLE, {old}), and destroy its key"
         ))?;
         if self.dry_run {
-            return say("nothing was changed");
+            let told = json!({ "dryRun": true, "address": address, "nextNonce": nonce });
+            return self.form.say("nothing was changed", &told);
         }
         if !self.yes {
             return Err("nothing was changed: run it with --yes".into());
@@ -430,9 +450,12 @@ impl RotateSigner {
         let details = json!({ "signer": address, "nextNonce": next, "rotated": true });
         write_down(&mut tx, details).await?;
         tx.commit().await?;
-        say(&format!(
-            "{address} is known, and begins with nonce {next}; now stop each api, and start them"
-        ))
+        self.form.say(
+            &format!(
+                "{address} is known, and begins with nonce {next}; now stop each api, and start them"
+            ),
+            &json!({ "dryRun": false, "address": address, "nextNonce": next }),
+        )
     }
 }
 

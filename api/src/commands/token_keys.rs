@@ -8,9 +8,10 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::{Value, json};
 use vault::token::TokenKeys;
 
-use super::output::{Failure, say};
+use super::output::{Failure, ResultForm, say};
 
 /// Settings of `keys add-token-key`.
 #[derive(Debug, Args)]
@@ -22,6 +23,9 @@ pub(crate) struct AddTokenKey {
     /// How many older keys to keep; an access token is good for ten minutes after its key has gone behind
     #[arg(long, default_value = "1")]
     keep: usize,
+
+    #[command(flatten)]
+    form: ResultForm,
 }
 
 impl AddTokenKey {
@@ -40,6 +44,11 @@ impl AddTokenKey {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&next, &self.file)?;
+        if self.form.json {
+            let each = keys.ids().enumerate();
+            let each = each.map(|(nth, id)| json!({ "id": id, "signs": nth == 0 }));
+            return say(&json!({ "tokenKeys": each.collect::<Vec<Value>>() }).to_string());
+        }
         for (nth, id) in keys.ids().enumerate() {
             say(&format!(
                 "{id} {}",

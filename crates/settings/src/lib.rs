@@ -22,7 +22,7 @@ use clap::{Arg, Command, Parser};
 
 pub use crate::{
     given::{CONFIG, GivenSettings, SettingNames, SettingSource},
-    show::{ConfigCommand, check, show},
+    show::{ConfigCommand, check, show, usable},
 };
 
 /// What the operator has set, or the end of the process: with status 2 where something cannot be used, and

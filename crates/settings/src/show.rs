@@ -17,13 +17,27 @@ use crate::{
 pub enum ConfigCommand {
     /// Check every setting, and start nothing. Exits with 2 where a value or a name is wrong, with 1 where what is set
     /// cannot be used together or is refused
-    Check,
+    Check {
+        /// Say it as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show every setting, where it is set, and what it is by default; secrets are masked
     Show {
         /// As JSON: name, variable, value, secret, source
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What `config check` says where nothing is wrong.
+#[must_use]
+pub const fn usable(as_json: bool) -> &'static str {
+    if as_json {
+        r#"{"usable":true}"#
+    } else {
+        "every setting can be used"
+    }
 }
 
 /// Every setting of a command and its subcommands, once, in the order of the variables.

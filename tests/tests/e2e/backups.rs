@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::Connection;
 use tests::transfer::Ended;
 use tests::{Person, World, documents, eventually, id, text};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// Where the backups of a world go, and the keys that open them.
 pub(crate) struct Site {
@@ -408,6 +408,25 @@ async fn a_backup_whose_disk_is_full_says_so_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_backup_that_is_killed_leaves_no_half_dump_and_the_next_one_cleans_up() {
+    is_ended_in_the_middle("KILL").await;
+}
+
+#[tokio::test]
+async fn a_backup_that_is_told_to_stop_leaves_no_half_dump_and_the_next_one_cleans_up() {
+    is_ended_in_the_middle("TERM").await;
+}
+
+/// Ends a program by a signal, and waits until it has.
+pub(crate) async fn is_ended_by(signal: &str, running: &mut Child) {
+    let id = running.id().expect("it runs").to_string();
+    let sent = Command::new("kill").args(["-s", signal, &id]).status();
+    assert!(sent.await.expect("there is a kill").success());
+    let ended = running.wait().await.expect("it ends");
+    assert!(!ended.success(), "{ended}");
+}
+
+/// A backup gets this signal while both dumps are written.
+async fn is_ended_in_the_middle(signal: &str) {
     let world = World::start().await;
     let site = Site::of(&world).await;
     two_records(&world).await;
@@ -440,7 +459,7 @@ async fn a_backup_that_is_killed_leaves_no_half_dump_and_the_next_one_cleans_up(
     })
     .await;
 
-    running.kill().await.expect("it is killed");
+    is_ended_by(signal, &mut running).await;
 
     let left = names(&site, "records/daily");
     assert!(left.iter().all(|name| ends_in(name, "part")), "{left:?}");

@@ -102,6 +102,40 @@ async fn the_commands_say_what_to_do_and_go_on_where_they_stopped() {
 }
 
 #[tokio::test]
+async fn what_an_import_and_an_export_came_to_is_told_to_a_program() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (file, report, out) = (
+        world.file("in.ndjson"),
+        world.file("report.ndjson"),
+        world.file("out.ndjson"),
+    );
+    fs::write(&file, heart_rates(7) + "{\n").expect("written");
+
+    let without = world.runs(&ana, &ana, &["import", &file, "--json"]).await;
+    let import = ["import", &file, "--report", &report, "--json"];
+    let first = world.runs(&ana, &ana, &import).await;
+    let again = world.runs(&ana, &ana, &import).await;
+    let export = ["export", &out, "--format", "ndjson", "--json"];
+    let exported = world.runs(&ana, &ana, &export).await.json();
+
+    assert_eq!(without.code, Some(2), "{without:?}");
+    assert!(without.complaint.contains("--report"), "{without:?}");
+    for (ended, what) in [(first, "created"), (again, "alreadyThere")] {
+        assert_eq!(ended.code, Some(1), "one was refused: {ended:?}");
+        let told = ended.report();
+        assert_eq!(told[what], 7, "{told}");
+        assert_eq!(told["refused"], 1, "{told}");
+        assert_eq!(told["reported"], 8, "{told}");
+    }
+    let lines = fs::read_to_string(&out).expect("a file").lines().count();
+    assert_eq!(
+        exported,
+        json!({ "file": out, "records": lines, "withheld": 0 })
+    );
+}
+
+#[tokio::test]
 async fn an_import_command_outlives_an_api_that_is_killed_under_it() {
     let mut world = World::start().await;
     let ana = world.patient("ana").await;

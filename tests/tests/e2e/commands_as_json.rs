@@ -1,5 +1,7 @@
 //! What the operator's commands tell a program, where that asks for JSON.
 
+use std::fs;
+
 use serde_json::json;
 use tests::World;
 
@@ -58,4 +60,100 @@ async fn keys_rules_and_the_trail_are_told_to_a_program() {
     assert_eq!(trail["faults"], json!([]), "{trail}");
     assert_eq!(trail["moreFaults"], 0, "{trail}");
     assert_eq!(trail["promises"], json!(null), "{trail}");
+}
+
+#[tokio::test]
+async fn what_is_made_of_keys_is_told_to_a_program_without_a_secret() {
+    let world = World::start().await;
+    let dir = world.files().join("more-keys");
+    let path = |name: &str| dir.join(name).display().to_string();
+    let in_dir = dir.display().to_string();
+
+    let new = ["keys", "new", "--json", "--dir", &in_dir];
+    let new = runs(&world, &new, &[]).await.json();
+    let masters = path("master-keys.json");
+    let add = ["keys", "add", "--id", "next", "--json", "--file", &masters];
+    let added = runs(&world, &add, &[]).await.json();
+    let tokens = path("token-key.pem");
+    let token = ["keys", "add-token-key", "--json", "--file", &tokens];
+    let token = runs(&world, &token, &[]).await.json();
+    let backup_key = path("backup.key");
+    let backup = ["backup", "keys", "new", "--json", "--file", &backup_key];
+    let backup = runs(&world, &backup, &[]).await.json();
+
+    let made = new["files"].as_array().expect("a list");
+    assert_eq!(made.len(), 5, "{new}");
+    assert_eq!(made[0], masters.as_str(), "{new}");
+    for account in ["registrar", "checkpointer"] {
+        let address = new[account].as_str().unwrap_or_default();
+        assert!(address.starts_with("0x") && address.len() == 42, "{new}");
+    }
+    assert_eq!(added, json!({ "id": "next", "file": masters }));
+    let token_keys = token["tokenKeys"].as_array().expect("a list");
+    let signs: Vec<_> = token_keys.iter().map(|it| &it["signs"]).collect();
+    assert_eq!(signs, [true, false], "{token}");
+    let public = backup["publicKey"].as_str().unwrap_or_default();
+    assert!(public.starts_with("age1"), "{backup}");
+    for secret in ["registrar.key", "checkpoint.key", "index.key"] {
+        let secret = fs::read_to_string(dir.join(secret)).expect("a key file");
+        let secret = secret.trim();
+        assert!(!new.to_string().contains(secret), "{new}");
+    }
+}
+
+#[tokio::test]
+async fn what_operators_change_is_told_to_a_program() {
+    let world = World::start().await;
+    let url = |role: &str| world.foundation.url_of(role).expect("the role");
+    let (api, owner) = (url("meditrustal_api"), url("meditrustal_migrator"));
+    let masters = world.foundation.dir().join("keys/master-keys.json");
+    let masters = masters.display().to_string();
+    let password = world.file("password");
+    fs::write(&password, "Xk7-violet-anchor-92-tundra\n").expect("written");
+    let of_api = [
+        ("DATABASE_URL", api.as_str()),
+        ("MEDITRUSTAL_MASTER_KEYS_FILE", masters.as_str()),
+    ];
+
+    let create = [
+        "admin",
+        "create",
+        "--json",
+        "--email",
+        "root@example.org",
+        "--username",
+        "root.two",
+        "--password-file",
+        &password,
+    ];
+    let admin = runs(&world, &create, &of_api).await.json();
+    let rows = ["seal", "rows", "--all", "--dry-run", "--json"];
+    let rows = runs(&world, &rows, &of_api).await.json();
+    let checkpoint = ["audit", "checkpoint", "--json"];
+    let checkpoint = runs(&world, &checkpoint, &of_api).await.json();
+    let out = world.file("events.ndjson");
+    let export = ["audit", "export", "--fhir", "--json", "--out", &out];
+    let exported = runs(&world, &export, &of_api).await.json();
+    let set = [
+        "retention",
+        "set",
+        "--json",
+        "--type",
+        "LAB_RESULT",
+        "--years",
+        "30",
+    ];
+    let rule = runs(&world, &set, &[("DATABASE_URL", owner.as_str())]).await;
+
+    assert_eq!(admin["username"], "root.two", "{admin}");
+    assert_eq!(admin["role"], "ADMIN", "{admin}");
+    assert!(!admin.to_string().contains("violet"), "{admin}");
+    let nothing = json!({ "dryRun": true, "rows": [], "wouldBeSealed": 0, "doubtful": 0 });
+    assert_eq!(rows, nothing);
+    assert!(checkpoint["askedFor"].is_u64(), "{checkpoint}");
+    assert_eq!(exported["file"], out.as_str(), "{exported}");
+    let lines = fs::read_to_string(&out).expect("a file").lines().count();
+    assert_eq!(exported["events"], lines, "{exported}");
+    let changed = json!({ "recordType": "LAB_RESULT", "years": 30, "before": 10 });
+    assert_eq!(rule.json(), changed);
 }

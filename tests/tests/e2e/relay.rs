@@ -447,6 +447,11 @@ async fn nonces_that_others_used_while_no_api_ran_are_adopted_by_an_operator_who
     let wanted = format!("with the nonces {ours} to {}", ours + 1);
     assert!(told.contains(&wanted), "{told}");
     assert!(told.contains("nothing was changed"), "{told}");
+    let told = signer(&world, &["adopt-nonce", "--dry-run", "--json"]).expect("it says");
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told["dryRun"], true, "{told}");
+    assert_eq!(told["signers"][0]["before"], json!(ours), "{told}");
+    assert_eq!(told["signers"][0]["nextNonce"], json!(ours + 2), "{told}");
     let refused = signer(&world, &["adopt-nonce"]).expect_err("it is to be confirmed");
     assert!(refused.contains("--yes"), "{refused}");
     assert_eq!(next_nonce(&world).await, ours);

@@ -1,13 +1,17 @@
 //! Rotating the master keys by the operator's commands, while the api goes on.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Instant;
 
 use chrono::DateTime;
 use domain::ids::{PatientKeyId, UserId};
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{World, documents, eventually, id, text};
+use tokio::process::Command;
 use vault::keyring::{KeyName, Keyring};
+
+use crate::backups::is_ended_by;
 
 /// The file of the master keys.
 pub(crate) fn masters(world: &World) -> PathBuf {
@@ -152,6 +156,73 @@ async fn a_master_key_is_replaced_and_retired_while_the_api_goes_on() {
     let said: Vec<_> = said.filter(|it| it["table"].is_null()).collect();
     let batch = json!({ "from": old, "to": "new", "keys": 1, "failed": 0 });
     assert_eq!(said, [batch.clone(), batch, json!({ "retired": old })]);
+}
+
+#[tokio::test]
+async fn a_rotation_that_is_told_to_stop_goes_on_with_what_is_left() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let record = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    ana.lets(&dr_bo, &["READ"]).await;
+    keys(&world, &["add", "--id", "new"], false)
+        .await
+        .expect("a new key in front");
+    let old = text(&wrapped_by(&world).await[0]["id"]);
+    // Patients' keys and accounts come before consents: those are done when it waits.
+    let mut owner = world.connects_as("meditrustal_migrator").await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE data_processing_consents IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut owner)
+        .await
+        .expect("it is held");
+    let (variable, url) = database(&world);
+    let mut command = Command::new(&world.foundation.programs.meditrustal);
+    command
+        .args(["keys", "rotate"])
+        .env_clear()
+        .env(variable, url)
+        .env("MEDITRUSTAL_MASTER_KEYS_FILE", masters(&world))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut running = command.spawn().expect("the program starts");
+    let sessions = "SELECT wait_event_type AS waits FROM pg_stat_activity
+        WHERE datname = current_database() AND usename = 'meditrustal_keys'";
+    eventually("it waits for the consents", async || {
+        let sessions = world.sql(sessions).await;
+        let is_waiting = sessions.iter().any(|it| it["waits"] == "Lock");
+        is_waiting.then_some(())
+    })
+    .await;
+
+    is_ended_by("TERM", &mut running).await;
+
+    sqlx::raw_sql("ROLLBACK")
+        .execute(&mut owner)
+        .await
+        .expect("it is let go");
+    eventually("nothing of it is left in the database", async || {
+        world.sql(sessions).await.is_empty().then_some(())
+    })
+    .await;
+    let wrapped = wrapped_by(&world).await;
+    assert_eq!((wrapped.len(), &wrapped[0]["id"]), (1, &json!("new")));
+    let sealed =
+        |key: &str| format!("SELECT 1 FROM data_processing_consents WHERE seal_key = '{key}'");
+    assert_eq!(world.sql(&sealed(&old)).await.len(), 1, "left for the next");
+    ana.reads(&record).await.data();
+
+    let rest = keys(&world, &["rotate", "--json"], true).await;
+    let rest: Value = serde_json::from_str(&rest.expect("a rotation")).expect("JSON");
+    assert_eq!(rest["masterKey"], "new", "{rest}");
+    assert_eq!(rest["patientKeys"], 0, "done before: {rest}");
+    assert_eq!(rest["failed"], 0, "{rest}");
+    assert_eq!(world.sql(&sealed("new")).await.len(), 1);
+    let retired = keys(&world, &["retire", &old, "--wait", "0", "--json"], true).await;
+    let retired: Value = serde_json::from_str(&retired.expect("it is retired")).expect("JSON");
+    assert_eq!(retired, json!({ "retired": old }));
+    ana.reads(&record).await.data();
 }
 
 #[tokio::test]

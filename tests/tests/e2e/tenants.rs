@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::postgres::PgListener;
 use sqlx::{Connection, PgConnection};
 use tests::{World, documents, eventually, id};
@@ -39,8 +39,12 @@ async fn settles(world: &World) {
             NORTH,
             "--database",
             &database,
+            "--json",
         ];
-        programs.operate(&create, &creating_environment(&admin), "")?;
+        let told = programs.operate(&create, &creating_environment(&admin), "")?;
+        let told: Value = serde_json::from_str(&told).expect("JSON");
+        let made = json!({ "database": database, "schema": NORTH, "rolePrefix": NORTH });
+        assert_eq!(told, made, "and no password");
         let up = ["migrate", "up", "--no-backup"];
         programs.operate(&up, &[("DATABASE_URL", &owner)], "")
     });
