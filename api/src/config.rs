@@ -33,7 +33,7 @@ use self::{
     intervals::{CheckpointConfig, DeletionConfig, HousekeepingConfig, RetentionConfig},
     keys::TlsConfig,
     limits::{ConnectionConfig, ShareConfig, ThrottleConfig},
-    registry::{MoreNodes, NodesConfig, RegistrarConfig},
+    registry::RegistrarConfig,
     values::origin,
 };
 use crate::{

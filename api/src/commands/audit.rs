@@ -270,7 +270,7 @@ impl VerifyTrail {
             &self.earlier_checkpointers,
         );
         purged::ask_who_signed(may_pin, &mut checked).await?;
-        let promised = match &promises {
+        let compared = match &promises {
             Some(promises) => {
                 let mut tx = pool.snapshot().await?;
                 let waiting = promises::compare(&mut tx, promises, &mut checked).await?;
@@ -287,9 +287,9 @@ impl VerifyTrail {
         let right: Vec<_> = right.map(|about| (about.table, about.number)).collect();
         finding::settle(&pool, &checked.faults, &right).await?;
         if self.json {
-            say(&as_json(&checked, promised.as_ref()).to_string())?;
+            say(&as_json(&checked, compared.as_ref()).to_string())?;
         } else {
-            tell(&checked, promised.as_ref())?;
+            tell(&checked, compared.as_ref())?;
         }
         Ok(exit_code(&checked))
     }
@@ -340,10 +340,10 @@ fn promises_of(file: &Path) -> Result<Vec<Promise>, Failure> {
 }
 
 /// What a check came to, for a program.
-fn as_json(checked: &CheckedTrail, promised: Option<&KeptPromises>) -> Value {
+fn as_json(checked: &CheckedTrail, compared: Option<&KeptPromises>) -> Value {
     let faults = checked.faults.iter().map(Fault::details);
     let promises =
-        promised.map(|it| json!({ "all": it.all, "inTree": it.kept, "waiting": it.waiting }));
+        compared.map(|it| json!({ "all": it.all, "inTree": it.kept, "waiting": it.waiting }));
     json!({
         "rows": checked.leaves,
         "checkpoints": checked.pinned.len(),

@@ -243,7 +243,7 @@ impl RestoreBackup {
             lock.release().await;
             note(&format!("{} migration(s) applied", moved.count));
         }
-        target::analyze(&self.url).await?;
+        Box::pin(target::analyze(&self.url)).await?;
         Ok(())
     }
 
