@@ -148,10 +148,10 @@ mod tests {
             found.is_some_and(|text| RefreshToken::parse(&text) == Some(token.clone()))
         };
         assert!(is_found(&[("cookie", ours)]));
-        assert!(is_found(&[("cookie", &both)]));
+        assert!(is_found(&[("cookie", both.as_str())]));
         assert!(is_found(&[("cookie", "a=b"), ("cookie", ours)]));
         assert!(!is_found(&[("cookie", ours), ("cookie", ours)]));
-        assert!(!is_found(&[("cookie", &ours.to_lowercase())]));
+        assert!(!is_found(&[("cookie", ours.to_lowercase().as_str())]));
         assert!(!is_found(&[]));
         assert!(TAKEN_AWAY.starts_with(&format!("{NAME}=; ")));
     }

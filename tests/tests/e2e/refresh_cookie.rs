@@ -8,6 +8,9 @@ use tests::{Person, Program, Reply, World, text};
 const LOG_IN: &str = "mutation LogIn($input: LogInInput!) {
   logIn(input: $input) { accessToken refreshToken refreshExpiresAt session { id } }
 }";
+const BY_WALLET: &str = "mutation LogInWithWallet($input: LogInWithWalletInput!) {
+  logInWithWallet(input: $input) { accessToken refreshToken session { id } }
+}";
 const REFRESH: &str = "mutation Refresh($input: RefreshSessionInput!) {
   refreshSession(input: $input) { accessToken refreshToken session { id } }
 }";
@@ -228,6 +231,27 @@ async fn a_page_of_an_origin_that_is_named_may_use_the_cookie_and_no_stream_carr
         assert!(reply.body.contains("BAD_USER_INPUT"), "{}", reply.body);
         assert_eq!(reply.header("set-cookie"), "");
     }
+}
+
+#[tokio::test]
+async fn a_wallet_logs_a_browser_in_by_cookie_too() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let account = world.account(0).await;
+    let message = ana.challenge("LINK", &account).await;
+    let signature = world.signs(&account, &message).await;
+    ana.links(&message, &signature).await.data();
+    let message = world.nobody().challenge("LOG_IN", &account).await;
+    let signature = world.signs(&account, &message).await;
+    let input = json!({ "message": message, "signature": signature, "refreshBy": "COOKIE" });
+    let mut page = Page::of(&world.api);
+
+    let refused = posts(&world.api, &[], BY_WALLET, &input).await;
+    let reply = page.asks(BY_WALLET, input, &[]).await;
+
+    assert_eq!(refused.code(), "FORBIDDEN", "the message is not used up");
+    given(&reply, "logInWithWallet");
+    given(&page.refreshes(&[]).await, "refreshSession");
 }
 
 #[tokio::test]
