@@ -31,6 +31,8 @@ fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
 /// Lets the frontends that are named read answers.
 pub(crate) async fn answer(State(schema): State<Schema>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
+    // A cookie is read nowhere else.
+    let takes_cookies = request.uri().path() == "/graphql";
     let named = origin.filter(|origin| schema.app().allowed_origins.contains(origin));
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -39,6 +41,10 @@ pub(crate) async fn answer(State(schema): State<Schema>, request: Request, next:
     headers.append(header::VARY, vary);
     if let Some(origin) = named {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if takes_cookies {
+            let allowed = HeaderValue::from_static("true");
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
+        }
         headers.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(
@@ -57,7 +63,7 @@ pub(crate) async fn preflight() -> Response {
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT"),
             (
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
-                "authorization, content-type, if-range, last-event-id, range, x-patients, x-purpose-of-use, x-audit-promise",
+                "authorization, content-type, if-range, last-event-id, range, x-meditrustal-csrf, x-patients, x-purpose-of-use, x-audit-promise",
             ),
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
         ],

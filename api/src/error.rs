@@ -43,6 +43,11 @@ pub(crate) enum Error {
     /// This is open to another role. Never used for a record: a hidden one does not exist.
     #[error("this needs the role {0}")]
     Forbidden(domain::users::Role),
+    /// What uses the refresh cookie may have been sent by a foreign page; see `crate::sessions::refresh_cookie`.
+    #[error(
+        "what uses the refresh cookie is sent with `X-Meditrustal-Csrf: 1` by a page of this origin or of one that the operator names"
+    )]
+    CsrfProofMissing,
     /// There is none, or this caller may not know that there is.
     #[error("there is no such {0}, or you may not see it")]
     NotFound(&'static str),
@@ -148,7 +153,7 @@ impl Error {
             Self::SecondFactorRequired | Self::SecondFactorMissing => {
                 ErrorCode::SecondFactorRequired
             }
-            Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::Forbidden(_) | Self::CsrfProofMissing => ErrorCode::Forbidden,
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::BadInput { .. } => ErrorCode::BadUserInput,
             Self::Conflict { .. } => ErrorCode::Conflict,
@@ -196,6 +201,7 @@ impl Error {
             | Self::SecondFactorRequired
             | Self::SecondFactorMissing
             | Self::Forbidden(_)
+            | Self::CsrfProofMissing
             | Self::NotFound(_)
             | Self::BadInput { .. }
             | Self::Conflict { .. }
@@ -308,6 +314,7 @@ impl Error {
             | Self::SecondFactorRequired
             | Self::SecondFactorMissing
             | Self::Forbidden(_)
+            | Self::CsrfProofMissing
             | Self::NotFound(_)
             | Self::Integrity(_)
             | Self::Busy { .. }

@@ -24,6 +24,7 @@ use axum::{
 use domain::ids::RequestId;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
+use vault::token::TokenError;
 
 use crate::{
     answer_budget::Sending,
@@ -41,7 +42,8 @@ use crate::{
     playground, readiness,
     rejected::Rejected,
     request,
-    schema::{Schema, Via, has_run},
+    schema::{Schema, Via, has_run, only_refreshes},
+    sessions::refresh_cookie::RefreshCookie,
     sse, websocket,
     wire::{MediaType, content_type, refuse, to_json},
 };
@@ -265,7 +267,7 @@ async fn post(
     };
     match request::from_body(&body) {
         Ok(request) => {
-            let request = resuming(request, &headers);
+            let request = with_cookie(resuming(request, &headers), &schema, &headers, media);
             let coding = Coding::wanted(&headers, &OF_ANSWERS);
             run(&schema, request, Via::Post, &context, (media, coding)).await
         }
@@ -324,6 +326,41 @@ fn resuming(request: Request, headers: &HeaderMap) -> Request {
     }
 }
 
+/// Lets a refresh token be exchanged and handed over by a cookie. An event stream has sent its headers before it answers.
+fn with_cookie(
+    request: Request,
+    schema: &Schema,
+    headers: &HeaderMap,
+    media: MediaType,
+) -> Request {
+    if media == MediaType::Events {
+        return request;
+    }
+    request.data(RefreshCookie::read(
+        headers,
+        cors::is_allowed(schema, headers),
+    ))
+}
+
+/// A token that is no good is told at once: a client would otherwise act as nobody unawares.
+fn token_refused(
+    schema: &Schema,
+    error: TokenError,
+    context: &RequestContext,
+    media: MediaType,
+) -> Response {
+    let code = match error {
+        TokenError::Expired => ErrorCode::TokenExpired,
+        TokenError::Invalid => ErrorCode::Unauthenticated,
+    };
+    let refusal = Rejected::new(code, format!("{error}; log in again"));
+    let mut response = refuse(schema, &refusal, context, StatusCode::UNAUTHORIZED, media);
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
 async fn run(
     schema: &Schema,
     request: Request,
@@ -331,18 +368,11 @@ async fn run(
     context: &RequestContext,
     (media, coding): (MediaType, Option<Coding>),
 ) -> Response {
-    if let Some(Err(error)) = context.token {
-        // A token that is no good is told at once: a client would otherwise act as nobody unawares.
-        let code = match error {
-            vault::token::TokenError::Expired => ErrorCode::TokenExpired,
-            vault::token::TokenError::Invalid => ErrorCode::Unauthenticated,
-        };
-        let refusal = Rejected::new(code, format!("{error}; log in again"));
-        let mut response = refuse(schema, &refusal, context, StatusCode::UNAUTHORIZED, media);
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        return response;
+    let refused = context.token.and_then(Result::err);
+    if let Some(error) = refused
+        && (media == MediaType::Events || error == TokenError::Invalid)
+    {
+        return token_refused(schema, error, context, media);
     }
     if media == MediaType::Events {
         let via = match via {
@@ -351,7 +381,17 @@ async fn run(
         };
         return sse::answer(schema.clone(), request, via, context.clone()).await;
     }
-    match schema.check_request(request, via, context) {
+    let checked = schema.check_request(request, via, context);
+    if let Some(error) = refused {
+        // Whoever refreshes does it because the token has expired, and may have sent it along.
+        let refreshes = checked
+            .as_ref()
+            .is_ok_and(|(_, request)| only_refreshes(request));
+        if !refreshes {
+            return token_refused(schema, error, context, media);
+        }
+    }
+    match checked {
         Err(refusal) if refusal.is_wrong_method => {
             let mut response = refuse(
                 schema,
@@ -366,39 +406,52 @@ async fn run(
             response
         }
         Err(refusal) => refuse(schema, &refusal, context, media.refused(), media),
-        Ok((kind, request)) => {
-            let (response, budget) = schema.execute(request, context).await;
-            let later = retry_after(&response);
-            let status = if has_run(&response) {
-                StatusCode::OK
-            } else if later.is_some() && media == MediaType::GraphQl {
-                StatusCode::TOO_MANY_REQUESTS
-            } else {
-                media.refused()
-            };
-            let text = to_json(&response);
-            drop(response);
-            // Tokens and other secrets of log-ins come of mutations alone, whose answers say nothing by their lengths.
-            let coding = coding.filter(|_| kind == OperationType::Query);
-            let (bytes, coding) = content_coding::encode(text, coding).await;
-            let body = match budget {
-                // Given back when the last byte was sent.
-                Some(budget) => Bytes::from_owner(Sending::new(bytes, budget)),
-                None => bytes.into(),
-            };
-            let media = [(header::CONTENT_TYPE, media.as_str())];
-            let mut answer = (status, media, Body::from(body)).into_response();
-            let headers = answer.headers_mut();
-            if let Some(coding) = coding {
-                let coding = HeaderValue::from_static(coding.as_str());
-                headers.insert(header::CONTENT_ENCODING, coding);
-            }
-            if let Some(seconds) = later {
-                headers.insert(header::RETRY_AFTER, seconds.into());
-            }
-            answer
-        }
+        Ok(admitted) => answered(schema, admitted, context, (media, coding)).await,
     }
+}
+
+/// Runs what was let through.
+async fn answered(
+    schema: &Schema,
+    (kind, request): (OperationType, Request),
+    context: &RequestContext,
+    (media, coding): (MediaType, Option<Coding>),
+) -> Response {
+    let (mut response, budget) = schema.execute(request, context).await;
+    let cookie = response.http_headers.remove(header::SET_COOKIE);
+    let later = retry_after(&response);
+    let status = if has_run(&response) {
+        StatusCode::OK
+    } else if later.is_some() && media == MediaType::GraphQl {
+        StatusCode::TOO_MANY_REQUESTS
+    } else {
+        media.refused()
+    };
+    let text = to_json(&response);
+    drop(response);
+    // Tokens and other secrets of log-ins come of mutations alone, whose answers say nothing by their lengths.
+    let coding = coding.filter(|_| kind == OperationType::Query);
+    let (bytes, coding) = content_coding::encode(text, coding).await;
+    let body = match budget {
+        // Given back when the last byte was sent.
+        Some(budget) => Bytes::from_owner(Sending::new(bytes, budget)),
+        None => bytes.into(),
+    };
+    let media = [(header::CONTENT_TYPE, media.as_str())];
+    let mut answer = (status, media, Body::from(body)).into_response();
+    let headers = answer.headers_mut();
+    if let Some(coding) = coding {
+        let coding = HeaderValue::from_static(coding.as_str());
+        headers.insert(header::CONTENT_ENCODING, coding);
+    }
+    if let Some(mut cookie) = cookie {
+        cookie.set_sensitive(true);
+        headers.insert(header::SET_COOKIE, cookie);
+    }
+    if let Some(seconds) = later {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    answer
 }
 
 /// When to try again, if the answer says that too much was going on. Unit: seconds.

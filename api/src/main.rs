@@ -75,6 +75,7 @@
 //! - `records/signing`: signs the transactions of drafts
 //! - `records/record_rows`: the rows that a draft becomes
 //! - `sessions/revocations`: ends what is open of log-ins that were revoked
+//! - `sessions/refresh_cookie`: the refresh token as a cookie, and what proves that no foreign page sent it
 //! - `sessions/shown_token`: finds whose refresh token a request shows
 //! - `wallets/proof`: whether a wallet signed
 //! - `health`: whether the process can do its work

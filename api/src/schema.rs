@@ -64,7 +64,8 @@ use crate::{
     second_factor::graphql::{SecondFactorMutation, SecondFactorQuery},
     sessions::{
         graphql::{SessionMutation, SessionQuery},
-        shown_token::{holder_of, shown_token},
+        refresh_cookie::RefreshCookie,
+        shown_token::{Exchange, holder_of},
     },
     users::graphql::{UserMutation, UserQuery},
     variables::{InputTypes, InvalidValue},
@@ -273,6 +274,7 @@ impl Schema {
         context: &RequestContext,
     ) -> Result<(OperationType, Request), Rejected> {
         let named = self.find_document(&mut request)?;
+        let cookie = of_request::<RefreshCookie>(&request);
         let name = request.operation_name.clone();
         // Lent to the query limits and given back: they may hold a whole document.
         let variables = std::mem::take(&mut request.variables);
@@ -282,13 +284,14 @@ impl Schema {
         self.inputs
             .check(document, &variables)
             .map_err(|errors| too_long(&errors))?;
-        let shown = query_limits::chosen(document, name.as_deref())
-            .and_then(|operation| shown_token(operation, &variables));
-        let problems =
-            query_limits::chosen(document, name.as_deref()).map_or_else(Vec::new, |chosen| {
-                let definitions = &chosen.variable_definitions;
-                self.input_types.check(definitions, &variables)
-            });
+        let chosen = query_limits::chosen(document, name.as_deref());
+        let exchange = chosen.and_then(Exchange::alone);
+        let only_refreshes = OnlyRefreshes(exchange.is_some());
+        let shown = exchange.and_then(|it| it.shown_token(&variables, cookie.as_ref()));
+        let problems = chosen.map_or_else(Vec::new, |chosen| {
+            let definitions = &chosen.variable_definitions;
+            self.input_types.check(definitions, &variables)
+        });
         request.variables = variables;
         let wanted = match (counted.kind, via) {
             (_, Via::Events)
@@ -322,6 +325,7 @@ impl Schema {
             .data(DecryptedRecords::default())
             .data(self.app.answers.begin(context.party()))
             .data(Weight(counted.weight))
+            .data(only_refreshes)
             .data(ShownToken(shown.map(Arc::new)));
         Ok((counted.kind, request))
     }
@@ -580,6 +584,16 @@ struct Weight(u64);
 /// The refresh token that a request shows, if it is one that exchanges it.
 #[derive(Clone)]
 struct ShownToken(Option<Arc<RefreshToken>>);
+
+/// Whether a request exchanges a refresh token and does nothing else.
+#[derive(Debug, Clone, Copy)]
+struct OnlyRefreshes(bool);
+
+/// Whether a request that was let through exchanges a refresh token and does nothing else: what other token comes with it
+/// makes no difference then.
+pub(crate) fn only_refreshes(request: &Request) -> bool {
+    of_request(request).is_some_and(|OnlyRefreshes(only)| only)
+}
 
 fn weight(request: &Request) -> u64 {
     of_request(request).map_or(1, |Weight(weight)| weight)

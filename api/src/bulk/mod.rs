@@ -119,6 +119,7 @@ impl From<Error> for TransferRefused {
             Error::SecondFactorRequired
             | Error::SecondFactorMissing
             | Error::Forbidden(_)
+            | Error::CsrfProofMissing
             | Error::WrongCredentials => StatusCode::FORBIDDEN,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::BadInput { .. } | Error::Document(_) => StatusCode::BAD_REQUEST,

@@ -205,6 +205,7 @@ fn user_errors(
         | Error::SecondFactorRequired
         | Error::SecondFactorMissing
         | Error::Forbidden(_)
+        | Error::CsrfProofMissing
         | Error::NotFound(_)
         | Error::Integrity(_)
         | Error::Busy { .. }

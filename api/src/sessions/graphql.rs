@@ -1,6 +1,7 @@
 //! Log-ins in the schema.
 
-use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
+use axum::http::header;
 use chrono::{DateTime, Utc};
 use domain::ids::SessionId;
 use serde_json::Value;
@@ -11,6 +12,7 @@ use super::{
     begin::Granted,
     end, list,
     refresh::{Refreshing, refresh},
+    refresh_cookie::{self, RefreshCookie},
 };
 use crate::{
     cursor::{Cursor, ListCursors},
@@ -150,11 +152,69 @@ pub(crate) async fn by_ids(ctx: &Context<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid,
     Ok(found.map(session).collect())
 }
 
+/// How a client is handed the refresh tokens of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(crate) enum RefreshBy {
+    /// As `refreshToken` of the answer: the client keeps it itself.
+    Token,
+    /// As a cookie of the browser, which no script of a page can read; `refreshToken` is null then. Needs the
+    /// header `X-Meditrustal-Csrf: 1`, and a page of the service's own origin or of one that the operator
+    /// names.
+    Cookie,
+}
+
+impl RefreshBy {
+    /// What a log-in asks for, where this request may have it.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for a cookie where none is carried; [`Error::CsrfProofMissing`].
+    pub(crate) fn chosen(ctx: &Context<'_>, wanted: Option<Self>) -> Result<Self, Error> {
+        let by = wanted.unwrap_or(Self::Token);
+        if by == Self::Cookie {
+            cookie(ctx, "refreshBy")?.require_proof()?;
+        }
+        Ok(by)
+    }
+
+    /// Hands a refresh token over: gives the text that the answer has, or sets the cookie.
+    pub(crate) fn hand_over(
+        self,
+        ctx: &Context<'_>,
+        granted: &Granted,
+        now: DateTime<Utc>,
+    ) -> Option<String> {
+        match self {
+            Self::Token => Some(granted.refresh_token.reveal()),
+            Self::Cookie => {
+                let until = granted.refresh_expires_at;
+                let cookie = refresh_cookie::given(&granted.refresh_token, until, now);
+                ctx.insert_http_header(header::SET_COOKIE, cookie);
+                None
+            }
+        }
+    }
+}
+
+/// What the request's headers say of the cookie.
+fn cookie<'a>(ctx: &Context<'a>, field: &'static str) -> Result<&'a RefreshCookie, Error> {
+    let carried = ctx.data_opt::<RefreshCookie>();
+    carried.ok_or_else(|| Error::bad(field, "an event stream carries no cookie: ask for JSON"))
+}
+
+/// Has a browser that sent the cookie forget it.
+fn take_cookie_away(ctx: &Context<'_>) {
+    let carried = ctx.data_opt::<RefreshCookie>();
+    if carried.is_some_and(RefreshCookie::is_there) {
+        ctx.insert_http_header(header::SET_COOKIE, refresh_cookie::TAKEN_AWAY);
+    }
+}
+
 /// The refresh token to exchange.
 #[derive(Debug, InputObject)]
 pub(crate) struct RefreshSessionInput {
-    /// The `refreshToken` of `logIn`, of `logInWithWallet` or of the last `refreshSession`.
-    refresh_token: String,
+    /// The `refreshToken` of `logIn`, of `logInWithWallet` or of the last `refreshSession`; null where the
+    /// browser has it in its cookie.
+    refresh_token: Option<String>,
 }
 
 /// The result of `refreshSession`: the next pair of tokens.
@@ -164,20 +224,20 @@ pub(crate) struct RefreshSessionPayload {
     access_token: String,
     /// The time at which the access token expires.
     expires_at: DateTime<Utc>,
-    /// The next refresh token. The one that was sent is used up.
-    refresh_token: String,
+    /// The next refresh token. The one that was sent is used up. Null where it is in the cookie.
+    refresh_token: Option<String>,
     /// The time at which the refresh token expires if it is not used.
     refresh_expires_at: DateTime<Utc>,
     /// The session that goes on.
     session: Session,
 }
 
-impl From<Granted> for RefreshSessionPayload {
-    fn from(granted: Granted) -> Self {
+impl RefreshSessionPayload {
+    fn of(granted: Granted, refresh_token: Option<String>) -> Self {
         Self {
             access_token: granted.access_token,
             expires_at: granted.expires_at,
-            refresh_token: granted.refresh_token.reveal(),
+            refresh_token,
             refresh_expires_at: granted.refresh_expires_at,
             session: Session::new(granted.log_in, true),
         }
@@ -211,12 +271,16 @@ pub(crate) struct SessionMutation;
 
 #[Object]
 impl SessionMutation {
-    /// Exchanges a refresh token for the next refresh token and an access token. Needs no session; send
-    /// it without an `Authorization` header. A refresh token is good for one use: presenting one that
-    /// was used before ends its session. For ten seconds after the first use the same answer is given
-    /// again, so that a client that asks twice at once keeps its session.
+    /// Exchanges a refresh token for the next refresh token and an access token. Needs no session; where
+    /// it is the only field of its operation, an expired access token may be sent with it. A refresh
+    /// token is good for one use: presenting one that was used before ends its session. For ten seconds
+    /// after the first use the same answer is given again, so that a client that asks twice at once keeps
+    /// its session. Without `refreshToken` the cookie of a log-in with `refreshBy: COOKIE` is exchanged,
+    /// and the next one is a cookie, too; that needs the header `X-Meditrustal-Csrf: 1`.
     ///
-    /// Error codes: `SESSION_ENDED`, whatever is wrong with the token; `THROTTLED`.
+    /// Error codes: `SESSION_ENDED`, whatever is wrong with the token; `FORBIDDEN` where the cookie is to
+    /// be used and the header is missing or the page is a foreign one; `BAD_USER_INPUT` (`refreshToken`:
+    /// an event stream carries no cookie); `THROTTLED`.
     async fn refresh_session(
         &self,
         ctx: &Context<'_>,
@@ -228,26 +292,38 @@ impl SessionMutation {
             throttle: &app.throttle,
             issuer: app.session_issuer(),
         };
-        let granted = refresh(refreshing, context, &input.refresh_token).await?;
-        Ok(Payload(granted.into()))
+        let (given, by) = match &input.refresh_token {
+            Some(given) => (given.as_str(), RefreshBy::Token),
+            None => (cookie(ctx, "refreshToken")?.text()?, RefreshBy::Cookie),
+        };
+        let refreshed = refresh(refreshing, context, given).await;
+        if by == RefreshBy::Cookie && matches!(refreshed, Err(Error::SessionEnded)) {
+            take_cookie_away(ctx);
+        }
+        let granted = refreshed?;
+        let refresh_token = by.hand_over(ctx, &granted, app.clock.now());
+        Ok(Payload(RefreshSessionPayload::of(granted, refresh_token)))
     }
 
     /// Ends the session of this request: its tokens are refused from now on, and its streams are
-    /// closed.
+    /// closed. A browser that sent a refresh cookie is told to forget it.
     ///
     /// It has no error codes of its own.
     async fn log_out(&self, ctx: &Context<'_>) -> Result<Payload<LogOutPayload>> {
         let (app, caller) = request(ctx)?;
         let ended = end::log_out(&app.pool, &caller).await?;
+        take_cookie_away(ctx);
         Ok(Payload(LogOutPayload::of(ended)))
     }
 
-    /// Ends all sessions of the caller, this one included.
+    /// Ends all sessions of the caller, this one included. A browser that sent a refresh cookie is told
+    /// to forget it.
     ///
     /// It has no error codes of its own.
     async fn log_out_everywhere(&self, ctx: &Context<'_>) -> Result<Payload<LogOutPayload>> {
         let (app, caller) = request(ctx)?;
         let ended = end::log_out_everywhere(&app.pool, &caller).await?;
+        take_cookie_away(ctx);
         Ok(Payload(LogOutPayload::of(ended)))
     }
 
@@ -261,6 +337,9 @@ impl SessionMutation {
     ) -> Result<Payload<LogOutPayload>> {
         let (app, caller) = request(ctx)?;
         let ended = end::revoke(&app.pool, &caller, SessionId(input.id)).await?;
+        if input.id == caller.session.0 {
+            take_cookie_away(ctx);
+        }
         Ok(Payload(LogOutPayload::of(ended)))
     }
 }

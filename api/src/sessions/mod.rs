@@ -5,5 +5,6 @@ pub(crate) mod end;
 pub(crate) mod graphql;
 pub(crate) mod list;
 pub(crate) mod refresh;
+pub(crate) mod refresh_cookie;
 pub(crate) mod revocations;
 pub(crate) mod shown_token;

@@ -27,7 +27,10 @@ use crate::{
     organizations::shown::Organization,
     page::{self, Connection, Node},
     second_factor::check::Code,
-    sessions::{begin::LoggedIn, graphql::Session},
+    sessions::{
+        begin::LoggedIn,
+        graphql::{RefreshBy, Session},
+    },
 };
 
 /// A person with an account. Everybody sees the user name and the role; the e-mail address and the
@@ -398,6 +401,8 @@ pub(crate) struct LogInInput {
     /// A six-digit code of the second factor, or a recovery code. Needed where the answer without it is
     /// `SECOND_FACTOR_REQUIRED`.
     code: Option<String>,
+    /// How the refresh token is handed over: `TOKEN` where it is left out.
+    refresh_by: Option<RefreshBy>,
 }
 
 /// The result of a log-in: a new session and its tokens.
@@ -408,8 +413,8 @@ pub(crate) struct LogInPayload {
     /// The time at which the access token expires, ten minutes after it was issued.
     expires_at: DateTime<Utc>,
     /// The refresh token: `refreshSession` exchanges it, once, for the next pair of tokens. Keep it as
-    /// secret as a password.
-    refresh_token: String,
+    /// secret as a password. Null where it was handed over as a cookie.
+    refresh_token: Option<String>,
     /// The time at which the refresh token expires if it is not used.
     refresh_expires_at: DateTime<Utc>,
     /// The session that the log-in began.
@@ -421,18 +426,24 @@ pub(crate) struct LogInPayload {
     ended_sessions: i32,
 }
 
-impl From<LoggedIn> for LogInPayload {
-    fn from(
-        LoggedIn {
+impl LogInPayload {
+    /// Of somebody who has just logged in, whose refresh token is handed over so.
+    pub(crate) fn of(
+        ctx: &Context<'_>,
+        logged_in: LoggedIn,
+        by: RefreshBy,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let LoggedIn {
             user,
             granted,
             ended,
-        }: LoggedIn,
-    ) -> Self {
+        } = logged_in;
+        let refresh_token = by.hand_over(ctx, &granted, now);
         Self {
             access_token: granted.access_token,
             expires_at: granted.expires_at,
-            refresh_token: granted.refresh_token.reveal(),
+            refresh_token,
             refresh_expires_at: granted.refresh_expires_at,
             session: Session::new(granted.log_in, true),
             user: User::own(user),
@@ -558,13 +569,15 @@ impl UserMutation {
     /// Needs no session.
     ///
     /// Error codes: `WRONG_CREDENTIALS`, whatever was wrong; `SECOND_FACTOR_REQUIRED` where only the
-    /// code is missing; `THROTTLED`.
+    /// code is missing; `FORBIDDEN` where a cookie is asked for without `X-Meditrustal-Csrf: 1` or by a
+    /// foreign page; `BAD_USER_INPUT` (`refreshBy`: an event stream carries no cookie); `THROTTLED`.
     async fn log_in(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The credentials of the account.")] input: LogInInput,
     ) -> Result<Payload<LogInPayload>> {
         let (app, context) = (app(ctx)?, context(ctx)?);
+        let by = RefreshBy::chosen(ctx, input.refresh_by)?;
         let code = Code(input.code);
         let logged_in = log_in::log_in(
             app.credentials(),
@@ -575,7 +588,8 @@ impl UserMutation {
             &code,
         )
         .await?;
-        Ok(Payload(logged_in.into()))
+        let now = app.clock.now();
+        Ok(Payload(LogInPayload::of(ctx, logged_in, by, now)))
     }
 
     /// Changes the caller's password and ends all other sessions of the account.

@@ -23,6 +23,7 @@ use crate::{
     },
     page::{self, Connection, CountedConnection, Node, asks_total},
     second_factor::check::Code,
+    sessions::graphql::RefreshBy,
     users::graphql::LogInPayload,
 };
 
@@ -204,6 +205,8 @@ pub(crate) struct LogInWithWalletInput {
     /// A six-digit code of the second factor, or a recovery code. Needed where the answer without it is
     /// `SECOND_FACTOR_REQUIRED`; the same message may then be sent again.
     code: Option<String>,
+    /// How the refresh token is handed over: `TOKEN` where it is left out.
+    refresh_by: Option<RefreshBy>,
 }
 
 #[derive(Default)]
@@ -291,7 +294,9 @@ impl WalletMutation {
     /// Begins a session with a message that a linked wallet signed. Needs no session.
     ///
     /// Error codes: `WRONG_CREDENTIALS`, whatever was wrong; `SECOND_FACTOR_REQUIRED` where only the
-    /// code is missing; `UNAVAILABLE` where the chain has to be asked and does not answer; `THROTTLED`.
+    /// code is missing; `FORBIDDEN` where a cookie is asked for without `X-Meditrustal-Csrf: 1` or by a
+    /// foreign page; `BAD_USER_INPUT` (`refreshBy`: an event stream carries no cookie); `UNAVAILABLE`
+    /// where the chain has to be asked and does not answer; `THROTTLED`.
     async fn log_in_with_wallet(
         &self,
         ctx: &Context<'_>,
@@ -299,6 +304,7 @@ impl WalletMutation {
         input: LogInWithWalletInput,
     ) -> Result<Payload<LogInPayload>> {
         let (app, context) = (app(ctx)?, context(ctx)?);
+        let by = RefreshBy::chosen(ctx, input.refresh_by)?;
         let code = Code(input.code);
         let session = log_in::log_in(
             app.wallet_messages(),
@@ -310,6 +316,7 @@ impl WalletMutation {
             &code,
         )
         .await?;
-        Ok(Payload(session.into()))
+        let now = app.clock.now();
+        Ok(Payload(LogInPayload::of(ctx, session, by, now)))
     }
 }

@@ -80,6 +80,7 @@ mod public_events;
 mod random_kills;
 mod readme;
 mod records;
+mod refresh_cookie;
 mod relay;
 mod replay;
 mod representatives;

@@ -593,6 +593,7 @@ async fn what_the_operator_did_not_switch_on_is_off() {
         ];
         let reply = api.takes("OPTIONS", "/graphql", &preflight, "").await;
         assert_eq!(reply.header("access-control-allow-origin"), "", "{origin}");
+        assert_eq!(reply.header("access-control-allow-credentials"), "");
     }
     let preflight = [
         ("origin", "https://app.example.org"),
@@ -603,7 +604,7 @@ async fn what_the_operator_did_not_switch_on_is_off() {
         reply.header("access-control-allow-origin"),
         "https://app.example.org"
     );
-    assert_eq!(reply.header("access-control-allow-credentials"), "");
+    assert_eq!(reply.header("access-control-allow-credentials"), "true");
     assert!(
         reply
             .header("access-control-allow-headers")

@@ -432,6 +432,7 @@ pub(crate) const fn interrupts(error: &Error) -> bool {
         | Error::Unavailable => true,
         Error::WrongCredentials
         | Error::Forbidden(_)
+        | Error::CsrfProofMissing
         | Error::NotFound(_)
         | Error::BadInput { .. }
         | Error::Conflict { .. }

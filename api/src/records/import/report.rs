@@ -210,6 +210,7 @@ fn refused(number: u64, error: &Error) -> Value {
         | Error::SecondFactorRequired
         | Error::SecondFactorMissing
         | Error::Forbidden(_)
+        | Error::CsrfProofMissing
         | Error::NotFound(_)
         | Error::Integrity(_)
         | Error::Busy { .. }
