@@ -263,26 +263,30 @@ async fn a_document_that_would_cost_too_much_is_refused_unread() {
     }
     bomb.push_str(" fragment f25 on Query { me { id } }");
     let table = [
-        ("fragments that double", bomb),
-        ("bytes", format!("{{ __typename }} #{}", "x".repeat(16 * 1024))),
-        ("nested brackets", format!("{{ a(b: {}{}) }}", "[".repeat(5000), "]".repeat(5000))),
-        ("fields", format!("{{ {} }}", "me { id } ".repeat(501))),
-        ("levels", format!("{{ {} id {} }}", "me { ".repeat(17), " }".repeat(17))),
-        ("aliases", format!("{{ {} }}", (0..16).fold(String::new(), |mut all, n| { write!(all, "a{n}: __typename ").expect("text"); all }))),
-        ("directives", format!("{{ me {} {{ id }} }}", "@include(if: true) ".repeat(21))),
-        ("definitions", (0..65).fold(String::new(), |mut all, n| { write!(all, "query q{n} {{ __typename }} ").expect("text"); all })),
-        ("fields in the answer", "{ users(first: 100) { nodes { id } } auditLogs(first: 100) { nodes { user { id username role isActive } } edges { node { id user { id username } } } } medicalRecords(first: 100) { nodes { id patient { id username email role } author { id username email role } anchor { state txHash registrar blockNumber blockHash logIndex sequence confirmedAt } } edges { node { id patient { id username email role isActive } author { id username email role isActive } anchor { state txHash registrar blockNumber blockHash logIndex sequence confirmedAt } } } } consents(first: 100) { nodes { id grantees { kind user { id username } } } } myAccessLog(first: 1000000) { nodes { id sentence who { id } } } }".to_owned()),
+        ("FIELDS", bomb),
+        ("DOCUMENT_BYTES", format!("{{ __typename }} #{}", "x".repeat(16 * 1024))),
+        ("NESTING", format!("{{ a(b: {}{}) }}", "[".repeat(5000), "]".repeat(5000))),
+        ("FIELDS", format!("{{ {} }}", "me { id } ".repeat(501))),
+        ("LEVELS", format!("{{ {} id {} }}", "me { ".repeat(17), " }".repeat(17))),
+        ("ALIASES", format!("{{ {} }}", (0..16).fold(String::new(), |mut all, n| { write!(all, "a{n}: __typename ").expect("text"); all }))),
+        ("DIRECTIVES", format!("{{ me {} {{ id }} }}", "@include(if: true) ".repeat(21))),
+        ("DEFINITIONS", (0..65).fold(String::new(), |mut all, n| { write!(all, "query q{n} {{ __typename }} ").expect("text"); all })),
+        ("COST", "{ users(first: 100) { nodes { id } } auditLogs(first: 100) { nodes { user { id username role isActive } } edges { node { id user { id username } } } } medicalRecords(first: 100) { nodes { id patient { id username email role } author { id username email role } anchor { state txHash registrar blockNumber blockHash logIndex sequence confirmedAt } } edges { node { id patient { id username email role isActive } author { id username email role isActive } anchor { state txHash registrar blockNumber blockHash logIndex sequence confirmedAt } } } } consents(first: 100) { nodes { id grantees { kind user { id username } } } } myAccessLog(first: 1000000) { nodes { id sentence who { id } } } }".to_owned()),
     ];
     world.api.posts(&[], NAME).await;
     let before = resident(&world);
 
-    for (what, query) in &table {
+    for (limit, query) in &table {
         for _ in 0..5 {
             let reply = world
                 .api
                 .posts(&[], &json!({ "query": query }).to_string())
                 .await;
-            assert_eq!(reply.code(), "TOO_COMPLEX", "{what}: {}", reply.body);
+            assert_eq!(reply.code(), "TOO_COMPLEX", "{limit}: {}", reply.body);
+            let told = &reply.json()["errors"][0]["extensions"];
+            assert_eq!(told["limit"], *limit, "{}", reply.body);
+            let (allowed, counted) = (&told["allowed"], &told["counted"]);
+            assert!(allowed.as_u64() < counted.as_u64(), "{}", reply.body);
         }
     }
     let cycle =
