@@ -31,6 +31,7 @@ use crate::{
         event::{EventCursor, stream_start},
         global_id::{GlobalId, NodeKind},
         loaders, request, request_for,
+        scalars::Time,
     },
     page::{self, Connection, Node, PageArguments, PageRange},
     users::graphql::User,
@@ -66,8 +67,8 @@ impl AuditLog {
     }
 
     /// The time at which the action happened.
-    async fn event_time(&self) -> DateTime<Utc> {
-        self.0.event_time
+    async fn event_time(&self) -> Time {
+        Time(self.0.event_time)
     }
 
     /// The account that acted; a system account where nobody was logged in.
@@ -165,8 +166,8 @@ impl AuditLog {
     }
 
     /// The time at which the row was written.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+    async fn created_at(&self) -> Time {
+        Time(self.0.created_at)
     }
 }
 
@@ -197,13 +198,13 @@ impl AccessLogEntry {
     }
 
     /// The time of the access; of the latest one where the entry stands for several.
-    async fn at(&self) -> DateTime<Utc> {
-        self.row.event_time
+    async fn at(&self) -> Time {
+        Time(self.row.event_time)
     }
 
     /// The time of the earliest access that the entry stands for; equal to `at` where it stands for one.
-    async fn since(&self) -> DateTime<Utc> {
-        self.row.run.since
+    async fn since(&self) -> Time {
+        Time(self.row.run.since)
     }
 
     /// The account that accessed the data, or tried to.

@@ -28,7 +28,7 @@ use crate::{
         enums::{AnchorState, FindingKind, IntegrityEventKind, RegistryEventKind},
         event::{EventCursor, stream_start},
         request,
-        scalars::{Address, Hash, TxHash},
+        scalars::{Address, Hash, Time, TxHash},
     },
 };
 
@@ -157,8 +157,8 @@ impl IndexStatus {
 
     /// The time at which the last block was made whose events were read; null before the first one, and where the chain
     /// does not answer.
-    async fn indexed_block_time(&self) -> Option<DateTime<Utc>> {
-        self.indexed_at
+    async fn indexed_block_time(&self) -> Option<Time> {
+        self.indexed_at.map(Time)
     }
 
     /// How many seconds ago this was written; more than a few mean that nothing reads the chain. Null before the first
@@ -250,8 +250,8 @@ impl IntegrityEvent {
     }
 
     /// The time at which the event was recorded.
-    async fn at(&self) -> DateTime<Utc> {
-        self.0.at
+    async fn at(&self) -> Time {
+        Time(self.0.at)
     }
 
     /// The ID of the record; null for a hash on the chain that belongs to no record.
@@ -323,13 +323,13 @@ impl Finding {
     }
 
     /// The time at which it was found.
-    async fn opened_at(&self) -> DateTime<Utc> {
-        self.0.opened_at
+    async fn opened_at(&self) -> Time {
+        Time(self.0.opened_at)
     }
 
     /// The time at which it was found to be gone; null while it is open.
-    async fn resolved_at(&self) -> Option<DateTime<Utc>> {
-        self.0.resolved_at
+    async fn resolved_at(&self) -> Option<Time> {
+        self.0.resolved_at.map(Time)
     }
 
     /// The evidence: hashes and states, never health data.
@@ -432,8 +432,8 @@ impl ChainHead {
     }
 
     /// The time at which the newest block was made; null where the chain does not answer.
-    async fn head_block_time(&self) -> Option<DateTime<Utc>> {
-        self.known.made_at
+    async fn head_block_time(&self) -> Option<Time> {
+        self.known.made_at.map(Time)
     }
 
     /// The number of the last block whose events were read.

@@ -894,3 +894,40 @@ async fn an_error_reveals_nothing_internal() {
         "nor does the log hold a document"
     );
 }
+
+/// The texts in a value that holds nothing but times.
+fn times_in(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(time) => vec![time.clone()],
+        Value::Array(items) => items.iter().flat_map(times_in).collect(),
+        Value::Object(members) => members.values().flat_map(times_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn every_time_in_an_answer_has_six_digits_after_the_second() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let record = ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    let document = "query Times($id: UUID!) {
+        me { createdAt }
+        mySessions { nodes { createdAt lastUsedAt expiresAt } }
+        myAccessLog { nodes { at since } }
+        indexStatus { indexedBlockTime }
+        medicalRecord(id: $id) { createdAt updatedAt anchor { confirmedAt } }
+    }";
+
+    let answer = ana.asks(document, json!({ "id": id(&record) })).await;
+
+    let times = times_in(answer.data());
+    assert!(times.len() >= 10, "{times:?}");
+    for time in times {
+        // 2026-03-10T01:05:00.000000Z
+        let has_form = time.len() == 27 && time.ends_with('Z') && &time[19..20] == ".";
+        assert!(has_form, "{time}");
+    }
+}
