@@ -282,8 +282,8 @@ impl AuditQuery {
     /// The audit trail, newest row first. Needs the role ADMIN (`FORBIDDEN` otherwise). Reading it is
     /// recorded in it, too.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `actionTypes`, `resourceType`, `dataClassification`,
-    /// `from`, `to`).
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `actionType`, `actionTypes`, `resourceType`, `from`,
+    /// `to`).
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the field's, one by one"
@@ -296,7 +296,9 @@ impl AuditQuery {
             desc = "Only actions on the thing with this ID; of a record also the lists that showed it."
         )]
         resource_id: Option<Uuid>,
-        #[graphql(desc = "Only this action, such as `RECORD_READ`.")] action_type: Option<String>,
+        #[graphql(desc = "Only this action, such as `RECORD_READ`.")] action_type: Option<
+            AuditAction,
+        >,
         #[graphql(desc = "Only rows that meet all of these conditions, too.")] filter: Option<
             AuditLogFilterInput,
         >,
@@ -337,7 +339,7 @@ impl AuditQuery {
     /// Who did what with the caller's data, or that of the patient for whom the caller acts, newest first, refused attempts
     /// included. Open to every role. In the sentences *you* is the patient, also where a representative reads them.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `from`, `to`, `onBehalfOf`), `NOT_FOUND` where the
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `action`, `from`, `to`, `onBehalfOf`), `NOT_FOUND` where the
     /// caller may not act for this patient.
     #[expect(
         clippy::too_many_arguments,
@@ -350,7 +352,7 @@ impl AuditQuery {
             Uuid,
         >,
         #[graphql(desc = "Only the entries of this action, such as RECORD_READ.")] action: Option<
-            String,
+            AuditAction,
         >,
         #[graphql(desc = "True for permitted accesses only, false for refused ones only.")]
         allowed: Option<bool>,
@@ -385,9 +387,11 @@ impl AuditQuery {
         on_behalf_of: Option<Uuid>,
     ) -> Result<Connection<AccessLogEntry>> {
         let (app, caller) = request_for(ctx, on_behalf_of)?;
+        let action = action.map(|one| filter_input::known("action", one.word()));
+        let action = action.transpose();
         let filter = AuditFilter {
             user: user_id.map(UserId),
-            actions: action.into_iter().collect(),
+            actions: action.iter().flatten().map(ToString::to_string).collect(),
             allowed,
             emergency,
             from,
@@ -405,7 +409,7 @@ impl AuditQuery {
             last,
             before,
         };
-        let ((), range) = both(times, asked.range(&cursors))?;
+        let (((), range), _) = both(both(times, asked.range(&cursors)), action)?;
         if range.backward && filter.grouped {
             // Where a run ends depends on what comes after it.
             let told =
