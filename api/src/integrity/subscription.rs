@@ -90,9 +90,7 @@ pub(super) async fn follow(
             "subscription": "integrityEvents",
             "record": wanted.record,
             "patient": wanted.patient,
-            "types": wanted.kinds.as_ref().map(|kinds| {
-                kinds.iter().map(ToString::to_string).collect::<Vec<_>>()
-            }),
+            "types": wanted.kinds,
         })),
         classification: Classification::Internal,
         encryption: EncryptionStatus::MetadataOnly,
