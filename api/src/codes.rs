@@ -184,6 +184,17 @@ impl QueryLimit {
     }
 }
 
+/// What a document has too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Excess {
+    /// Of what.
+    pub(crate) limit: QueryLimit,
+    /// How much is allowed.
+    pub(crate) allowed: u64,
+    /// How much was counted until the counting stopped: there may be more.
+    pub(crate) counted: u64,
+}
+
 codes! {
     /// Why a WebSocket is closed, as the close frame says it.
     CloseReason [cfg(test)] {

@@ -12,7 +12,10 @@ use async_graphql::{
 };
 
 use self::counter::{CostCounter, Sum, constant};
-use crate::{codes::QueryLimit, limits::MAX_BODY};
+use crate::{
+    codes::{Excess, QueryLimit},
+    limits::MAX_BODY,
+};
 
 /// The field that answers with a list of its own, of at most 100 entries (`crate::records::import`). It is counted by
 /// its own name: what the entries are called, `results`, other lists are called, too.
@@ -95,17 +98,6 @@ impl QueryLimits {
             introspection,
         }
     }
-}
-
-/// What a document has too much of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Excess {
-    /// Of what.
-    pub(crate) limit: QueryLimit,
-    /// How much is allowed.
-    pub(crate) allowed: u64,
-    /// How much was counted until the counting stopped: there may be more.
-    pub(crate) counted: u64,
 }
 
 /// Why a document is not run.

@@ -2,7 +2,7 @@
 
 use async_graphql::{Response, ServerError};
 
-use crate::{codes::ErrorCode, query_limits::Excess};
+use crate::codes::{ErrorCode, Excess};
 
 /// The largest number that every parser of JSON reads as it is (RFC 8259, 6).
 const MAX_NUMBER: u64 = (1 << 53) - 1;

@@ -9,11 +9,11 @@ use async_graphql::{
 use async_graphql_value::Value;
 
 use super::{
-    BY_ID_WEIGHT, BY_IDS, CONTENT_WEIGHT, Excess, GROUPED, GROUPED_WEIGHT, IMPORTS, LISTS,
-    LOOK_WEIGHT, LOOKS_THROUGH, LimitError, OPENS, QueryLimits, too_much,
+    BY_ID_WEIGHT, BY_IDS, CONTENT_WEIGHT, GROUPED, GROUPED_WEIGHT, IMPORTS, LISTS, LOOK_WEIGHT,
+    LOOKS_THROUGH, LimitError, OPENS, QueryLimits, too_much,
 };
 use crate::{
-    codes::QueryLimit,
+    codes::{Excess, QueryLimit},
     page::{DEFAULT_SIZE, MAX_SIZE},
 };
 
