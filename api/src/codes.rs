@@ -1,5 +1,5 @@
-//! Every code that a client branches on, over whatever way it is told (`docs/errors.md`): the codes of errors, and
-//! those that a WebSocket is closed with. A test holds both against the page.
+//! Every code that a client branches on, over whatever way it is told (`docs/errors.md`): the codes of errors, the limits
+//! that a document can exceed, and what a WebSocket is closed with. A test holds them against the page.
 
 use std::fmt;
 
@@ -141,6 +141,61 @@ impl fmt::Display for ErrorCode {
 }
 
 codes! {
+    /// Which limit of queries a document exceeds: the `extensions.limit` of an error with the code `TOO_COMPLEX`.
+    QueryLimit [cfg(test)] {
+        /// The length of the document, in bytes.
+        DocumentBytes = "DOCUMENT_BYTES",
+        /// Brackets within brackets.
+        Nesting = "NESTING",
+        /// Named operations and fragments.
+        Definitions = "DEFINITIONS",
+        /// Fields, after fragments are spread.
+        Fields = "FIELDS",
+        /// Fields within fields.
+        Levels = "LEVELS",
+        /// Renamed fields.
+        Aliases = "ALIASES",
+        /// Directives, wherever they stand.
+        Directives = "DIRECTIVES",
+        /// Fields of the answer.
+        Cost = "COST",
+        /// Variables, as often as they are used, in bytes.
+        VariableBytes = "VARIABLE_BYTES",
+        /// Variables in one directive.
+        DirectiveVariables = "DIRECTIVE_VARIABLES",
+    }
+}
+
+impl QueryLimit {
+    /// What it is that there is too much of, as the message says it.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::DocumentBytes => "bytes",
+            Self::Nesting => "nested brackets",
+            Self::Definitions => "operations and fragments",
+            Self::Fields => "fields",
+            Self::Levels => "levels",
+            Self::Aliases => "aliases",
+            Self::Directives => "directives",
+            Self::Cost => "fields in the answer",
+            Self::VariableBytes => "bytes of variables where they are used",
+            Self::DirectiveVariables => "variable in a directive",
+        }
+    }
+}
+
+/// What a document has too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Excess {
+    /// Of what.
+    pub(crate) limit: QueryLimit,
+    /// How much is allowed.
+    pub(crate) allowed: u64,
+    /// How much was counted until the counting stopped: there may be more.
+    pub(crate) counted: u64,
+}
+
+codes! {
     /// Why a WebSocket is closed, as the close frame says it.
     CloseReason [cfg(test)] {
         /// The api stops, or the client does not take what it is sent.
@@ -237,6 +292,17 @@ mod tests {
 
         assert_eq!(page, ours, "docs/errors.md beside `ErrorCode`");
         assert_eq!(ours.len(), ErrorCode::ALL.len(), "a code stands twice");
+    }
+
+    #[test]
+    fn the_page_of_errors_names_every_limit_of_queries_and_no_other() {
+        let page = rows("`limit`")
+            .into_iter()
+            .flat_map(|(cell, _)| named(cell));
+        let page: BTreeSet<&str> = page.collect();
+        let ours = QueryLimit::ALL.iter().map(|limit| limit.as_str());
+
+        assert_eq!(page, ours.collect(), "docs/errors.md beside `QueryLimit`");
     }
 
     /// The first table of the page, whose third column says of each code whether a form can mend it.

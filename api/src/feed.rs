@@ -23,7 +23,10 @@ use store::{
 use tokio::{sync::watch, task::JoinSet};
 
 use self::live::{Live, LogReader};
-pub(crate) use self::{interest::Interest, live::Listener};
+pub(crate) use self::{
+    interest::{EventFilter, Interest},
+    live::Listener,
+};
 use crate::{error::Error, visibility::EventVisibility};
 
 /// How long a lost notice can go unnoticed.

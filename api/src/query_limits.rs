@@ -12,7 +12,10 @@ use async_graphql::{
 };
 
 use self::counter::{CostCounter, Sum, constant};
-use crate::limits::MAX_BODY;
+use crate::{
+    codes::{Excess, QueryLimit},
+    limits::MAX_BODY,
+};
 
 /// The field that answers with a list of its own, of at most 100 entries (`crate::records::import`). It is counted by
 /// its own name: what the entries are called, `results`, other lists are called, too.
@@ -101,13 +104,8 @@ impl QueryLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LimitError {
     /// Too long, too deep, too wide.
-    #[error("the document has more than {limit} {what}")]
-    TooMuch {
-        /// Of what.
-        what: &'static str,
-        /// How much is allowed.
-        limit: u64,
-    },
+    #[error("the document has more than {} {}", .0.allowed, .0.limit.words())]
+    TooMuch(Excess),
     /// A fragment that contains itself.
     #[error("a fragment spreads itself")]
     FragmentCycle,
@@ -136,7 +134,11 @@ pub(crate) enum LimitError {
 /// [`LimitError::TooMuch`].
 pub(crate) fn check_text(query: &str, limits: &QueryLimits) -> Result<(), LimitError> {
     if query.len() > limits.document_bytes {
-        return Err(too_much("bytes", limits.document_bytes));
+        return Err(too_much(
+            QueryLimit::DocumentBytes,
+            limits.document_bytes,
+            query.len(),
+        ));
     }
     let mut depth = 0_usize;
     for byte in query.bytes() {
@@ -146,7 +148,7 @@ pub(crate) fn check_text(query: &str, limits: &QueryLimits) -> Result<(), LimitE
             _ => {}
         }
         if depth > limits.nesting {
-            return Err(too_much("nested brackets", limits.nesting));
+            return Err(too_much(QueryLimit::Nesting, limits.nesting, depth));
         }
     }
     Ok(())
@@ -199,7 +201,11 @@ pub(crate) fn check(
 ) -> Result<Counted, LimitError> {
     let definitions = document.operations.iter().count() + document.fragments.len();
     if definitions > limits.definitions {
-        return Err(too_much("operations and fragments", limits.definitions));
+        return Err(too_much(
+            QueryLimit::Definitions,
+            limits.definitions,
+            definitions,
+        ));
     }
     let mut cost = CostCounter::new(document, variables, limits);
     // Every operation is counted, also those that will not run: all of them are validated.
@@ -252,11 +258,12 @@ pub(crate) fn chosen<'a>(
     chosen.map(|(_, operation)| &operation.node)
 }
 
-fn too_much(what: &'static str, limit: usize) -> LimitError {
-    LimitError::TooMuch {
-        what,
-        limit: limit as u64,
-    }
+fn too_much(limit: QueryLimit, allowed: usize, counted: usize) -> LimitError {
+    LimitError::TooMuch(Excess {
+        limit,
+        allowed: allowed as u64,
+        counted: counted as u64,
+    })
 }
 
 #[cfg(test)]
@@ -312,7 +319,7 @@ mod tests {
 
     fn refused(query: &str) -> &'static str {
         match judge(query) {
-            Err(LimitError::TooMuch { what, .. }) => what,
+            Err(LimitError::TooMuch(excess)) => excess.limit.as_str(),
             Err(LimitError::FragmentCycle) => "cycle",
             Err(LimitError::InlineDecimal) => "decimal",
             Err(LimitError::TypeName) => "__typename",
@@ -366,7 +373,7 @@ mod tests {
 
         let fields = "a ".repeat(250);
         let imported = format!("mutation {{ importRecords {{ results {{ {fields} }} }} }}");
-        assert_eq!(refused(&imported), "fields in the answer");
+        assert_eq!(refused(&imported), "COST");
         let results = format!("{{ medicalRecord {{ summary {{ results {{ {fields} }} }} }} }}");
         assert_eq!(refused(&results), "nothing");
     }
@@ -408,49 +415,86 @@ mod tests {
             .unwrap();
         }
         bomb.push_str(" fragment F60 on Query { me { id } }");
-        assert_eq!(refused(&bomb), "fields");
+        assert_eq!(refused(&bomb), "FIELDS");
     }
 
     #[test]
-    fn each_limit_has_its_name() {
+    fn each_limit_has_its_name_and_says_what_was_counted() {
+        use QueryLimit::{
+            Aliases, Cost, Definitions, DirectiveVariables, Directives, DocumentBytes, Fields,
+            Levels, Nesting, VariableBytes,
+        };
         let many = |unit: &str, times: usize| unit.repeat(times);
-        assert_eq!(refused(&format!("{{ {} }}", many("a ", 9000))), "bytes");
-        assert_eq!(
-            refused(&format!("{}x{}", many("{a", 70), many("}", 70))),
-            "nested brackets"
-        );
-        assert_eq!(refused(&format!("{{ {} }}", many("a ", 1001))), "fields");
-        assert_eq!(
-            refused(&format!("{}{{x}}{}", many("{a", 11), many("}", 11))),
-            "levels"
-        );
-        let mut aliases = String::new();
+        let (mut aliases, mut definitions) = (String::new(), String::new());
         for n in 0..16 {
             write!(aliases, "a{n}: me {{ id }} ").unwrap();
         }
-        assert_eq!(refused(&format!("{{ {aliases} }}")), "aliases");
-        assert_eq!(
-            refused(&format!(
-                "{{ me {} {{ id }} }}",
-                many("@include(if: true) ", 21)
-            )),
-            "directives"
-        );
-        assert_eq!(
-            refused(
-                "{ users(first: 100) { nodes { id } medicalRecords(first: 100) { nodes { a b c } } } }"
+        for n in 0..65 {
+            write!(definitions, "query q{n} {{ a }} ").unwrap();
+        }
+        let directives = many("@include(if: true) ", 21);
+        let deep = |times| format!("{}{{x}}{}", many("{a", times), many("}", times));
+        let pages =
+            "{ users(first: 100) { nodes { id } medicalRecords(first: 100) { nodes { a b c } } } }";
+        let answer = 1 + 100 * (2 + 1 + 100 * 4);
+        let list = format!("query($v: JSON) {{ a(b: [{}]) }}", many("$v ", 3000));
+        let table = [
+            (
+                format!("{{ {} }}", many("a ", 9000)),
+                DocumentBytes,
+                16_384,
+                18_004,
             ),
-            "fields in the answer"
-        );
-        assert_eq!(
-            refused("{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }"),
-            "cycle"
-        );
-        assert_eq!(refused("{ f(a: [{ b: 1.10 }]) }"), "decimal");
-        assert_eq!(
-            refused("query A { me { id } } query B { me { id } }"),
-            "operation"
-        );
+            (deep(70), Nesting, 64, 65),
+            (definitions, Definitions, 64, 65),
+            (format!("{{ {} }}", many("a ", 1002)), Fields, 1000, 1001),
+            (deep(10), Levels, 10, 11),
+            (format!("{{ {aliases} }}"), Aliases, 15, 16),
+            (
+                format!("{{ me {directives} {{ id }} }}"),
+                Directives,
+                20,
+                21,
+            ),
+            (pages.to_owned(), Cost, 20_000, answer),
+            // Each variable with its quotation marks.
+            (list, VariableBytes, 2 * MAX_BODY as u64, 3000 * 2002),
+            (
+                "{ a @skip(if: [$v $v]) }".to_owned(),
+                DirectiveVariables,
+                1,
+                2,
+            ),
+        ];
+
+        let variables = Variables::from_json(serde_json::json!({ "v": "x".repeat(2000) }));
+        let limits = QueryLimits::new(false);
+        for (query, limit, allowed, counted) in table {
+            let judged = check_text(&query, &limits)
+                .and_then(|()| check(&parse_query(&query).unwrap(), None, &variables, &limits));
+            let excess = Excess {
+                limit,
+                allowed,
+                counted,
+            };
+            assert_eq!(judged, Err(LimitError::TooMuch(excess)));
+            let said = format!("the document has more than {allowed} {}", limit.words());
+            assert_eq!(LimitError::TooMuch(excess).to_string(), said);
+        }
+    }
+
+    #[test]
+    fn what_is_refused_and_not_counted_has_its_name() {
+        for (query, why) in [
+            (
+                "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }",
+                "cycle",
+            ),
+            ("{ f(a: [{ b: 1.10 }]) }", "decimal"),
+            ("query A { me { id } } query B { me { id } }", "operation"),
+        ] {
+            assert_eq!(refused(query), why);
+        }
     }
 
     #[test]
@@ -510,7 +554,7 @@ mod tests {
             refused(&format!(
                 "{{ me {{ id }} }} fragment F on Query {{ {fields} }}"
             )),
-            "fields"
+            "FIELDS"
         );
     }
 

@@ -2,7 +2,10 @@
 
 use async_graphql::{Response, ServerError};
 
-use crate::codes::ErrorCode;
+use crate::codes::{ErrorCode, Excess};
+
+/// The largest number that every parser of JSON reads as it is (RFC 8259, 6).
+const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// What is wrong with one field of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub(crate) struct Rejected {
     pub(crate) is_wrong_method: bool,
     /// What is wrong with its fields, if that is why: each is an error of its own, in place of the message.
     pub(crate) fields: Vec<InvalidField>,
+    /// Which limit of queries it exceeds, if that is why.
+    pub(crate) excess: Option<Excess>,
 }
 
 impl Rejected {
@@ -34,6 +39,7 @@ impl Rejected {
             message: message.into(),
             is_wrong_method: false,
             fields: Vec::new(),
+            excess: None,
         }
     }
 
@@ -55,6 +61,11 @@ impl Rejected {
         extensions.set("code", self.code.as_str());
         if let Some(field) = field {
             extensions.set("field", field);
+        }
+        if let Some(excess) = self.excess {
+            extensions.set("limit", excess.limit.as_str());
+            extensions.set("allowed", excess.allowed);
+            extensions.set("counted", excess.counted.min(MAX_NUMBER));
         }
         error.extensions = Some(extensions);
         error

@@ -642,7 +642,7 @@ fn unparsed(error: &ServerError) -> Rejected {
 
 fn limit_error(refused: query_limits::LimitError) -> Rejected {
     let code = match refused {
-        query_limits::LimitError::TooMuch { .. } => ErrorCode::TooComplex,
+        query_limits::LimitError::TooMuch(_) => ErrorCode::TooComplex,
         query_limits::LimitError::FragmentCycle
         | query_limits::LimitError::NoSuchOperation
         | query_limits::LimitError::TypeName
@@ -650,7 +650,14 @@ fn limit_error(refused: query_limits::LimitError) -> Rejected {
         query_limits::LimitError::InlineDecimal => ErrorCode::BadUserInput,
         query_limits::LimitError::Introspection => ErrorCode::IntrospectionDisabled,
     };
-    Rejected::new(code, refused.to_string())
+    let excess = match refused {
+        query_limits::LimitError::TooMuch(excess) => Some(excess),
+        _ => None,
+    };
+    Rejected {
+        excess,
+        ..Rejected::new(code, refused.to_string())
+    }
 }
 
 fn too_long(errors: &[TooLong]) -> Rejected {

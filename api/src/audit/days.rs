@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result};
-use chrono::{DateTime, Utc};
 use serde_json::json;
 use store::audit::{AccountDay, DayKey};
 
 use super::read;
 use crate::{
     cursor::{Cursor, ListCursors},
-    graphql::{asks_nodes_for, loaders, request},
+    graphql::{asks_nodes_for, loaders, request, scalars::Time},
     page::{self, Connection, Node},
     users::graphql::User,
 };
@@ -34,8 +33,8 @@ impl AccessDay {
 #[Object]
 impl AccessDay {
     /// The beginning of the day (UTC).
-    async fn day(&self) -> DateTime<Utc> {
-        self.0.day
+    async fn day(&self) -> Time {
+        Time(self.0.day)
     }
 
     /// The account that accessed the data on this day, or tried to.
@@ -44,13 +43,13 @@ impl AccessDay {
     }
 
     /// The time of the earliest access on this day.
-    async fn first_at(&self) -> DateTime<Utc> {
-        self.0.first_at
+    async fn first_at(&self) -> Time {
+        Time(self.0.first_at)
     }
 
     /// The time of the latest access on this day.
-    async fn last_at(&self) -> DateTime<Utc> {
-        self.0.last_at
+    async fn last_at(&self) -> Time {
+        Time(self.0.last_at)
     }
 
     /// How many times a record was opened (`RECORD_READ`).

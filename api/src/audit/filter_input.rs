@@ -1,17 +1,15 @@
 //! Which rows of the trail are asked for, as the schema says it.
 
-use std::str::FromStr;
-
 use async_graphql::InputObject;
 use chrono::{DateTime, Utc};
 use domain::{
-    UnknownText,
-    audit::AuditAction,
+    audit,
     ids::{ConsentId, RequestId, UserId},
 };
 use store::audit::AuditFilter;
 use uuid::Uuid;
 
+use super::words::{AuditAction, DataClassification, ResourceType};
 use crate::{
     error::{Error, all, both, check_time},
     graphql::enums::PurposeOfUse,
@@ -21,9 +19,9 @@ use crate::{
 #[derive(Debug, Clone, Default, InputObject)]
 pub(crate) struct AuditLogFilterInput {
     /// Only rows with one of these actions, such as `RECORD_READ`.
-    action_types: Option<Vec<String>>,
+    action_types: Option<Vec<AuditAction>>,
     /// Only rows about things of this kind, such as `MEDICAL_RECORD`.
-    resource_type: Option<String>,
+    resource_type: Option<ResourceType>,
     /// Only rows about data of the patient with this ID.
     patient_id: Option<Uuid>,
     /// True for what was permitted only, false for what was refused only.
@@ -33,7 +31,7 @@ pub(crate) struct AuditLogFilterInput {
     /// Only rows that the consent with this ID decided, or that gave or withdrew it.
     consent_reference: Option<Uuid>,
     /// Only rows about data so sensitive, such as `MEDICAL`.
-    data_classification: Option<String>,
+    data_classification: Option<DataClassification>,
     /// True for what went to another country only, false for what stayed only.
     is_cross_border: Option<bool>,
     /// Only rows of the request with this ID: the `X-Request-Id` of its answer.
@@ -47,45 +45,28 @@ pub(crate) struct AuditLogFilterInput {
 /// Reads what was asked: the filter, and the arguments that are older than it.
 ///
 /// # Errors
-/// [`Error::BadInput`] for words that the trail does not know, and times that cannot be stored.
+/// [`Error::BadInput`] for `UNKNOWN`, and times that cannot be stored.
 pub(super) fn read(
     user: Option<Uuid>,
     resource: Option<Uuid>,
-    action: Option<String>,
+    action: Option<AuditAction>,
     input: AuditLogFilterInput,
 ) -> Result<AuditFilter, Error> {
-    let wanted = input.action_types;
-    if wanted
-        .as_ref()
-        .is_some_and(|wanted| wanted.len() > AuditAction::ALL.len())
-    {
-        return Err(Error::bad(
-            "actionTypes",
-            "the list names more actions than there are",
-        ));
-    }
-    let types = wanted.as_ref().map(|wanted| {
-        let known = wanted
-            .iter()
-            .map(|one| known::<AuditAction>("actionTypes", one));
-        known.collect::<Result<Vec<_>, _>>()
+    let action = action.map(|one| known("actionType", one.word()));
+    let types = input.action_types.map(|wanted| {
+        let words = wanted.into_iter().map(AuditAction::word);
+        let words = words.map(|word| known("actionTypes", word));
+        words.collect::<Result<Vec<_>, _>>()
     });
-    let classification = input.data_classification.as_deref();
-    let resource_type = input.resource_type.as_deref();
+    let resource_type = input
+        .resource_type
+        .map(|one| known("resourceType", one.word()));
     let words = both(
-        types.transpose(),
-        both(
-            resource_type
-                .map(|word| known("resourceType", word))
-                .transpose(),
-            classification
-                .map(|word| known("dataClassification", word))
-                .transpose(),
-        ),
+        both(action.transpose(), types.transpose()),
+        resource_type.transpose(),
     );
     let times = all([check_time("from", input.from), check_time("to", input.to)]);
-    let ((types, (resource_type, classification)), ()) = both(words, times)?;
-    let types = types.map(|types| types.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let (((action, types), resource_type), ()) = both(words, times)?;
     Ok(AuditFilter {
         rows: Vec::new(),
         user: user.map(UserId),
@@ -97,7 +78,7 @@ pub(super) fn read(
         emergency: None,
         purpose: input.purpose.map(Into::into),
         consent: input.consent_reference.map(ConsentId),
-        classification,
+        classification: input.data_classification.map(Into::into),
         is_cross_border: input.is_cross_border,
         request: input.request_id.map(RequestId),
         from: input.from,
@@ -107,7 +88,12 @@ pub(super) fn read(
 }
 
 /// The one action, if it is among the others, too. What is among neither matches nothing.
-fn narrowed(action: Option<String>, types: Option<Vec<String>>) -> Vec<String> {
+fn narrowed(
+    action: Option<audit::AuditAction>,
+    types: Option<Vec<audit::AuditAction>>,
+) -> Vec<String> {
+    let action = action.map(|action| action.to_string());
+    let types = types.map(|types| types.iter().map(ToString::to_string).collect::<Vec<_>>());
     match (action, types) {
         (None, None) => Vec::new(),
         (Some(action), Some(types)) if !types.contains(&action) => vec![String::new()],
@@ -117,7 +103,56 @@ fn narrowed(action: Option<String>, types: Option<Vec<String>>) -> Vec<String> {
     }
 }
 
-fn known<T: FromStr<Err = UnknownText>>(field: &'static str, word: &str) -> Result<T, Error> {
-    word.parse()
-        .map_err(|unknown: UnknownText| Error::bad(field, unknown.to_string()))
+/// The word that rows have.
+///
+/// # Errors
+/// [`Error::BadInput`] for `UNKNOWN`, which stands for whatever words are not known.
+pub(super) fn known<T>(field: &'static str, word: Option<T>) -> Result<T, Error> {
+    word.ok_or_else(|| {
+        Error::bad(
+            field,
+            "UNKNOWN cannot be searched for: name one that is known",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+
+    #[test]
+    fn what_is_unknown_is_refused_and_every_other_word_is_searched_for() {
+        use AuditAction::{ConsentGrant, RecordRead, Unknown};
+        let asked = |action, types: Option<Vec<_>>, resource_type| {
+            let input = AuditLogFilterInput {
+                action_types: types,
+                resource_type,
+                ..AuditLogFilterInput::default()
+            };
+            read(None, None, action, input).map(|filter| filter.actions)
+        };
+        let consent = Some(ResourceType::Consent);
+        for (action, types, resource_type, actions) in [
+            (None, None, consent, vec![]),
+            (Some(RecordRead), None, None, vec!["RECORD_READ"]),
+            (
+                None,
+                Some(vec![RecordRead, ConsentGrant]),
+                None,
+                vec!["RECORD_READ", "CONSENT_GRANT"],
+            ),
+            (Some(RecordRead), Some(vec![ConsentGrant]), None, vec![""]),
+            (None, Some(vec![]), None, vec![""]),
+        ] {
+            assert_eq!(asked(action, types, resource_type).unwrap(), actions);
+        }
+        for (action, types, resource_type) in [
+            (Some(Unknown), None, None),
+            (None, Some(vec![RecordRead, Unknown]), None),
+            (None, None, Some(ResourceType::Unknown)),
+        ] {
+            assert!(asked(action, types, resource_type).is_err());
+        }
+    }
 }

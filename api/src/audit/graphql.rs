@@ -31,6 +31,7 @@ use crate::{
         event::{EventCursor, stream_start},
         global_id::{GlobalId, NodeKind},
         loaders, request, request_for,
+        scalars::Time,
     },
     page::{self, Connection, Node, PageArguments, PageRange},
     users::graphql::User,
@@ -66,8 +67,8 @@ impl AuditLog {
     }
 
     /// The time at which the action happened.
-    async fn event_time(&self) -> DateTime<Utc> {
-        self.0.event_time
+    async fn event_time(&self) -> Time {
+        Time(self.0.event_time)
     }
 
     /// The account that acted; a system account where nobody was logged in.
@@ -165,8 +166,8 @@ impl AuditLog {
     }
 
     /// The time at which the row was written.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+    async fn created_at(&self) -> Time {
+        Time(self.0.created_at)
     }
 }
 
@@ -197,13 +198,13 @@ impl AccessLogEntry {
     }
 
     /// The time of the access; of the latest one where the entry stands for several.
-    async fn at(&self) -> DateTime<Utc> {
-        self.row.event_time
+    async fn at(&self) -> Time {
+        Time(self.row.event_time)
     }
 
     /// The time of the earliest access that the entry stands for; equal to `at` where it stands for one.
-    async fn since(&self) -> DateTime<Utc> {
-        self.row.run.since
+    async fn since(&self) -> Time {
+        Time(self.row.run.since)
     }
 
     /// The account that accessed the data, or tried to.
@@ -281,8 +282,8 @@ impl AuditQuery {
     /// The audit trail, newest row first. Needs the role ADMIN (`FORBIDDEN` otherwise). Reading it is
     /// recorded in it, too.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `actionTypes`, `resourceType`, `dataClassification`,
-    /// `from`, `to`).
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `actionType`, `actionTypes`, `resourceType`, `from`,
+    /// `to`).
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the field's, one by one"
@@ -295,7 +296,9 @@ impl AuditQuery {
             desc = "Only actions on the thing with this ID; of a record also the lists that showed it."
         )]
         resource_id: Option<Uuid>,
-        #[graphql(desc = "Only this action, such as `RECORD_READ`.")] action_type: Option<String>,
+        #[graphql(desc = "Only this action, such as `RECORD_READ`.")] action_type: Option<
+            AuditAction,
+        >,
         #[graphql(desc = "Only rows that meet all of these conditions, too.")] filter: Option<
             AuditLogFilterInput,
         >,
@@ -336,7 +339,7 @@ impl AuditQuery {
     /// Who did what with the caller's data, or that of the patient for whom the caller acts, newest first, refused attempts
     /// included. Open to every role. In the sentences *you* is the patient, also where a representative reads them.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `from`, `to`, `onBehalfOf`), `NOT_FOUND` where the
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`, `action`, `from`, `to`, `onBehalfOf`), `NOT_FOUND` where the
     /// caller may not act for this patient.
     #[expect(
         clippy::too_many_arguments,
@@ -349,7 +352,7 @@ impl AuditQuery {
             Uuid,
         >,
         #[graphql(desc = "Only the entries of this action, such as RECORD_READ.")] action: Option<
-            String,
+            AuditAction,
         >,
         #[graphql(desc = "True for permitted accesses only, false for refused ones only.")]
         allowed: Option<bool>,
@@ -384,9 +387,11 @@ impl AuditQuery {
         on_behalf_of: Option<Uuid>,
     ) -> Result<Connection<AccessLogEntry>> {
         let (app, caller) = request_for(ctx, on_behalf_of)?;
+        let action = action.map(|one| filter_input::known("action", one.word()));
+        let action = action.transpose();
         let filter = AuditFilter {
             user: user_id.map(UserId),
-            actions: action.into_iter().collect(),
+            actions: action.iter().flatten().map(ToString::to_string).collect(),
             allowed,
             emergency,
             from,
@@ -404,7 +409,7 @@ impl AuditQuery {
             last,
             before,
         };
-        let ((), range) = both(times, asked.range(&cursors))?;
+        let (((), range), _) = both(both(times, asked.range(&cursors)), action)?;
         if range.backward && filter.grouped {
             // Where a run ends depends on what comes after it.
             let told =

@@ -2,6 +2,7 @@
 //! database: those of actions and things are shown as `UNKNOWN`, so that the rest of the trail stays readable.
 
 use async_graphql::{Enum, resolver_utils::EnumType as _};
+use domain::audit;
 
 /// What was done, or tried, as the audit trail names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -250,6 +251,13 @@ impl AuditAction {
         let found = known.find(|item| item.name == text);
         found.map_or(Self::Unknown, |item| item.value)
     }
+
+    /// The one that rows have; `None` for `UNKNOWN`.
+    pub(super) fn word(self) -> Option<audit::AuditAction> {
+        let mut known = Self::items().iter();
+        let item = known.find(|item| item.value == self)?;
+        item.name.parse().ok()
+    }
 }
 
 impl ResourceType {
@@ -258,6 +266,13 @@ impl ResourceType {
         let mut known = Self::items().iter();
         let found = known.find(|item| item.name == text);
         found.map_or(Self::Unknown, |item| item.value)
+    }
+
+    /// The one that rows have; `None` for `UNKNOWN`.
+    pub(super) fn word(self) -> Option<audit::ResourceType> {
+        let mut known = Self::items().iter();
+        let item = known.find(|item| item.value == self)?;
+        item.name.parse().ok()
     }
 }
 
@@ -270,10 +285,12 @@ mod tests {
         for action in domain::audit::AuditAction::ALL {
             let shown = AuditAction::of(&action.to_string());
             assert_ne!(shown, AuditAction::Unknown, "{action}");
+            assert_eq!(shown.word(), Some(*action));
         }
         for kind in domain::audit::ResourceType::ALL {
             let shown = ResourceType::of(&kind.to_string());
             assert_ne!(shown, ResourceType::Unknown, "{kind}");
+            assert_eq!(shown.word(), Some(*kind));
         }
         let actions = domain::audit::AuditAction::ALL.len();
         assert_eq!(AuditAction::items().len(), actions + 1);
@@ -285,6 +302,8 @@ mod tests {
     fn a_word_that_nobody_writes_is_shown_as_unknown() {
         assert_eq!(AuditAction::of("RECORD_STEAL"), AuditAction::Unknown);
         assert_eq!(AuditAction::of(""), AuditAction::Unknown);
+        assert_eq!(AuditAction::Unknown.word(), None);
+        assert_eq!(ResourceType::Unknown.word(), None);
         assert_eq!(ResourceType::of("medical_record"), ResourceType::Unknown);
     }
 }

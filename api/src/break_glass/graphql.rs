@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     cursor::{Cursor, ListCursors},
-    graphql::{enums::PurposeOfUse, loaders, payload::Payload, request},
+    graphql::{enums::PurposeOfUse, loaders, payload::Payload, request, scalars::Time},
     page::{self, Connection, Node},
     users::graphql::User,
 };
@@ -115,18 +115,18 @@ impl BreakGlassWindow {
     }
 
     /// The time at which the window was opened.
-    async fn opened_at(&self) -> DateTime<Utc> {
-        self.shown.window.opened_at
+    async fn opened_at(&self) -> Time {
+        Time(self.shown.window.opened_at)
     }
 
     /// The time at which the window ends by itself, exclusive.
-    async fn expires_at(&self) -> DateTime<Utc> {
-        self.shown.window.expires_at
+    async fn expires_at(&self) -> Time {
+        Time(self.shown.window.expires_at)
     }
 
     /// The time at which the doctor closed the window; null where they did not.
-    async fn closed_at(&self) -> Option<DateTime<Utc>> {
-        self.shown.window.closed_at
+    async fn closed_at(&self) -> Option<Time> {
+        self.shown.window.closed_at.map(Time)
     }
 
     /// Whether the window is open now, so that the doctor may find and read records by it.
@@ -140,13 +140,13 @@ impl BreakGlassWindow {
     }
 
     /// The time at which every administrator was told that nobody had reviewed the window; null where nobody had to be.
-    async fn escalated_at(&self) -> Option<DateTime<Utc>> {
-        self.shown.escalated_at
+    async fn escalated_at(&self) -> Option<Time> {
+        self.shown.escalated_at.map(Time)
     }
 
     /// The time at which the window was reviewed; null while it was not.
-    async fn reviewed_at(&self) -> Option<DateTime<Utc>> {
-        self.shown.review.as_ref().map(|review| review.at)
+    async fn reviewed_at(&self) -> Option<Time> {
+        self.shown.review.as_ref().map(|review| Time(review.at))
     }
 
     /// The administrator who reviewed the window; null while nobody has.

@@ -28,6 +28,7 @@ use crate::{
         loaders,
         payload::Payload,
         request_for,
+        scalars::Time,
     },
     organizations::shown::Organization,
     page::{Connection, CountedConnection, Node, PageArguments, asks_total},
@@ -145,18 +146,18 @@ impl Consent {
     }
 
     /// The time at which the consent was given, and from which it is in force.
-    async fn given_at(&self) -> DateTime<Utc> {
-        self.stored.given_at
+    async fn given_at(&self) -> Time {
+        Time(self.stored.given_at)
     }
 
     /// The time at which the consent ends, exclusive; null where it has no end.
-    async fn expires_at(&self) -> Option<DateTime<Utc>> {
-        self.stored.expires_at
+    async fn expires_at(&self) -> Option<Time> {
+        self.stored.expires_at.map(Time)
     }
 
     /// The time at which the consent was withdrawn; null where it was not.
-    async fn withdrawn_at(&self) -> Option<DateTime<Utc>> {
-        self.stored.withdrawn_at
+    async fn withdrawn_at(&self) -> Option<Time> {
+        self.stored.withdrawn_at.map(Time)
     }
 
     /// Whether the consent is in force now: neither withdrawn nor expired. One that was changed outside

@@ -35,7 +35,7 @@ use crate::{
         loaders,
         payload::Payload,
         request,
-        scalars::Address,
+        scalars::{Address, Time},
     },
     page::{self, Connection, Node},
     second_factor::check::Code,
@@ -141,23 +141,23 @@ impl DataDeletionRequest {
     }
 
     /// The time at which the person verified the request; null before that.
-    async fn verified_at(&self) -> Option<DateTime<Utc>> {
-        self.0.row.verified_at
+    async fn verified_at(&self) -> Option<Time> {
+        self.0.row.verified_at.map(Time)
     }
 
     /// The time from which on the request is carried out; null where nothing is to be erased yet.
-    async fn scheduled_for(&self) -> Option<DateTime<Utc>> {
-        self.0.row.scheduled_for
+    async fn scheduled_for(&self) -> Option<Time> {
+        self.0.row.scheduled_for.map(Time)
     }
 
     /// The time at which the request was made.
-    async fn requested_at(&self) -> DateTime<Utc> {
-        self.0.row.requested_at
+    async fn requested_at(&self) -> Time {
+        Time(self.0.row.requested_at)
     }
 
     /// The time at which the request was carried out; null while it was not.
-    async fn completed_at(&self) -> Option<DateTime<Utc>> {
-        self.0.row.completed_at
+    async fn completed_at(&self) -> Option<Time> {
+        self.0.row.completed_at.map(Time)
     }
 }
 
@@ -193,8 +193,8 @@ impl DeletionScope {
     }
 
     /// The time at which the last of them has been kept long enough.
-    async fn kept_until(&self) -> DateTime<Utc> {
-        self.0.kept_until
+    async fn kept_until(&self) -> Time {
+        Time(self.0.kept_until)
     }
 }
 
@@ -247,8 +247,8 @@ impl LegalHold {
     }
 
     /// The time at which the hold was placed.
-    async fn placed_at(&self) -> DateTime<Utc> {
-        self.0.row.placed.at
+    async fn placed_at(&self) -> Time {
+        Time(self.0.row.placed.at)
     }
 
     /// The ID of the administrator who was the first to release it; null while nobody did.
@@ -257,8 +257,8 @@ impl LegalHold {
     }
 
     /// The time at which a second administrator released it; null while it is in force.
-    async fn released_at(&self) -> Option<DateTime<Utc>> {
-        self.0.row.released.map(|it| it.at)
+    async fn released_at(&self) -> Option<Time> {
+        self.0.row.released.map(|it| Time(it.at))
     }
 }
 
@@ -336,7 +336,7 @@ impl DeletionQuery {
         Ok(DeletionCertificate {
             document: String::from_utf8(found.document).map_err(|_| Error::Internal)?,
             sha256: found.sha256,
-            issued_at: found.issued_at,
+            issued_at: Time(found.issued_at),
         })
     }
 
@@ -415,7 +415,7 @@ pub(crate) struct DeletionCertificate {
     /// The SHA-256 of the document, which the audit row `DELETION_COMPLETE` holds.
     sha256: String,
     /// The time at which the certificate was issued.
-    issued_at: DateTime<Utc>,
+    issued_at: Time,
 }
 
 /// Which request the caller's wallet is to sign.
@@ -434,7 +434,7 @@ pub(crate) struct DeletionChallengePayload {
     /// The wallet that is to sign: the one that is linked to the caller's account.
     wallet: Address,
     /// The last second in which the signature is taken, ten minutes from now.
-    expires_at: DateTime<Utc>,
+    expires_at: Time,
 }
 
 /// What a request is verified with: the password, or the signature of the linked wallet.
@@ -577,7 +577,7 @@ impl DeletionMutation {
         Ok(Payload(DeletionChallengePayload {
             typed_data: to_sign.typed_data.into(),
             wallet: Address(to_sign.wallet.to_string()),
-            expires_at: to_sign.expires_at,
+            expires_at: Time(to_sign.expires_at),
         }))
     }
 

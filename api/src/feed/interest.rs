@@ -5,10 +5,13 @@ use std::{collections::BTreeSet, iter};
 
 use domain::{
     ids::{RecordId, UserId},
+    integrity::FeedKind,
     users::Role,
 };
 use store::{
-    access_feed::AccessStretch, feed::FeedRow, notifications::Notification,
+    access_feed::AccessStretch,
+    feed::{FeedEntry, FeedRow},
+    notifications::Notification,
     registry_feed::RegistryFeedRow,
 };
 
@@ -32,14 +35,15 @@ pub(crate) enum Interest {
 }
 
 impl Interest {
-    /// What can concern an account of this role among the events, of all records or of one of them: a part of the log
-    /// that holds all that `crate::visibility::concerns` lets through.
-    pub(crate) fn of(user: UserId, role: Role, record: Option<RecordId>) -> Self {
-        match (record, role) {
-            (Some(record), _) => Self::Record(record),
-            (None, Role::Patient) => Self::Account(user),
-            (None, Role::Doctor) => Self::AnyPatient,
-            (None, Role::Admin) => Self::Everything,
+    /// What can concern an account of this role among the events that are asked for: a part of the log that holds all of
+    /// them that `crate::visibility::concerns` lets through.
+    pub(crate) fn of(user: UserId, role: Role, wanted: &EventFilter) -> Self {
+        match (wanted.record, role, wanted.patient) {
+            (Some(record), ..) => Self::Record(record),
+            (None, Role::Patient, _) => Self::Account(user),
+            (None, Role::Doctor | Role::Admin, Some(patient)) => Self::Account(patient),
+            (None, Role::Doctor, None) => Self::AnyPatient,
+            (None, Role::Admin, None) => Self::Everything,
         }
     }
 
@@ -49,6 +53,27 @@ impl Interest {
             Self::Everything | Self::AnyPatient => BUFFER,
             Self::Account(_) | Self::Record(_) => OWN_BUFFER,
         }
+    }
+}
+
+/// Which of the events that somebody may see they want to be told of. What is left out wants all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct EventFilter {
+    /// Those of one record.
+    pub(crate) record: Option<RecordId>,
+    /// Those of one patient's records.
+    pub(crate) patient: Option<UserId>,
+    /// Those of these kinds.
+    pub(crate) kinds: Option<Vec<FeedKind>>,
+}
+
+impl EventFilter {
+    /// Whether it is one of those that are asked for.
+    pub(crate) fn wants(&self, entry: &FeedEntry) -> bool {
+        let is_of = self.record.is_none() || entry.record == self.record;
+        let is_whose = self.patient.is_none() || entry.patient == self.patient;
+        let kinds = self.kinds.as_ref();
+        is_of && is_whose && kinds.is_none_or(|kinds| kinds.contains(&entry.kind))
     }
 }
 
@@ -93,8 +118,7 @@ impl Addressed for AccessStretch {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use domain::integrity::FeedKind;
-    use store::{access_feed::FollowedAccess, feed::FeedEntry};
+    use store::access_feed::FollowedAccess;
 
     use super::*;
     use crate::visibility::concerns;
@@ -131,29 +155,88 @@ mod tests {
         let of_nobody = event(None, None);
         let of_a_record = event(None, Some(hers));
         let table = [
-            ("her own", &of_ana, (ana, Patient, None), true),
-            ("another's", &of_ana, (ben, Patient, None), false),
-            ("of a patient", &of_ana, (ben, Doctor, None), true),
-            ("everything", &of_ana, (ben, Admin, None), true),
-            ("her own record", &of_ana, (ana, Patient, Some(hers)), true),
-            ("another record", &of_ana, (ana, Patient, Some(his)), false),
-            ("a doctor's", &of_ana, (ben, Doctor, Some(hers)), true),
-            ("another", &of_ana, (ben, Doctor, Some(his)), false),
-            ("one record", &of_ana, (ben, Admin, Some(hers)), true),
-            ("nobody's", &of_nobody, (ana, Patient, None), false),
-            ("nobody's", &of_nobody, (ben, Doctor, None), false),
-            ("nobody's", &of_nobody, (ben, Admin, None), true),
-            ("no record", &of_nobody, (ben, Admin, Some(hers)), false),
-            ("whose?", &of_a_record, (ben, Admin, Some(hers)), true),
+            ("her own", &of_ana, (ana, Patient, None, None), true),
+            ("another's", &of_ana, (ben, Patient, None, None), false),
+            ("of a patient", &of_ana, (ben, Doctor, None, None), true),
+            ("everything", &of_ana, (ben, Admin, None, None), true),
+            (
+                "her own record",
+                &of_ana,
+                (ana, Patient, Some(hers), None),
+                true,
+            ),
+            (
+                "another record",
+                &of_ana,
+                (ana, Patient, Some(his), None),
+                false,
+            ),
+            ("a doctor's", &of_ana, (ben, Doctor, Some(hers), None), true),
+            ("another", &of_ana, (ben, Doctor, Some(his), None), false),
+            ("one record", &of_ana, (ben, Admin, Some(hers), None), true),
+            ("nobody's", &of_nobody, (ana, Patient, None, None), false),
+            ("nobody's", &of_nobody, (ben, Doctor, None, None), false),
+            ("nobody's", &of_nobody, (ben, Admin, None, None), true),
+            (
+                "no record",
+                &of_nobody,
+                (ben, Admin, Some(hers), None),
+                false,
+            ),
+            ("whose?", &of_a_record, (ben, Admin, Some(hers), None), true),
+            ("one patient", &of_ana, (ben, Admin, None, Some(ana)), true),
+            (
+                "another one",
+                &of_ana,
+                (ben, Doctor, None, Some(ben)),
+                false,
+            ),
+            ("of her", &of_ana, (ben, Doctor, None, Some(ana)), true),
+            ("nobody's", &of_nobody, (ben, Admin, None, Some(ana)), false),
+            ("not hers", &of_ana, (ben, Patient, None, Some(ana)), false),
         ];
 
-        for (what, row, (user, role, record), is_reached) in table {
-            let interest = Interest::of(user, role, record);
+        for (what, row, (user, role, record, patient), is_reached) in table {
+            let wanted = EventFilter {
+                record,
+                patient,
+                kinds: None,
+            };
+            let interest = Interest::of(user, role, &wanted);
             let reached = row.interests().any(|it| it == interest);
             assert_eq!(reached, is_reached, "{what}: {user} {role:?} {record:?}");
-            let is_wanted = record.is_none() || row.entry.record == record;
-            let is_told = is_wanted && concerns(row, user, role);
+            let is_told = wanted.wants(&row.entry) && concerns(row, user, role);
             assert!(reached || !is_told, "{what}: what concerns them is kept");
+        }
+    }
+
+    #[test]
+    fn a_filter_wants_what_meets_all_of_it() {
+        let (ana, ben) = (UserId::fresh(), UserId::fresh());
+        let (hers, his) = (RecordId::fresh(), RecordId::fresh());
+        let of_ana = event(Some(ana), Some(hers)).entry;
+        let of_nobody = event(None, None).entry;
+        let (pending, failed) = (FeedKind::AnchorPending, FeedKind::AnchorFailed);
+        let table = [
+            (None, None, None, (true, true)),
+            (Some(hers), None, None, (true, false)),
+            (Some(his), None, None, (false, false)),
+            (None, Some(ana), None, (true, false)),
+            (None, Some(ben), None, (false, false)),
+            (Some(hers), Some(ben), None, (false, false)),
+            (None, None, Some(vec![failed, pending]), (true, true)),
+            (None, None, Some(vec![failed]), (false, false)),
+            (Some(hers), Some(ana), Some(vec![pending]), (true, false)),
+        ];
+
+        for (record, patient, kinds, expected) in table {
+            let wanted = EventFilter {
+                record,
+                patient,
+                kinds,
+            };
+            let found = (wanted.wants(&of_ana), wanted.wants(&of_nobody));
+            assert_eq!(found, expected, "{wanted:?}");
         }
     }
 

@@ -1,6 +1,14 @@
 //! Scalars whose text says what it is.
 
-use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use std::borrow::Cow;
+
+use async_graphql::{
+    ContextSelectionSet, InputValueError, InputValueResult, OutputType, Positioned, Scalar,
+    ScalarType, ServerResult, Value,
+    parser::types::Field,
+    registry::{MetaType, Registry},
+};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 macro_rules! text_scalar {
     ($(#[$meta:meta])* $name:ident, $graphql:literal, $specified_by:literal) => {
@@ -51,3 +59,71 @@ text_scalar!(
     "Decimal",
     "https://hl7.org/fhir/R4/datatypes.html#decimal"
 );
+
+/// What the schema says of `DateTime`.
+const TIME_DESCRIPTION: &str = "A time, as RFC 3339 writes it. Answers have it in UTC, always with six digits after the second: \
+     `2026-03-10T01:05:00.000000Z`.";
+
+/// A time in an answer: a `DateTime`, as it is taken, too, and always with the six digits that PostgreSQL keeps, so that
+/// the texts of two times compare as the times do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Time(pub(crate) DateTime<Utc>);
+
+impl Time {
+    fn text(self) -> String {
+        self.0.to_rfc3339_opts(SecondsFormat::Micros, true)
+    }
+}
+
+impl OutputType for Time {
+    fn type_name() -> Cow<'static, str> {
+        <DateTime<Utc> as OutputType>::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        let qualified = <DateTime<Utc> as OutputType>::create_type_info(registry);
+        if let Some(MetaType::Scalar { description, .. }) =
+            registry.types.get_mut(&*Self::type_name())
+        {
+            *description = Some(TIME_DESCRIPTION.to_owned());
+        }
+        qualified
+    }
+
+    async fn resolve(
+        &self,
+        _: &ContextSelectionSet<'_>,
+        _: &Positioned<Field>,
+    ) -> ServerResult<Value> {
+        Ok(Value::String(self.text()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+
+    #[test]
+    fn a_time_has_six_digits_after_the_second_and_is_in_utc() {
+        for (time, text) in [
+            ("2026-03-10T01:05:00Z", "2026-03-10T01:05:00.000000Z"),
+            (
+                "2026-03-10T01:05:00.12+07:00",
+                "2026-03-09T18:05:00.120000Z",
+            ),
+            ("2026-03-10T01:05:00.123456Z", "2026-03-10T01:05:00.123456Z"),
+            (
+                "2026-03-10T01:05:00.123456789Z",
+                "2026-03-10T01:05:00.123456Z",
+            ),
+        ] {
+            assert_eq!(Time(time.parse().unwrap()).text(), text);
+        }
+    }
+
+    #[test]
+    fn the_schema_says_how_times_are_written() {
+        assert!(crate::schema::sdl().contains(TIME_DESCRIPTION));
+    }
+}

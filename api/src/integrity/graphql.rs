@@ -5,7 +5,11 @@ use std::sync::Arc;
 use async_graphql::{Context, Object, Result, SimpleObject, Subscription};
 use chain::event::signatures;
 use chrono::{DateTime, Utc};
-use domain::{ids::RecordId, throttle::Network};
+use domain::{
+    ids::{RecordId, UserId},
+    integrity::FeedKind,
+    throttle::Network,
+};
 use futures::{Stream, StreamExt};
 use store::{
     feed::{FeedFinding, FeedRow},
@@ -21,14 +25,15 @@ use super::{
 };
 use crate::{
     cursor::Cursor,
-    error::Error,
+    error::{Error, both},
+    feed::EventFilter,
     graphql::{
         app, context,
         document::Document,
         enums::{AnchorState, FindingKind, IntegrityEventKind, RegistryEventKind},
         event::{EventCursor, stream_start},
         request,
-        scalars::{Address, Hash, TxHash},
+        scalars::{Address, Hash, Time, TxHash},
     },
 };
 
@@ -157,8 +162,8 @@ impl IndexStatus {
 
     /// The time at which the last block was made whose events were read; null before the first one, and where the chain
     /// does not answer.
-    async fn indexed_block_time(&self) -> Option<DateTime<Utc>> {
-        self.indexed_at
+    async fn indexed_block_time(&self) -> Option<Time> {
+        self.indexed_at.map(Time)
     }
 
     /// How many seconds ago this was written; more than a few mean that nothing reads the chain. Null before the first
@@ -166,6 +171,14 @@ impl IndexStatus {
     async fn written_seconds_ago(&self) -> Option<f64> {
         self.progress.map(|progress| progress.written_seconds)
     }
+}
+
+/// The kinds of events that are asked for.
+fn kinds_of(types: Option<Vec<IntegrityEventKind>>) -> Result<Option<Vec<FeedKind>>, Error> {
+    if types.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Error::bad("types", "name at least one kind of event"));
+    }
+    Ok(types.map(|types| types.into_iter().map(Into::into).collect()))
 }
 
 /// Blocks of the chain that were not read yet.
@@ -250,8 +263,8 @@ impl IntegrityEvent {
     }
 
     /// The time at which the event was recorded.
-    async fn at(&self) -> DateTime<Utc> {
-        self.0.at
+    async fn at(&self) -> Time {
+        Time(self.0.at)
     }
 
     /// The ID of the record; null for a hash on the chain that belongs to no record.
@@ -323,13 +336,13 @@ impl Finding {
     }
 
     /// The time at which it was found.
-    async fn opened_at(&self) -> DateTime<Utc> {
-        self.0.opened_at
+    async fn opened_at(&self) -> Time {
+        Time(self.0.opened_at)
     }
 
     /// The time at which it was found to be gone; null while it is open.
-    async fn resolved_at(&self) -> Option<DateTime<Utc>> {
-        self.0.resolved_at
+    async fn resolved_at(&self) -> Option<Time> {
+        self.0.resolved_at.map(Time)
     }
 
     /// The evidence: hashes and states, never health data.
@@ -432,8 +445,8 @@ impl ChainHead {
     }
 
     /// The time at which the newest block was made; null where the chain does not answer.
-    async fn head_block_time(&self) -> Option<DateTime<Utc>> {
-        self.known.made_at
+    async fn head_block_time(&self) -> Option<Time> {
+        self.known.made_at.map(Time)
     }
 
     /// The number of the last block whose events were read.
@@ -470,8 +483,10 @@ impl IntegritySubscription {
     /// Events of anchors, reorganisations and findings: for administrators those of all records; for
     /// patients those of their own; for doctors those of patients who consented to SEARCH for TREAT.
     /// With `after`, every event after it; otherwise those from now on. Each event is delivered in
-    /// order and at least once. A cursor of anything but an event of this log is refused with
-    /// `BAD_USER_INPUT`, also one of a log that was restored to an earlier state.
+    /// order and at least once. `recordId`, `types` and `patientId` only leave out: an event is told that
+    /// meets all of them and that would be told without them. A cursor of anything but an event of this log
+    /// is refused with `BAD_USER_INPUT`, also one of a log that was restored to an earlier state, and so are
+    /// `types` that name none.
     async fn integrity_events(
         &self,
         ctx: &Context<'_>,
@@ -481,14 +496,24 @@ impl IntegritySubscription {
         )]
         after: Option<Cursor>,
         #[graphql(desc = "Only events of the record with this ID.")] record_id: Option<Uuid>,
+        #[graphql(
+            desc = "Only events of these kinds, at least one; those of every kind without it."
+        )]
+        types: Option<Vec<IntegrityEventKind>>,
+        #[graphql(desc = "Only events of the records of the patient with this ID.")]
+        patient_id: Option<Uuid>,
     ) -> Result<impl Stream<Item = Result<IntegrityEvent>>> {
         let (app, caller) = request(ctx)?;
         let cursors = subscription::cursors(&app.index_key);
-        let start = stream_start(ctx, &cursors, after.as_ref())?;
-        let record = record_id.map(RecordId);
+        let (start, kinds) = both(stream_start(ctx, &cursors, after.as_ref()), kinds_of(types))?;
+        let wanted = EventFilter {
+            record: record_id.map(RecordId),
+            patient: patient_id.map(UserId),
+            kinds,
+        };
         let (pool, feed) = (app.pool.clone(), app.feed.clone());
         // In a box: async-graphql keeps the room of this method for as long as the stream is open.
-        let events = Box::pin(subscription::follow(pool, feed, caller, start, record)).await?;
+        let events = Box::pin(subscription::follow(pool, feed, caller, start, wanted)).await?;
         let told = ctx.data::<EventCursor>()?.clone();
         Ok(events.map(move |event| {
             let row = event?;

@@ -6,7 +6,6 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    ids::RecordId,
     purpose::Purpose,
     users::Role,
 };
@@ -23,7 +22,7 @@ use crate::{
     caller::Caller,
     cursor::{ListCursors, StreamStart, bad_cursor},
     error::Error,
-    feed::{BATCH, Feed, Follower, Interest, Listener, told},
+    feed::{BATCH, EventFilter, Feed, Follower, Interest, Listener, told},
     visibility::{VisibilityRequest, concerns},
 };
 
@@ -40,7 +39,7 @@ struct Subscriber {
     caller: Caller,
     /// Their role as it was last decided by. Whoever is given another one subscribes again.
     role: Role,
-    record: Option<RecordId>,
+    wanted: EventFilter,
     /// The last entry that was read.
     position: i64,
     log: Listener<FeedRow>,
@@ -78,16 +77,21 @@ pub(super) async fn follow(
     feed: Feed,
     caller: Caller,
     start: LogStart,
-    record: Option<RecordId>,
+    wanted: EventFilter,
 ) -> Result<impl Stream<Item = Result<Arc<FeedRow>, Error>>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     // Listening begins before the log is read, so nothing falls between the two.
-    let log = feed.listen(Interest::of(caller.user, actor.role, record));
+    let log = feed.listen(Interest::of(caller.user, actor.role, &wanted));
     let position = position_of(start, &mut tx).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::AuditLog,
-        new_value: Some(json!({ "subscription": "integrityEvents", "record": record })),
+        new_value: Some(json!({
+            "subscription": "integrityEvents",
+            "record": wanted.record,
+            "patient": wanted.patient,
+            "types": wanted.kinds,
+        })),
         classification: Classification::Internal,
         encryption: EncryptionStatus::MetadataOnly,
         ..caller.entry(AuditAction::AuditRead, Purpose::default_of(actor.role))
@@ -99,7 +103,7 @@ pub(super) async fn follow(
         feed,
         caller,
         role: actor.role,
-        record,
+        wanted,
         position,
         log,
         visible: VecDeque::new(),
@@ -146,8 +150,7 @@ impl Subscriber {
                 continue;
             }
             self.position = row.position;
-            let is_wanted = self.record.is_none() || row.entry.record == self.record;
-            if is_wanted && concerns(&row, self.caller.user, self.role) {
+            if self.wanted.wants(&row.entry) && concerns(&row, self.caller.user, self.role) {
                 events.push(row);
             }
         }
@@ -181,17 +184,18 @@ impl Subscriber {
     fn has_role(&mut self, role: Role) {
         if role != self.role {
             self.role = role;
-            let interest = Interest::of(self.caller.user, role, self.record);
+            let interest = Interest::of(self.caller.user, role, &self.wanted);
             self.log = self.feed.listen(interest);
         }
     }
 
     /// The part of the log that can concern them: read by an index, however long the log is.
     const fn part(&self) -> Part {
-        match (self.record, self.role) {
-            (Some(record), _) => Part::OfRecord(record),
-            (None, Role::Patient) => Part::OfPatient(self.caller.user),
-            (None, Role::Admin | Role::Doctor) => Part::Whole,
+        match (self.wanted.record, self.role, self.wanted.patient) {
+            (Some(record), ..) => Part::OfRecord(record),
+            (None, Role::Patient, _) => Part::OfPatient(self.caller.user),
+            (None, Role::Admin | Role::Doctor, Some(patient)) => Part::OfPatient(patient),
+            (None, Role::Admin | Role::Doctor, None) => Part::Whole,
         }
     }
 }

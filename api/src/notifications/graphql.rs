@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject, Subscription};
-use chrono::{DateTime, Utc};
 use domain::{break_glass, users};
 use futures::{Stream, StreamExt};
 use serde_json::json;
@@ -21,6 +20,7 @@ use crate::{
         loaders,
         payload::Payload,
         request,
+        scalars::Time,
     },
     page::{Connection, CountedConnection, Node, PageArguments, asks_total},
     users::graphql::User,
@@ -79,13 +79,13 @@ impl Notification {
     }
 
     /// The time of what it tells.
-    async fn at(&self) -> DateTime<Utc> {
-        self.0.at
+    async fn at(&self) -> Time {
+        Time(self.0.at)
     }
 
     /// The time at which it was marked as read; null while it was not.
-    async fn read_at(&self) -> Option<DateTime<Utc>> {
-        self.0.read_at
+    async fn read_at(&self) -> Option<Time> {
+        self.0.read_at.map(Time)
     }
 
     /// The account whose doing it tells: the doctor, the administrator, or whoever named or ended a representative.

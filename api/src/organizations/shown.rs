@@ -12,6 +12,7 @@ use crate::{
     graphql::{
         global_id::{GlobalId, NodeKind},
         loaders,
+        scalars::Time,
     },
     page::Node,
 };
@@ -72,12 +73,12 @@ impl Organization {
     }
 
     /// The time at which the organisation was made.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+    async fn created_at(&self) -> Time {
+        Time(self.0.created_at)
     }
 
     /// The time at which the organisation was changed last.
-    async fn updated_at(&self) -> DateTime<Utc> {
-        self.0.updated_at
+    async fn updated_at(&self) -> Time {
+        Time(self.0.updated_at)
     }
 }

@@ -12,7 +12,10 @@ use super::{
     BY_ID_WEIGHT, BY_IDS, CONTENT_WEIGHT, GROUPED, GROUPED_WEIGHT, IMPORTS, LISTS, LOOK_WEIGHT,
     LOOKS_THROUGH, LimitError, OPENS, QueryLimits, too_much,
 };
-use crate::page::{DEFAULT_SIZE, MAX_SIZE};
+use crate::{
+    codes::{Excess, QueryLimit},
+    page::{DEFAULT_SIZE, MAX_SIZE},
+};
 
 /// What a part of a document comes to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,20 +48,24 @@ impl Sum {
 
     /// Refuses what is more than a document may hold.
     pub(super) fn check(&self, limits: &QueryLimits) -> Result<(), LimitError> {
-        for (what, counted, limit) in [
-            ("fields", self.nodes, limits.nodes),
-            ("levels", self.depth, limits.depth),
-            ("aliases", self.aliases, limits.aliases),
-            ("directives", self.directives, limits.directives),
-            ("fields in the answer", self.cost, limits.cost),
+        for (limit, counted, allowed) in [
+            (QueryLimit::Fields, self.nodes, limits.nodes),
+            (QueryLimit::Levels, self.depth, limits.depth),
+            (QueryLimit::Aliases, self.aliases, limits.aliases),
+            (QueryLimit::Directives, self.directives, limits.directives),
+            (QueryLimit::Cost, self.cost, limits.cost),
             (
-                "bytes of variables where they are used",
+                QueryLimit::VariableBytes,
                 self.variable_bytes,
                 limits.variable_bytes,
             ),
         ] {
-            if counted > limit {
-                return Err(LimitError::TooMuch { what, limit });
+            if counted > allowed {
+                return Err(LimitError::TooMuch(Excess {
+                    limit,
+                    allowed,
+                    counted,
+                }));
             }
         }
         Ok(())
@@ -337,7 +344,7 @@ impl<'a> CostCounter<'a> {
             for (_, argument) in &directive.node.arguments {
                 variables_in(&argument.node, &mut names);
                 if names.len() > 1 {
-                    return Err(too_much("variable in a directive", 1));
+                    return Err(too_much(QueryLimit::DirectiveVariables, 1, names.len()));
                 }
                 let literal = argument
                     .node

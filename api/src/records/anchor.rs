@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use async_graphql::Object;
-use chrono::{DateTime, Utc};
 use store::{anchors, closings};
 
 use crate::graphql::{
     enums::{AnchorState, ClosedAs, ClosingReason, ClosingState},
-    scalars::{Address, TxHash},
+    scalars::{Address, Time, TxHash},
 };
 
 /// The anchor of a version of a record: its hash on the chain, and the state of the transaction that
@@ -57,13 +56,13 @@ impl Anchor {
     }
 
     /// The time at which the anchor was found in a block; null while it is in none.
-    async fn confirmed_at(&self) -> Option<DateTime<Utc>> {
-        self.0.confirmed_at
+    async fn confirmed_at(&self) -> Option<Time> {
+        self.0.confirmed_at.map(Time)
     }
 
     /// The time at which that block was found to be final; null before.
-    async fn finalized_at(&self) -> Option<DateTime<Utc>> {
-        self.0.finalized_at
+    async fn finalized_at(&self) -> Option<Time> {
+        self.0.finalized_at.map(Time)
     }
 
     /// The closing of the record on the chain; null while the record is not to be closed. A withdrawn record

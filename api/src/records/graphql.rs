@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
-use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
     stored::StoredRecord,
@@ -39,7 +38,7 @@ use crate::{
         loaders,
         payload::Payload,
         request, request_for,
-        scalars::{Hash, TxHash},
+        scalars::{Hash, Time, TxHash},
     },
     page::{Connection, Edge, Node, PageArguments, PageInfo, asks_total},
     users::graphql::User,
@@ -198,8 +197,8 @@ impl MedicalRecord {
     /// The clinically relevant time that the document states. Where it states a year, a month or a day,
     /// the beginning of it in UTC; where it has several resources, the latest. Null where it states
     /// none.
-    async fn effective_at(&self) -> Option<DateTime<Utc>> {
-        self.record.effective_at
+    async fn effective_at(&self) -> Option<Time> {
+        self.record.effective_at.map(Time)
     }
 
     /// What is stored unencrypted for searching: dates, states and kinds read from the document, and
@@ -228,13 +227,13 @@ impl MedicalRecord {
     }
 
     /// The time at which the version was stored.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.record.created_at
+    async fn created_at(&self) -> Time {
+        Time(self.record.created_at)
     }
 
     /// The time at which the row of the version last changed.
-    async fn updated_at(&self) -> DateTime<Utc> {
-        self.record.updated_at
+    async fn updated_at(&self) -> Time {
+        Time(self.record.updated_at)
     }
 
     /// Who saw this version, or tried to, newest first: what `myAccessLog` says of it, with the lists that showed it. Null for

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_graphql::Object;
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 
 use super::{
     graphql::MedicalRecord,
     verify::{self, Verdict, Verification},
 };
-use crate::graphql::scalars::{Address, Hash};
+use crate::graphql::scalars::{Address, Hash, Time};
 
 /// The result of comparing a record with its hash and with the chain, at the time of the request.
 #[derive(Debug)]
@@ -63,9 +63,9 @@ impl RecordVerification {
     }
 
     /// The time of that block, as the registry states; null where it does not know the hash.
-    async fn chain_time(&self) -> Option<DateTime<Utc>> {
+    async fn chain_time(&self) -> Option<Time> {
         let seconds = i64::try_from(self.0.on_chain?.timestamp).ok()?;
-        DateTime::from_timestamp(seconds, 0)
+        DateTime::from_timestamp(seconds, 0).map(Time)
     }
 
     /// The status of the hash, as the registry states: NONE where it does not know it, ACTIVE,
@@ -81,9 +81,9 @@ impl RecordVerification {
     }
 
     /// The time at which the hash was superseded, revoked or erased, as the registry states; null while it stands.
-    async fn chain_ended_at(&self) -> Option<DateTime<Utc>> {
+    async fn chain_ended_at(&self) -> Option<Time> {
         let seconds = i64::try_from(self.0.on_chain?.ending?.timestamp).ok()?;
-        DateTime::from_timestamp(seconds, 0)
+        DateTime::from_timestamp(seconds, 0).map(Time)
     }
 
     /// The account that superseded, revoked or erased the hash, as the registry states; null while it stands.
@@ -100,7 +100,7 @@ impl RecordVerification {
     }
 
     /// The time at which the verification was made.
-    async fn checked_at(&self) -> DateTime<Utc> {
-        self.0.checked_at
+    async fn checked_at(&self) -> Time {
+        Time(self.0.checked_at)
     }
 }

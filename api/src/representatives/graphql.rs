@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cursor::{Cursor, ListCursors},
-    graphql::{enums::RepresentedActivity, loaders, payload::Payload, request},
+    graphql::{enums::RepresentedActivity, loaders, payload::Payload, request, scalars::Time},
     page::{self, Connection, Node},
     users::graphql::User,
 };
@@ -83,18 +83,18 @@ impl Representative {
     }
 
     /// The time from which on the representative may act.
-    async fn valid_from(&self) -> DateTime<Utc> {
-        self.listed.made.from
+    async fn valid_from(&self) -> Time {
+        Time(self.listed.made.from)
     }
 
     /// The time until which the representative may act, exclusive, unless it is ended before.
-    async fn valid_until(&self) -> DateTime<Utc> {
-        self.listed.made.until
+    async fn valid_until(&self) -> Time {
+        Time(self.listed.made.until)
     }
 
     /// The time at which the representative was named.
-    async fn appointed_at(&self) -> DateTime<Utc> {
-        self.listed.made.appointed_at
+    async fn appointed_at(&self) -> Time {
+        Time(self.listed.made.appointed_at)
     }
 
     /// Whether two administrators named the representative, and not the patient.
@@ -108,8 +108,8 @@ impl Representative {
     }
 
     /// The time at which it was ended before its time; null where it was not.
-    async fn ended_at(&self) -> Option<DateTime<Utc>> {
-        self.listed.made.ended_at
+    async fn ended_at(&self) -> Option<Time> {
+        self.listed.made.ended_at.map(Time)
     }
 
     /// Whether the representative may act now: while both accounts are active. By one that was changed outside the service
@@ -169,13 +169,13 @@ impl RepresentativeProposal {
     }
 
     /// The time from which on the representative is to act; null for the time of the approval.
-    async fn valid_from(&self) -> Option<DateTime<Utc>> {
-        self.0.from
+    async fn valid_from(&self) -> Option<Time> {
+        self.0.from.map(Time)
     }
 
     /// The time until which the representative is to act, exclusive.
-    async fn valid_until(&self) -> DateTime<Utc> {
-        self.0.until
+    async fn valid_until(&self) -> Time {
+        Time(self.0.until)
     }
 
     /// Why somebody is to act for the patient.
@@ -189,13 +189,13 @@ impl RepresentativeProposal {
     }
 
     /// The time at which it was proposed.
-    async fn proposed_at(&self) -> DateTime<Utc> {
-        self.0.proposed_at
+    async fn proposed_at(&self) -> Time {
+        Time(self.0.proposed_at)
     }
 
     /// The time until which it can be approved, exclusive.
-    async fn approve_before(&self) -> DateTime<Utc> {
-        self.0.expires_at
+    async fn approve_before(&self) -> Time {
+        Time(self.0.expires_at)
     }
 }
 

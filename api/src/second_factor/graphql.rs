@@ -1,11 +1,10 @@
 //! The second factor in the schema.
 
 use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
-use chrono::{DateTime, Utc};
 use domain::second_factor::FactorState;
 
 use super::{check::Code, enrol};
-use crate::graphql::{payload::Payload, request};
+use crate::graphql::{payload::Payload, request, scalars::Time};
 
 /// The state of the caller's second factor: six-digit codes of a device (RFC 6238), asked for at each
 /// log-in.
@@ -14,10 +13,10 @@ pub(crate) struct SecondFactor {
     /// Whether a code is asked for at each log-in.
     is_on: bool,
     /// The time since which codes are asked for; null while they are not.
-    confirmed_at: Option<DateTime<Utc>>,
+    confirmed_at: Option<Time>,
     /// The time at which a second factor was begun that still waits for its first code; null where none
     /// does.
-    started_at: Option<DateTime<Utc>>,
+    started_at: Option<Time>,
     /// The number of recovery codes that have not been used.
     recovery_codes_left: i32,
     /// Whether the operator requires a second factor of the caller's role. Without it the caller can
@@ -30,8 +29,8 @@ impl SecondFactor {
         let is_on = state.confirmed_at.is_some();
         Self {
             is_on,
-            confirmed_at: state.confirmed_at,
-            started_at: state.started_at.filter(|_| !is_on),
+            confirmed_at: state.confirmed_at.map(Time),
+            started_at: state.started_at.filter(|_| !is_on).map(Time),
             recovery_codes_left: i32::try_from(state.recovery_codes_left).unwrap_or(i32::MAX),
             is_required,
         }

@@ -22,6 +22,7 @@ use crate::{
         global_id::{GlobalId, NodeKind},
         payload::Payload,
         request,
+        scalars::Time,
     },
     page::{self, Connection, CountedConnection, Node, asks_total},
 };
@@ -66,24 +67,24 @@ impl Session {
     }
 
     /// The time at which the session was begun by a log-in.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.log_in.created_at
+    async fn created_at(&self) -> Time {
+        Time(self.log_in.created_at)
     }
 
     /// The time at which its refresh token was last exchanged; the time of the log-in where it never
     /// was.
-    async fn last_used_at(&self) -> DateTime<Utc> {
-        self.log_in.last_used_at
+    async fn last_used_at(&self) -> Time {
+        Time(self.log_in.last_used_at)
     }
 
     /// The time at which the session ends unless its refresh token is exchanged before.
-    async fn refresh_expires_at(&self) -> DateTime<Utc> {
-        self.log_in.idle_expires_at
+    async fn refresh_expires_at(&self) -> Time {
+        Time(self.log_in.idle_expires_at)
     }
 
     /// The time at which the session ends, however often it is refreshed.
-    async fn expires_at(&self) -> DateTime<Utc> {
-        self.log_in.expires_at
+    async fn expires_at(&self) -> Time {
+        Time(self.log_in.expires_at)
     }
 
     /// The network address that the session was last refreshed or begun from; null where it is not
@@ -223,11 +224,11 @@ pub(crate) struct RefreshSessionPayload {
     /// The access token: send it with every request, as `Authorization: Bearer <accessToken>`.
     access_token: String,
     /// The time at which the access token expires.
-    expires_at: DateTime<Utc>,
+    expires_at: Time,
     /// The next refresh token. The one that was sent is used up. Null where it is in the cookie.
     refresh_token: Option<String>,
     /// The time at which the refresh token expires if it is not used.
-    refresh_expires_at: DateTime<Utc>,
+    refresh_expires_at: Time,
     /// The session that goes on.
     session: Session,
 }
@@ -236,9 +237,9 @@ impl RefreshSessionPayload {
     fn of(granted: Granted, refresh_token: Option<String>) -> Self {
         Self {
             access_token: granted.access_token,
-            expires_at: granted.expires_at,
+            expires_at: Time(granted.expires_at),
             refresh_token,
-            refresh_expires_at: granted.refresh_expires_at,
+            refresh_expires_at: Time(granted.refresh_expires_at),
             session: Session::new(granted.log_in, true),
         }
     }

@@ -22,7 +22,7 @@ use crate::{
         loaders,
         payload::Payload,
         request,
-        scalars::Address,
+        scalars::{Address, Time},
     },
     organizations::shown::Organization,
     page::{self, Connection, Node},
@@ -177,8 +177,8 @@ impl User {
     }
 
     /// The time at which the account was made.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.user.created_at
+    async fn created_at(&self) -> Time {
+        Time(self.user.created_at)
     }
 }
 
@@ -360,13 +360,13 @@ impl RoleProposal {
     }
 
     /// The time at which the change was proposed.
-    async fn proposed_at(&self) -> DateTime<Utc> {
-        self.0.proposed_at
+    async fn proposed_at(&self) -> Time {
+        Time(self.0.proposed_at)
     }
 
     /// The time until which a second administrator may confirm the change.
-    async fn expires_at(&self) -> DateTime<Utc> {
-        self.0.expires_at
+    async fn expires_at(&self) -> Time {
+        Time(self.0.expires_at)
     }
 }
 
@@ -411,12 +411,12 @@ pub(crate) struct LogInPayload {
     /// The access token: send it with every request, as `Authorization: Bearer <accessToken>`.
     access_token: String,
     /// The time at which the access token expires, ten minutes after it was issued.
-    expires_at: DateTime<Utc>,
+    expires_at: Time,
     /// The refresh token: `refreshSession` exchanges it, once, for the next pair of tokens. Keep it as
     /// secret as a password. Null where it was handed over as a cookie.
     refresh_token: Option<String>,
     /// The time at which the refresh token expires if it is not used.
-    refresh_expires_at: DateTime<Utc>,
+    refresh_expires_at: Time,
     /// The session that the log-in began.
     session: Session,
     /// The account that is logged in.
@@ -442,9 +442,9 @@ impl LogInPayload {
         let refresh_token = by.hand_over(ctx, &granted, now);
         Self {
             access_token: granted.access_token,
-            expires_at: granted.expires_at,
+            expires_at: Time(granted.expires_at),
             refresh_token,
-            refresh_expires_at: granted.refresh_expires_at,
+            refresh_expires_at: Time(granted.refresh_expires_at),
             session: Session::new(granted.log_in, true),
             user: User::own(user),
             ended_sessions: i32::try_from(ended).unwrap_or(i32::MAX),
@@ -478,7 +478,7 @@ pub(crate) struct SetRolePayload {
     /// Whether the role was given, or waits for a second administrator.
     outcome: SetRoleOutcome,
     /// The time until which a second administrator may ask for the same; null where nothing waits.
-    confirm_before: Option<DateTime<Utc>>,
+    confirm_before: Option<Time>,
 }
 
 /// The password to replace and the new one.
@@ -712,7 +712,7 @@ impl UserMutation {
         Ok(Payload(SetRolePayload {
             user: User::masked(user),
             outcome,
-            confirm_before,
+            confirm_before: confirm_before.map(Time),
         }))
     }
 }

@@ -6,7 +6,11 @@ use domain::organizations;
 use uuid::Uuid;
 
 use super::graphql::User;
-use crate::{graphql::app, organizations::shown::Organization, page::Node};
+use crate::{
+    graphql::{app, scalars::Time},
+    organizations::shown::Organization,
+    page::Node,
+};
 
 /// That a doctor belongs to an organisation, from when to when.
 #[derive(Debug, Clone)]
@@ -51,18 +55,18 @@ impl Membership {
     }
 
     /// The time from which the doctor belongs to the organisation.
-    async fn from(&self) -> DateTime<Utc> {
-        self.membership.from
+    async fn from(&self) -> Time {
+        Time(self.membership.from)
     }
 
     /// The time until which the doctor belongs to the organisation, exclusive; null where no end is planned.
-    async fn until(&self) -> Option<DateTime<Utc>> {
-        self.membership.until
+    async fn until(&self) -> Option<Time> {
+        self.membership.until.map(Time)
     }
 
     /// The time at which an administrator ended the membership; null where none did.
-    async fn ended_at(&self) -> Option<DateTime<Utc>> {
-        self.membership.ended_at
+    async fn ended_at(&self) -> Option<Time> {
+        self.membership.ended_at.map(Time)
     }
 
     /// Whether the doctor belongs to the organisation now. One that was changed outside the service never counts: a finding

@@ -19,7 +19,7 @@ use crate::{
         global_id::{GlobalId, NodeKind},
         payload::Payload,
         request,
-        scalars::Address,
+        scalars::{Address, Time},
     },
     page::{self, Connection, CountedConnection, Node, asks_total},
     second_factor::check::Code,
@@ -91,13 +91,13 @@ impl Wallet {
     }
 
     /// The time at which the wallet was linked.
-    async fn linked_at(&self) -> DateTime<Utc> {
-        self.0.linked_at
+    async fn linked_at(&self) -> Time {
+        Time(self.0.linked_at)
     }
 
     /// The time at which the wallet was unlinked; null for the one that is linked.
-    async fn unlinked_at(&self) -> Option<DateTime<Utc>> {
-        self.0.unlinked_at
+    async fn unlinked_at(&self) -> Option<Time> {
+        self.0.unlinked_at.map(Time)
     }
 }
 
@@ -154,7 +154,7 @@ pub(crate) struct WalletChallengePayload {
     /// The exact text (EIP-4361), to be signed by the wallet's `personal_sign`.
     message: String,
     /// The time until which the signed message is accepted, five minutes after it was made.
-    expires_at: DateTime<Utc>,
+    expires_at: Time,
 }
 
 /// The signed message, and the proof that the owner of the account links the wallet.
@@ -237,7 +237,7 @@ impl WalletMutation {
         .await?;
         Ok(Payload(WalletChallengePayload {
             message: asked.text,
-            expires_at: asked.expires_at,
+            expires_at: Time(asked.expires_at),
         }))
     }
 

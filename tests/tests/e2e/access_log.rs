@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
-const LOGS: &str = "query Logs($user: UUID, $resource: UUID, $action: String, $filter: AuditLogFilterInput,
+const LOGS: &str = "query Logs($user: UUID, $resource: UUID, $action: AuditAction, $filter: AuditLogFilterInput,
         $first: Int, $after: String) {
     auditLogs(userId: $user, resourceId: $resource, actionType: $action, filter: $filter, first: $first, after: $after) {
         nodes { id } pageInfo { hasNextPage endCursor } } }";
@@ -177,17 +177,22 @@ async fn an_administrator_finds_rows_by_every_condition_and_by_several_at_once()
         "each page is written down"
     );
 
+    for word in ["actionTypes", "resourceType", "dataClassification"] {
+        let wrong = json!({ "filter": { word: "SECRET" } });
+        let answer = admin.asks(LOGS, wrong).await;
+        let problem = answer.fails_with("GRAPHQL_VALIDATION_FAILED");
+        let told = format!("{problem:?}");
+        assert!(told.contains(word), "{word} in {told}");
+    }
+    let unknown = admin.asks(LOGS, json!({ "action": "UNKNOWN" })).await;
+    unknown.fails_with("BAD_USER_INPUT");
     for (filter, field) in [
-        (json!({ "actionTypes": ["READ"] }), "actionTypes"),
+        (json!({ "actionTypes": ["UNKNOWN"] }), "actionTypes"),
         (
             json!({ "actionTypes": vec!["RECORD_READ"; 200] }),
             "actionTypes",
         ),
-        (json!({ "resourceType": "RECORD" }), "resourceType"),
-        (
-            json!({ "dataClassification": "SECRET" }),
-            "dataClassification",
-        ),
+        (json!({ "resourceType": "UNKNOWN" }), "resourceType"),
         (json!({ "from": "-262142-01-01T00:00:00Z" }), "from"),
         (json!({ "to": "-262142-01-01T00:00:00Z" }), "to"),
     ] {
@@ -301,7 +306,7 @@ async fn who_saw_a_record_is_told_to_its_patient_alone_with_the_lists_that_showe
 
 #[tokio::test]
 async fn a_patients_log_is_narrowed_by_who_what_when_outcome_and_emergency_and_counts_records() {
-    const LOG: &str = "query Log($user: UUID, $action: String, $allowed: Boolean, $emergency: Boolean,
+    const LOG: &str = "query Log($user: UUID, $action: AuditAction, $allowed: Boolean, $emergency: Boolean,
             $from: DateTime, $to: DateTime, $grouped: Boolean) {
         myAccessLog(userId: $user, action: $action, allowed: $allowed, emergency: $emergency, from: $from, to: $to,
                 grouped: $grouped, first: 100) {

@@ -192,7 +192,8 @@ async fn a_doctor_breaks_the_glass_reads_and_closes_and_every_step_is_written_do
     );
 
     // The patient sees it, with the reason; so does the doctor, and nobody else.
-    let log = "{ myAccessLog(action: \"BREAK_GLASS_START\") { nodes { sentence emergency who { id } } } }";
+    let log =
+        "{ myAccessLog(action: BREAK_GLASS_START) { nodes { sentence emergency who { id } } } }";
     let log = ana.asks(log, json!({})).await;
     let entry = &log.data()["myAccessLog"]["nodes"][0];
     assert_eq!(

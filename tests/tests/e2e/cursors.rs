@@ -82,7 +82,7 @@ async fn every_list_refuses_what_was_not_given_out_for_it() {
         List::read("users", &kim, r#"search: "an""#).await,
         List::read("roleProposals", &kim, "").await,
         List::read("auditLogs", &kim, "").await,
-        List::read("auditLogs", &kim, r#"actionType: "RECORD_CREATE""#).await,
+        List::read("auditLogs", &kim, "actionType: RECORD_CREATE").await,
         List::read("auditLogs", &kim, &format!("userId: {:?}", ana.id)).await,
     ];
     let history = format!(

@@ -258,7 +258,7 @@ async fn metadata_is_read_off_the_document_and_must_not_say_otherwise() {
     assert_eq!(told.extensions["field"], "metadata");
     let (nodes, _) = finds(&ana, json!({})).await;
     for node in &nodes {
-        assert_eq!(node["effectiveAt"], "2026-03-10T01:05:00+00:00");
+        assert_eq!(node["effectiveAt"], "2026-03-10T01:05:00.000000Z");
     }
     assert_eq!(nodes.len(), 2, "what was refused is not there");
 }

@@ -242,7 +242,7 @@ async fn an_import_that_is_refused_leaves_two_rows_in_a_strangers_trail() {
             "query ($who: UUID!) {
                refused: myAccessLog(userId: $who, allowed: false) { nodes { times sentence allowed } }
                allowed: myAccessLog(userId: $who, allowed: true) { nodes { times } }
-               searched: myAccessLog(action: \"RECORD_SEARCH\") { nodes { times } }
+               searched: myAccessLog(action: RECORD_SEARCH) { nodes { times } }
              }",
             json!({ "who": eve.id }),
         )

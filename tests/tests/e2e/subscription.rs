@@ -608,6 +608,66 @@ async fn an_event_stream_goes_on_after_the_last_event_that_its_client_has() {
 }
 
 #[tokio::test]
+async fn a_stream_can_be_of_some_kinds_and_of_one_patient() {
+    const NARROWED: &str = "subscription N($types: [IntegrityEventKind!], $patientId: UUID) {
+        integrityEvents(after: \"earliest\", types: $types, patientId: $patientId) { kind patientId } }";
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let kim = world.admin("kim").await;
+    for patient in [&ana, &budi, &ana] {
+        let record = patient
+            .creates(patient, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+        world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    }
+    let (pending, confirmed) = ("ANCHOR_PENDING", "ANCHOR_CONFIRMED");
+    let table = [
+        (
+            &kim,
+            json!({ "types": [confirmed] }),
+            vec![(confirmed, &ana), (confirmed, &budi), (confirmed, &ana)],
+        ),
+        (
+            &kim,
+            json!({ "types": [confirmed, pending], "patientId": budi.id }),
+            vec![(pending, &budi), (confirmed, &budi)],
+        ),
+        (
+            &kim,
+            json!({ "types": [pending], "patientId": ana.id }),
+            vec![(pending, &ana), (pending, &ana)],
+        ),
+        // What would not be told without a filter is not told with one.
+        (
+            &ana,
+            json!({ "types": [pending] }),
+            vec![(pending, &ana), (pending, &ana)],
+        ),
+    ];
+
+    for (person, variables, expected) in table {
+        let stream = person.client.subscribe(NARROWED, &variables).await;
+        let mut stream = stream.expect("it begins");
+        for (kind, whose) in expected {
+            let answer = stream.next_within(PATIENCE).await.expect("an event");
+            let data = answer.data().expect("no error");
+            let event = &data["integrityEvents"];
+            let told = (text(&event["kind"]), text(&event["patientId"]));
+            assert_eq!(told, (kind.to_owned(), whose.id.clone()), "{variables}");
+        }
+    }
+    let begun = "action_type = 'AUDIT_READ' AND new_value -> 'types' ->> 0 = 'ANCHOR_PENDING'";
+    let rows = world.audit_rows(&format!(
+        "{begun} AND new_value ->> 'patient' = '{}'",
+        ana.id
+    ));
+    assert_eq!(rows.await.len(), 1, "the trail has what was asked for");
+    let none = "subscription { integrityEvents(types: []) { kind } }";
+    let mut refused = EventStream::open(&kim, &world.api, none).await;
+    assert_eq!(refused.ends_with().await, "BAD_USER_INPUT");
+}
+
+#[tokio::test]
 async fn a_stream_with_nothing_to_say_says_so() {
     let world = World::start().await;
     let ana = world.patient("ana").await;

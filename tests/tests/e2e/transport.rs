@@ -263,26 +263,30 @@ async fn a_document_that_would_cost_too_much_is_refused_unread() {
     }
     bomb.push_str(" fragment f25 on Query { me { id } }");
     let table = [
-        ("fragments that double", bomb),
-        ("bytes", format!("{{ __typename }} #{}", "x".repeat(16 * 1024))),
-        ("nested brackets", format!("{{ a(b: {}{}) }}", "[".repeat(5000), "]".repeat(5000))),
-        ("fields", format!("{{ {} }}", "me { id } ".repeat(501))),
-        ("levels", format!("{{ {} id {} }}", "me { ".repeat(17), " }".repeat(17))),
-        ("aliases", format!("{{ {} }}", (0..16).fold(String::new(), |mut all, n| { write!(all, "a{n}: __typename ").expect("text"); all }))),
-        ("directives", format!("{{ me {} {{ id }} }}", "@include(if: true) ".repeat(21))),
-        ("definitions", (0..65).fold(String::new(), |mut all, n| { write!(all, "query q{n} {{ __typename }} ").expect("text"); all })),
-        ("fields in the answer", "{ users(first: 100) { nodes { id } } auditLogs(first: 100) { nodes { user { id username role isActive } } edges { node { id user { id username } } } } medicalRecords(first: 100) { nodes { id patient { id username email role } author { id username email role } anchor { state txHash registrar blockNumber blockHash logIndex sequence confirmedAt } } edges { node { id patient { id username email role isActive } author { id username email role isActive } anchor { state txHash registrar blockNumber blockHash logIndex sequence confirmedAt } } } } consents(first: 100) { nodes { id grantees { kind user { id username } } } } myAccessLog(first: 1000000) { nodes { id sentence who { id } } } }".to_owned()),
+        ("FIELDS", bomb),
+        ("DOCUMENT_BYTES", format!("{{ __typename }} #{}", "x".repeat(16 * 1024))),
+        ("NESTING", format!("{{ a(b: {}{}) }}", "[".repeat(5000), "]".repeat(5000))),
+        ("FIELDS", format!("{{ {} }}", "me { id } ".repeat(501))),
+        ("LEVELS", format!("{{ {} id {} }}", "me { ".repeat(17), " }".repeat(17))),
+        ("ALIASES", format!("{{ {} }}", (0..16).fold(String::new(), |mut all, n| { write!(all, "a{n}: __typename ").expect("text"); all }))),
+        ("DIRECTIVES", format!("{{ me {} {{ id }} }}", "@include(if: true) ".repeat(21))),
+        ("DEFINITIONS", (0..65).fold(String::new(), |mut all, n| { write!(all, "query q{n} {{ __typename }} ").expect("text"); all })),
+        ("COST", "{ users(first: 100) { nodes { id } } auditLogs(first: 100) { nodes { user { id username role isActive } } edges { node { id user { id username } } } } medicalRecords(first: 100) { nodes { id patient { id username email role } author { id username email role } anchor { state txHash registrar blockNumber blockHash logIndex sequence confirmedAt } } edges { node { id patient { id username email role isActive } author { id username email role isActive } anchor { state txHash registrar blockNumber blockHash logIndex sequence confirmedAt } } } } consents(first: 100) { nodes { id grantees { kind user { id username } } } } myAccessLog(first: 1000000) { nodes { id sentence who { id } } } }".to_owned()),
     ];
     world.api.posts(&[], NAME).await;
     let before = resident(&world);
 
-    for (what, query) in &table {
+    for (limit, query) in &table {
         for _ in 0..5 {
             let reply = world
                 .api
                 .posts(&[], &json!({ "query": query }).to_string())
                 .await;
-            assert_eq!(reply.code(), "TOO_COMPLEX", "{what}: {}", reply.body);
+            assert_eq!(reply.code(), "TOO_COMPLEX", "{limit}: {}", reply.body);
+            let told = &reply.json()["errors"][0]["extensions"];
+            assert_eq!(told["limit"], *limit, "{}", reply.body);
+            let (allowed, counted) = (&told["allowed"], &told["counted"]);
+            assert!(allowed.as_u64() < counted.as_u64(), "{}", reply.body);
         }
     }
     let cycle =
@@ -890,4 +894,41 @@ async fn an_error_reveals_nothing_internal() {
         !said.any(|line| line.contains("36.6")),
         "nor does the log hold a document"
     );
+}
+
+/// The texts in a value that holds nothing but times.
+fn times_in(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(time) => vec![time.clone()],
+        Value::Array(items) => items.iter().flat_map(times_in).collect(),
+        Value::Object(members) => members.values().flat_map(times_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn every_time_in_an_answer_has_six_digits_after_the_second() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let record = ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    let document = "query Times($id: UUID!) {
+        me { createdAt }
+        mySessions { nodes { createdAt lastUsedAt expiresAt } }
+        myAccessLog { nodes { at since } }
+        indexStatus { indexedBlockTime }
+        medicalRecord(id: $id) { createdAt updatedAt anchor { confirmedAt } }
+    }";
+
+    let answer = ana.asks(document, json!({ "id": id(&record) })).await;
+
+    let times = times_in(answer.data());
+    assert!(times.len() >= 10, "{times:?}");
+    for time in times {
+        // 2026-03-10T01:05:00.000000Z
+        let has_form = time.len() == 27 && time.ends_with('Z') && &time[19..20] == ".";
+        assert!(has_form, "{time}");
+    }
 }

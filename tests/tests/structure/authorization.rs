@@ -368,7 +368,7 @@ pub(super) const CASES: [Case; 92] = [
     ),
     Case(
         "Query.auditLogs",
-        r#"{ auditLogs(resourceId: "$RECORD", actionType: "RECORD_CREATE") { nodes { id } } }"#,
+        r#"{ auditLogs(resourceId: "$RECORD", actionType: RECORD_CREATE) { nodes { id } } }"#,
         [
             "UNAUTHENTICATED",
             "FORBIDDEN",

@@ -31,6 +31,7 @@ use crate::{
             DataCategory, ProcessingActivity, PurposeOfUse, RecordType, RepresentedActivity, Role,
         },
         loaders, request, request_for,
+        scalars::Time,
     },
     organizations::shown::Organization,
     page::{self, Connection, Node},
@@ -96,8 +97,8 @@ impl AccessHolder {
 
     /// The end of the emergency access that the person has, exclusive: a doctor who broke the glass may find and read
     /// what no consent refuses them; null where there is none. See `myBreakGlassWindows`.
-    async fn emergency_until(&self) -> Option<DateTime<Utc>> {
-        self.holder.emergency_until
+    async fn emergency_until(&self) -> Option<Time> {
+        self.holder.emergency_until.map(Time)
     }
 
     /// What the person may do as a representative of the patient; empty where they are none. See `myRepresentatives`.
@@ -109,8 +110,8 @@ impl AccessHolder {
     }
 
     /// The time until which the person represents the patient, exclusive; null where they do not.
-    async fn represents_until(&self) -> Option<DateTime<Utc>> {
-        self.holder.represents.map(|it| it.until)
+    async fn represents_until(&self) -> Option<Time> {
+        self.holder.represents.map(|it| Time(it.until))
     }
 
     /// What they may do by consents. What they may do by several consents is told once, by the consent that decides.
@@ -164,8 +165,8 @@ impl Access {
 
     /// The time at which the access ends, exclusive, if no consent is given or withdrawn before; null where it has
     /// no end. Where another consent permits the same when this one ends, it is the end of the last of these consents.
-    async fn until(&self) -> Option<DateTime<Utc>> {
-        self.held.access.until
+    async fn until(&self) -> Option<Time> {
+        self.held.access.until.map(Time)
     }
 
     /// Of a role or an organisation: people of it whom a consent refuses some of this, at most 100.
@@ -255,7 +256,7 @@ pub(crate) struct ConsentEvent {
     /// What happened to the consent.
     kind: ConsentEventKind,
     /// The time at which it happened.
-    at: DateTime<Utc>,
+    at: Time,
     /// The consent, as it is now.
     consent: Consent,
 }
@@ -305,13 +306,13 @@ impl GivenConsent {
     }
 
     /// The time at which the consent was given.
-    async fn given_at(&self) -> DateTime<Utc> {
-        self.0.given_at
+    async fn given_at(&self) -> Time {
+        Time(self.0.given_at)
     }
 
     /// The time at which the consent ends, exclusive; null where it has no end.
-    async fn expires_at(&self) -> Option<DateTime<Utc>> {
-        self.0.expires_at
+    async fn expires_at(&self) -> Option<Time> {
+        self.0.expires_at.map(Time)
     }
 }
 
@@ -339,8 +340,8 @@ impl LettingPatient {
 
     /// The end of the caller's emergency access to the patient's records for the purpose, exclusive: until then they
     /// may find and read what no consent refuses them; null where there is none.
-    async fn emergency_until(&self) -> Option<DateTime<Utc>> {
-        self.0.emergency_until
+    async fn emergency_until(&self) -> Option<Time> {
+        self.0.emergency_until.map(Time)
     }
 
     /// What the patient permits the caller for the purpose.
@@ -351,7 +352,7 @@ impl LettingPatient {
                 processing_activities: activities_of(access),
                 record_types: types_of(access),
                 consent_id: access.consent.0,
-                until: access.until,
+                until: access.until.map(Time),
             })
             .collect()
     }
@@ -368,7 +369,7 @@ pub(crate) struct PatientPermission {
     consent_id: Uuid,
     /// The time at which the permission ends, exclusive, if no consent is given or withdrawn before; null where it has
     /// no end.
-    until: Option<DateTime<Utc>>,
+    until: Option<Time>,
 }
 
 #[derive(Default)]
@@ -563,7 +564,7 @@ impl ConsentEvent {
                 EventKind::Withdrawn => ConsentEventKind::Withdrawn,
                 EventKind::Expired => ConsentEventKind::Expired,
             },
-            at: event.at,
+            at: Time(event.at),
             consent: Consent::listed(now, listed),
         }
     }

@@ -12,6 +12,7 @@ use crate::{
         enums::{DataCategory, ProcessingActivity, PurposeOfUse},
         payload::Payload,
         request, request_for,
+        scalars::Time,
     },
 };
 
@@ -28,11 +29,11 @@ pub(crate) struct AccessCode {
     /// What may then be done with the data.
     processing_activities: Vec<ProcessingActivity>,
     /// The time at which the consent will end, exclusive; null where it has no end.
-    consent_expires_at: Option<DateTime<Utc>>,
+    consent_expires_at: Option<Time>,
     /// The time at which the code was made.
-    created_at: DateTime<Utc>,
+    created_at: Time,
     /// The time until which the code can be redeemed, exclusive: 15 minutes after it was made.
-    expires_at: DateTime<Utc>,
+    expires_at: Time,
 }
 
 impl From<PreparedConsent> for AccessCode {
@@ -43,9 +44,9 @@ impl From<PreparedConsent> for AccessCode {
             purpose: prepared.purpose.into(),
             data_categories: prepared.categories.into_iter().map(Into::into).collect(),
             processing_activities: activities.map(Into::into).collect(),
-            consent_expires_at: prepared.consent_expires_at,
-            created_at: prepared.created_at,
-            expires_at: prepared.expires_at,
+            consent_expires_at: prepared.consent_expires_at.map(Time),
+            created_at: Time(prepared.created_at),
+            expires_at: Time(prepared.expires_at),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         loaders,
         payload::Payload,
         request,
-        scalars::{Address, Hash, TxHash},
+        scalars::{Address, Hash, Time, TxHash},
     },
 };
 
@@ -117,15 +117,15 @@ impl ConsentReceipt {
     }
 
     /// The last second in which the signature may be used; null while nobody has signed.
-    async fn deadline(&self) -> Option<DateTime<Utc>> {
+    async fn deadline(&self) -> Option<Time> {
         let signed = self.receipt.signature.as_ref()?;
-        Some(signed.deadline)
+        Some(Time(signed.deadline))
     }
 
     /// The time at which the signature was stored; null while nobody has signed.
-    async fn signed_at(&self) -> Option<DateTime<Utc>> {
+    async fn signed_at(&self) -> Option<Time> {
         let signed = self.receipt.signature.as_ref()?;
-        Some(signed.signed_at)
+        Some(Time(signed.signed_at))
     }
 
     /// How far it has come on its way to the registry of consents; null where it is not sent there and that registry
@@ -183,7 +183,7 @@ pub(crate) struct ConsentToSign {
     /// The wallet that is to sign: the one that is linked to the caller's account.
     wallet: Address,
     /// The last second in which the signature may be used, to be sent to `signConsent` with it.
-    deadline: DateTime<Utc>,
+    deadline: Time,
 }
 
 #[derive(Default)]
@@ -213,7 +213,7 @@ impl ReceiptQuery {
         Ok(ConsentToSign {
             typed_data: to_sign.typed_data.into(),
             wallet: Address(to_sign.wallet.to_string()),
-            deadline: to_sign.deadline,
+            deadline: Time(to_sign.deadline),
         })
     }
 }

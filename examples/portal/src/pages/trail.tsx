@@ -5,7 +5,7 @@ import { useQuery } from 'urql';
 import { download } from '../api/client';
 import { useKept } from '../api/place';
 import { graphql } from '../gql';
-import type { AuditTrailQuery } from '../gql/graphql';
+import type { AuditAction, AuditTrailQuery } from '../gql/graphql';
 import { Button, Card, Choice, Empty, Facts, Failure, Field, Form, Loaded, Page, Pager, Tag, save, usePaging } from '../ui';
 import { AccountChoice, type Chosen } from '../ui/account-choice';
 import { country, endOfDay, t, time } from '../words';
@@ -42,7 +42,8 @@ const startOfDay = (typed: string): string | null => {
 };
 
 const filterOf = ({ action, which, from, to, patient }: Asked) => ({
-  actionTypes: action.trim() ? [action.trim().toUpperCase().replaceAll(/[\s-]+/g, '_')] : null,
+  // What is no action is refused by the service, which says so beside the field.
+  actionTypes: action.trim() ? [action.trim().toUpperCase().replaceAll(/[\s-]+/g, '_') as AuditAction] : null,
   allowed: which === 'all' ? null : which === 'allowed',
   from: startOfDay(from),
   to: endOfDay(to) ?? null,
@@ -82,7 +83,7 @@ function Filter({ value, onChange, error }: { value: Asked; onChange: (next: Ask
   return (
     <Form error={error} onSubmit={(event) => { event.preventDefault(); onChange(draft); }}>
       <div className="row">
-        <Field type="search" label={t('Action')} name="actionTypes" value={draft.action} hint={t('Such as RECORD_READ')} onChange={(action) => set({ action })} />
+        <Field type="search" label={t('Action')} name="filter.actionTypes.0" value={draft.action} hint={t('Such as RECORD_READ')} onChange={(action) => set({ action })} />
         <Choice<Which> label={t('Show')} value={draft.which} onChange={(which) => set({ which })} options={[['all', t('Everything')], ['allowed', t('What was permitted')], ['refused', t('What was refused')]]} />
         <Field label={t('From')} name="from" type="date" value={draft.from} onChange={(from) => set({ from })} />
         <Field label={t('To')} name="to" type="date" value={draft.to} onChange={(to) => set({ to })} />

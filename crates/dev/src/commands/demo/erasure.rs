@@ -24,7 +24,7 @@ const CERTIFICATE: &str = "query Certificate($id: UUID!) {
   deletionCertificate(id: $id) { document sha256 issuedAt }
 }";
 const TRAIL: &str = "query Trail($id: UUID!) {
-  auditLogs(resourceId: $id, actionType: \"DELETION_COMPLETE\") { nodes { newValue } }
+  auditLogs(resourceId: $id, actionType: DELETION_COMPLETE) { nodes { newValue } }
 }";
 const ON_CHAIN: &str = "query OnChain($id: UUID!) {
   verifyRecord(id: $id) { verdict chainStatus chainReason }
