@@ -657,11 +657,9 @@ async fn a_stream_can_be_of_some_kinds_and_of_one_patient() {
         }
     }
     let begun = "action_type = 'AUDIT_READ' AND new_value -> 'types' ->> 0 = 'ANCHOR_PENDING'";
-    let rows = world.audit_rows(&format!(
-        "{begun} AND new_value ->> 'patient' = '{}'",
-        ana.id
-    ));
-    assert_eq!(rows.await.len(), 1, "the trail has what was asked for");
+    let begun = format!("{begun} AND new_value ->> 'patient' = '{}'", ana.id);
+    let rows = world.audit_rows(&begun).await;
+    assert_eq!(rows.len(), 1, "the trail has what was asked for");
     let none = "subscription { integrityEvents(types: []) { kind } }";
     let mut refused = EventStream::open(&kim, &world.api, none).await;
     assert_eq!(refused.ends_with().await, "BAD_USER_INPUT");

@@ -482,7 +482,7 @@ impl AccessQuery {
         let events = found
             .into_iter()
             .map(|(event, listed)| ConsentEvent::of(event, now, listed));
-        let cursor = |it: &ConsentEvent| cursors.at(&(it.at, it.consent.key()));
+        let cursor = |it: &ConsentEvent| cursors.at(&(it.at.0, it.consent.key()));
         Ok(Connection::new(
             events.collect(),
             size,
