@@ -27,7 +27,10 @@ use crate::{
     integrity::chain_head::ChainHeads,
     limits::{Sockets, Transfers},
     proxies::Proxies,
-    records::{disclosure::RecordDisclosure, list::RecordLists, writer::Writer},
+    records::{
+        disclosure::RecordDisclosure, import::file_writing::FileWriting, list::RecordLists,
+        writer::Writer,
+    },
     seals::Seals,
     sessions::revocations::Revocations,
     throttle::Throttle,
@@ -199,6 +202,15 @@ impl AppParts {
         Decryption {
             pool: &self.pool,
             keyring: &self.keyring,
+        }
+    }
+
+    /// For files that come with documents.
+    pub(crate) fn file_writing(&self) -> FileWriting<'_> {
+        FileWriting {
+            disclosure: &self.disclosure,
+            decryption: self.decryption(),
+            uploads: &self.transfers.uploads,
         }
     }
 

@@ -31,12 +31,55 @@ struct IndexerMetrics {
     resolved: Counter,
     reorgs: Counter,
     reorg_depths: Labelled<Counter>,
-    nodes_well: Labelled<Gauge>,
-    nodes_used: Labelled<Gauge>,
-    node_failures: Labelled<Counter>,
+    nodes: NodeMetrics,
+}
+
+/// What is measured of each node.
+#[derive(Debug)]
+struct NodeMetrics {
+    well: Labelled<Gauge>,
+    used: Labelled<Gauge>,
+    failures: Labelled<Counter>,
     subscriptions: Labelled<Gauge>,
     heads: Labelled<Counter>,
     subscription_failures: Labelled<Counter>,
+}
+
+impl NodeMetrics {
+    fn new(all: &mut Metrics) -> Self {
+        Self {
+            well: all.known_gauges(
+                "indexer_node_well",
+                "1 where the node did what it should when it was last asked",
+                &[Label::new("node", NODES)],
+            ),
+            used: all.known_gauges(
+                "indexer_node_used",
+                "1 for the node that is asked",
+                &[Label::new("node", NODES)],
+            ),
+            failures: all.counters(
+                "indexer_node_failures",
+                "How often a node did not do what it should",
+                &[Label::new("node", NODES)],
+            ),
+            subscriptions: all.known_gauges(
+                "indexer_subscription_connected",
+                "1 where a node that tells of new blocks is listened to",
+                &[Label::new("node", NODES)],
+            ),
+            heads: all.counters(
+                "indexer_subscription_heads",
+                "Blocks that a node has told of by itself",
+                &[Label::new("node", NODES)],
+            ),
+            subscription_failures: all.counters(
+                "indexer_subscription_failures",
+                "How often the line to a node that tells of new blocks ended, or could not be begun",
+                &[Label::new("node", NODES)],
+            ),
+        }
+    }
 }
 
 /// The nodes that are told apart, by their place among those that were named.
@@ -108,54 +151,25 @@ impl IndexerMetrics {
                 "Reorganisations of the chain, by how many blocks were undone at most",
                 &[Label::new("blocks", DEPTHS.map(|(_, name)| name))],
             ),
-            nodes_well: all.known_gauges(
-                "indexer_node_well",
-                "1 where the node did what it should when it was last asked",
-                &[Label::new("node", NODES)],
-            ),
-            nodes_used: all.known_gauges(
-                "indexer_node_used",
-                "1 for the node that is asked",
-                &[Label::new("node", NODES)],
-            ),
-            node_failures: all.counters(
-                "indexer_node_failures",
-                "How often a node did not do what it should",
-                &[Label::new("node", NODES)],
-            ),
-            subscriptions: all.known_gauges(
-                "indexer_subscription_connected",
-                "1 where a node that tells of new blocks is listened to",
-                &[Label::new("node", NODES)],
-            ),
-            heads: all.counters(
-                "indexer_subscription_heads",
-                "Blocks that a node has told of by itself",
-                &[Label::new("node", NODES)],
-            ),
-            subscription_failures: all.counters(
-                "indexer_subscription_failures",
-                "How often the line to a node that tells of new blocks ended, or could not be begun",
-                &[Label::new("node", NODES)],
-            ),
+            nodes: NodeMetrics::new(&mut all),
             all,
         }
     }
 
     fn set_subscriptions(&self, subscriptions: &[SubscriptionHealth]) {
         for (name, it) in NODES.into_iter().zip(subscriptions) {
-            let connected = self.subscriptions.with(&[name]);
+            let connected = self.nodes.subscriptions.with(&[name]);
             connected.set(flag(it.is_connected));
-            raise(&self.heads.with(&[name]), it.heads);
-            raise(&self.subscription_failures.with(&[name]), it.failures);
+            raise(&self.nodes.heads.with(&[name]), it.heads);
+            raise(&self.nodes.subscription_failures.with(&[name]), it.failures);
         }
     }
 
     fn set_nodes(&self, nodes: &[EndpointHealth]) {
         for (name, node) in NODES.into_iter().zip(nodes) {
-            self.nodes_well.with(&[name]).set(flag(node.is_well));
-            self.nodes_used.with(&[name]).set(flag(node.is_used));
-            raise(&self.node_failures.with(&[name]), node.failures);
+            self.nodes.well.with(&[name]).set(flag(node.is_well));
+            self.nodes.used.with(&[name]).set(flag(node.is_used));
+            raise(&self.nodes.failures.with(&[name]), node.failures);
         }
     }
 

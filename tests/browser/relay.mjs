@@ -22,6 +22,7 @@ const config = {
   schema: './schema.graphql',
   language: 'javascript',
   artifactDirectory: './src/generated',
+  eagerEsModules: false,
   schemaConfig: { nodeInterfaceIdField: 'nodeId' },
 };
 mkdirSync(join(options.out, 'src', 'generated'), { recursive: true });

@@ -45,13 +45,12 @@ use super::{
     transfer_request::TransferRequest,
 };
 use crate::{
-    app::App,
     error::Error,
     records::{
         draft::Draft,
         import::{
             Drafted, Entry, Import, LONG_ENTRY, MAX_AROUND_FILES, MAX_BYTES,
-            file_writing::{FileWriting, store_with_files},
+            file_writing::store_with_files,
             files::{FilesStored, TakenFile, promised_others},
             interrupts,
             prepared::Prepared,
@@ -626,7 +625,7 @@ impl ImportRun {
             let files = std::mem::take(&mut links.files);
             let has_files = !files.is_empty();
             let stored = async move {
-                let writing = writing(&app);
+                let writing = app.file_writing();
                 store_with_files(&app.writer, app.drafting(), writing, draft, &files).await
             };
             let (result, files_stored) = if has_files {
@@ -758,15 +757,6 @@ impl ImportRun {
                 kind,
             });
         }
-    }
-}
-
-/// What files are stored by.
-fn writing(app: &App) -> FileWriting<'_> {
-    FileWriting {
-        disclosure: &app.disclosure,
-        decryption: app.decryption(),
-        uploads: &app.transfers.uploads,
     }
 }
 

@@ -298,10 +298,9 @@ impl BackupCommand {
             Self::Verify(settings) => settings.run(),
             Self::Prune(settings) => settings.run(),
             Self::Keys(BackupKeysCommand::New { file, form }) => {
-                let public = BackupIdentities::create(&file)?;
-                let public = public.to_string();
-                let told = json!({ "publicKey": public, "file": file.display().to_string() });
-                form.say(&public, &told)?;
+                let recipient = BackupIdentities::create(&file)?.to_string();
+                let told = json!({ "publicKey": recipient, "file": file.display().to_string() });
+                form.say(&recipient, &told)?;
                 note(&format!(
                     "the secret key is in {}: without it no backup opens; keep it where no backup is",
                     file.display()

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Done, FilesOutcome, ImportRun, Links, Outcome, by_itself, writing};
+use super::{Done, FilesOutcome, ImportRun, Links, Outcome, by_itself};
 use crate::records::{
     attachments::AttachmentRequest,
     draft::SourceAnswer,
@@ -75,7 +75,7 @@ impl ImportRun {
         }
         self.window_bytes += bytes;
         let (app, caller) = (self.transfer.app.clone(), self.transfer.caller.clone());
-        let stored = async move { store_behind(writing(&app), &caller, places, &file).await };
+        let stored = async move { store_behind(app.file_writing(), &caller, places, &file).await };
         let done = async move {
             let (result, files_stored): FilesOutcome = by_itself(stored).await;
             Done {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{quantity, rpc};
+use super::rpc::{quantity, rpc};
 use crate::process::{Signal, Tie, Tied, tail};
 use crate::tools::Tools;
 use crate::{Error, Result, config, port};

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{quantity, rpc};
+use super::rpc::{quantity, rpc};
 use crate::tools::{Tools, exclusive};
 use crate::{Error, Result, config, secret};
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Deployment, rpc};
+use super::{registry::Deployment, rpc::rpc};
 use crate::{Error, Result};
 
 /// anvil's account 0, known to everybody: administers. The node signs for it.
