@@ -16,8 +16,8 @@ use crate::{
     answer_budget::AnswerMemory,
     cost_limit::CostLimiter,
     dependencies::{
-        Amending, Credentials, Decryption, Drafting, Leasing, OurRegistrars, ReceiptSigning,
-        SessionIssuer, WalletMessages, registry_of,
+        Amending, Credentials, Decryption, Drafting, FileWriting, Leasing, OurRegistrars,
+        ReceiptSigning, SessionIssuer, WalletMessages, registry_of,
     },
     detached::DetachedTasks,
     error::Error,
@@ -27,10 +27,7 @@ use crate::{
     integrity::chain_head::ChainHeads,
     limits::{Sockets, Transfers},
     proxies::Proxies,
-    records::{
-        disclosure::RecordDisclosure, import::file_writing::FileWriting, list::RecordLists,
-        writer::Writer,
-    },
+    records::{disclosure::RecordDisclosure, list::RecordLists, writer::Writer},
     seals::Seals,
     sessions::revocations::Revocations,
     throttle::Throttle,

@@ -18,6 +18,7 @@ use crate::{
     sessions::revocations::Revocations,
     throttle::Throttle,
     tokens::Tokens,
+    upload_limit::UploadLimiter,
     wallets::proof::Prover,
 };
 
@@ -119,6 +120,17 @@ pub(crate) struct Decryption<'a> {
     pub(crate) pool: &'a Pool,
     /// The master keys.
     pub(crate) keyring: &'a Keyring,
+}
+
+/// What files are stored by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileWriting<'a> {
+    /// Decides on the record again.
+    pub(crate) disclosure: &'a RecordDisclosure,
+    /// Opens its document, and stores.
+    pub(crate) decryption: Decryption<'a>,
+    /// How much an account may send.
+    pub(crate) uploads: &'a UploadLimiter,
 }
 
 /// What a version of a record is followed with by another.

@@ -770,11 +770,15 @@ async function look(name) {
     await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }, { name: 'prefers-reduced-motion', value: 'reduce' }]);
     await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
     await page.evaluate(`${axe};0`);
-    const found = await page.evaluate(() =>
-      globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], resultTypes: ['violations'] }).then(({ violations }) =>
+    const found = await page.evaluate(() => {
+      // An open dialog hides the page behind it, and its landmarks and headings: that is right, and not always seen by axe-core.
+      const isOpen = document.querySelector('[role="dialog"], [role="alertdialog"]') !== null;
+      const rules = isOpen ? { 'landmark-one-main': { enabled: false }, 'page-has-heading-one': { enabled: false } } : {};
+      const runOnly = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+      return globalThis.axe.run(document, { runOnly, rules, resultTypes: ['violations'] }).then(({ violations }) =>
         violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ target, failureSummary }) => `${target} ${failureSummary.split('\n')[1]}`).join('; ')}`),
-      ),
-    );
+      );
+    });
     if (found.length) throw new Failure(`${name} (${kind}): axe-core found ${found.join('\n    ')}`);
     const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     if (over > 0) throw new Failure(`${name} (${kind}): the page is ${over} pixels wider than the window`);

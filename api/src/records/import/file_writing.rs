@@ -10,27 +10,14 @@ use super::{
 };
 use crate::{
     caller::Caller,
-    dependencies::{Decryption, Drafting},
+    dependencies::{Drafting, FileWriting},
     error::Error,
     records::{
         attachments::AttachmentRequest,
-        disclosure::RecordDisclosure,
         draft::{Draft, SourceAnswer},
         writer::Writer,
     },
-    upload_limit::UploadLimiter,
 };
-
-/// What files are stored by.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FileWriting<'a> {
-    /// Decides on the record again.
-    pub(crate) disclosure: &'a RecordDisclosure,
-    /// Opens its document, and stores.
-    pub(crate) decryption: Decryption<'a>,
-    /// How much an account may send.
-    pub(crate) uploads: &'a UploadLimiter,
-}
 
 /// Stores a draft as [`store`] does, and then the files that were taken out of its document.
 ///
