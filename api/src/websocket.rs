@@ -42,6 +42,9 @@ const PROTOCOL: &str = "graphql-transport-ws";
 const INIT_WITHIN: Duration = Duration::from_secs(10);
 /// How long who is nobody may follow nothing: else sockets would be held for ever, and no place among public streams taken.
 const IDLE_WITHIN: Duration = Duration::from_secs(10);
+/// How many streams somebody who said that they are nobody may begin over one socket: each begins that time anew, also one that
+/// is refused.
+const MAX_BEGUN_BY_NOBODY: u64 = 64;
 /// How often the client is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// How long it may be silent.
@@ -386,6 +389,9 @@ impl SocketConnection {
             Ok((_, request)) => request,
             Err(refusal) => return self.refuse(&id, &refusal).await,
         };
+        if self.context.token.is_none() && self.generation >= MAX_BEGUN_BY_NOBODY {
+            return Err(CloseReason::Idle);
+        }
         self.generation += 1;
         let generation = self.generation;
         let responses = self.schema.follow(request, context);

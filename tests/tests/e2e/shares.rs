@@ -394,22 +394,31 @@ async fn a_good_refresh_token_is_exchanged_though_its_network_has_used_up_its_sh
     let input = json!({ "login": ana.username, "password": ana.password });
     let logged_in = world.nobody().asks(LOG_IN, json!({ "input": input })).await;
     let good = text(&logged_in.data()["logIn"]["refreshToken"]);
-    let mut refused = false;
-    for _ in 0..2000 {
-        let answer = world.nobody().asks("{ __typename }", json!({})).await;
-        if answer.code() == Some("THROTTLED") {
-            refused = true;
-            break;
+    let uses_up = async || {
+        for _ in 0..2000 {
+            let answer = world.nobody().asks("{ __typename }", json!({})).await;
+            if answer.code() == Some("THROTTLED") {
+                return;
+            }
         }
-    }
-    assert!(refused, "nobody is charged");
-
+        panic!("nobody is charged");
+    };
     let refresh = async |token: &str| {
         let input = json!({ "input": { "refreshToken": token } });
         world.nobody().asks(REFRESH, input).await
     };
 
-    refresh("not one of ours").await.fails_with("THROTTLED");
+    // On a busy machine the network has a little again by the time that it asks.
+    eventually(
+        "its network pays for a token that is not ours",
+        async || {
+            uses_up().await;
+            let answer = refresh("not one of ours").await;
+            (answer.code() == Some("THROTTLED")).then_some(())
+        },
+    )
+    .await;
+    uses_up().await;
     refresh(&good).await.data();
 }
 

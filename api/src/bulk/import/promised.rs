@@ -56,8 +56,10 @@ impl PromisedFiles {
         }
     }
 
-    fn places_of(&self, file: &TakenFile) -> Vec<AttachmentRequest> {
-        self.0.get(&file.sha256).cloned().unwrap_or_default()
+    /// The places that wait for a file. What has come once is not waited for again, unless another document promises it.
+    fn take_places(&mut self, file: &TakenFile) -> Vec<AttachmentRequest> {
+        let places = self.0.get_mut(&file.sha256);
+        places.map(std::mem::take).unwrap_or_default()
     }
 }
 
@@ -68,8 +70,8 @@ impl ImportRun {
         if self.is_dry {
             return self.report(number, kind, Ok(Imported::Attached(None)));
         }
-        let places = self.promised.places_of(&file);
-        // What promises it was refused.
+        let places = self.promised.take_places(&file);
+        // What promises it was refused, or has it.
         if places.is_empty() {
             return self.report(number, kind, Ok(Imported::Skipped));
         }

@@ -50,6 +50,18 @@ pub(super) struct ReadConsents {
     pub(super) inactive: usize,
 }
 
+/// What a bundle of consents may have: anything else could change what its consents say.
+const BUNDLE: [&str; 8] = [
+    "resourceType",
+    "id",
+    "meta",
+    "identifier",
+    "type",
+    "timestamp",
+    "total",
+    "entry",
+];
+
 /// What a bundle of this patient's consents says at `now`, as `exportConsents` gives one: what is over is counted alone.
 ///
 /// # Errors
@@ -63,6 +75,15 @@ pub(super) fn bundle(
     {
         let told = "a Bundle of the type collection is wanted, as exportConsents gives it";
         return Err(vec![issue("Bundle.type", "bundle", told)]);
+    }
+    let mut members = bundle.as_object().into_iter().flatten();
+    let is_unread = bundle
+        .get("entry")
+        .is_some_and(|it| it.as_array().is_none());
+    if is_unread || members.any(|(name, _)| !BUNDLE.contains(&name.as_str())) {
+        let told =
+            "a bundle of consents has a list of entries, and says nothing that they do not say";
+        return Err(vec![issue("Bundle.entry", "bundle", told)]);
     }
     let entries = list(bundle, "entry");
     if entries.len() > MAX_CONSENTS_IN_FORCE {

@@ -75,11 +75,12 @@ pub(crate) async fn store_behind(
 ) -> (Result<Imported, Error>, FilesStored) {
     let mut told = FilesStored::default();
     let mut result = Ok(Imported::Skipped);
-    if let Err(over) = writing.charge(caller, file).await {
-        return (Err(over), told);
-    }
     for asked in places {
-        match writing.store(caller, asked, file).await {
+        let stored = match writing.charge(caller, file).await {
+            Ok(()) => writing.store(caller, asked, file).await,
+            over @ Err(_) => over,
+        };
+        match stored {
             Ok(()) => {
                 told.stored += 1;
                 result = Ok(Imported::Attached(Some(asked.record)));

@@ -1,8 +1,11 @@
 //! The registry on a development chain.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -11,6 +14,8 @@ use super::rpc::{quantity, rpc};
 use crate::tools::{Tools, exclusive};
 use crate::{Error, Result, config, secret};
 
+/// How long forge may take to deploy: it takes seconds.
+const DEPLOYED_WITHIN: Duration = Duration::from_secs(90);
 /// anvil's account 0, known to everybody: deploys and administers. For development chains only.
 const DEPLOYER_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 /// anvil's account 1, known to everybody: the registrar. For development chains only.
@@ -128,7 +133,8 @@ pub fn run_deploy_script(
     let written = root
         .join(".dev")
         .join(format!("deployment-{}.json", &secret::fresh()?[..16]));
-    let output = Command::new(tools.forge()?)
+    let mut forge = Command::new(tools.forge()?);
+    forge
         .args([
             "script",
             "contracts/script/Deploy.s.sol",
@@ -141,10 +147,18 @@ pub fn run_deploy_script(
         .envs(config::passed_on())
         .env("DEPLOYMENT_FILE", &written)
         .envs(environment.iter().copied())
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(Error::spawn("forge"))?;
+        .current_dir(root);
+    // Once more, because it was seen to wait for itself for ever.
+    let mut output = output_within(&mut forge, DEPLOYED_WITHIN)?;
+    if output.is_none() {
+        output = output_within(&mut forge, DEPLOYED_WITHIN)?;
+    }
+    let Some(output) = output else {
+        return Err(Error::Needs(format!(
+            "forge did not deploy the registry within {} s, twice",
+            DEPLOYED_WITHIN.as_secs()
+        )));
+    };
     if !output.status.success() {
         fs::remove_file(&written).ok();
         let said = [output.stdout, output.stderr].concat();
@@ -158,4 +172,44 @@ pub fn run_deploy_script(
         .and_then(|_| fs::remove_file(&written))
         .map_err(Error::file("could not move the deployment to", file))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What a program says and how it ends; `None` where it was killed because it took longer than this.
+fn output_within(command: &mut Command, time: Duration) -> Result<Option<Output>> {
+    let spawned = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = spawned.map_err(Error::spawn("forge"))?;
+    let said = child.stdout.take().map(all_of);
+    let complained = child.stderr.take().map(all_of);
+    let until = Instant::now() + time;
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(Error::spawn("forge"))? {
+            break status;
+        }
+        if Instant::now() > until {
+            child.kill().and_then(|()| child.wait()).ok();
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    let text = |reader: Option<JoinHandle<Vec<u8>>>| {
+        let read = reader.and_then(|it| it.join().ok());
+        read.unwrap_or_default()
+    };
+    Ok(Some(Output {
+        status,
+        stdout: text(said),
+        stderr: text(complained),
+    }))
+}
+
+fn all_of(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        pipe.read_to_end(&mut all).ok();
+        all
+    })
 }
