@@ -255,6 +255,15 @@ pub(crate) fn denial(about: AuditEntry, asked: Uuid) -> AuditEntry {
     }
 }
 
+/// The rows that say what became of asking for things by their ids: `read` for all that were found, where any were, and a
+/// denial for each that was not.
+pub(crate) fn lookup(read: &AuditEntry, asked: &[Uuid], found: &[Uuid]) -> Vec<AuditEntry> {
+    let shown = (!found.is_empty()).then(|| read.clone());
+    let unknown = asked.iter().filter(|id| !found.contains(id));
+    let denied = unknown.map(|id| denial(read.clone(), *id));
+    shown.into_iter().chain(denied).collect()
+}
+
 /// Lets go on who acts for themselves, and who may do this for the patient for whom they act: gives the transaction back.
 /// A patient who is not represented by the caller does not exist for them.
 ///

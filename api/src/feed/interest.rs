@@ -125,18 +125,9 @@ mod tests {
 
     fn event(patient: Option<UserId>, record: Option<RecordId>) -> FeedRow {
         let entry = FeedEntry {
-            kind: FeedKind::AnchorPending,
             record,
             patient,
-            record_type: None,
-            record_hash: None,
-            tx_hash: None,
-            block_number: None,
-            block_hash: None,
-            log_index: None,
-            sequence: None,
-            state: None,
-            finding: None,
+            ..FeedEntry::new(FeedKind::AnchorPending)
         };
         FeedRow {
             position: 1,

@@ -14,7 +14,7 @@ use store::{
 use uuid::Uuid;
 
 use crate::{
-    caller::{Caller, denial},
+    caller::{Caller, lookup},
     error::Error,
     page::{CountedRows, PageRange},
 };
@@ -65,13 +65,8 @@ pub(super) async fn by_ids(
     let actor = caller.actor(&mut tx).await?;
     let found = notifications::own_by_ids(&mut tx, actor.id, ids).await?;
     let read = entry(caller, actor, json!({ "list": "nodes" }));
-    let unknown = ids
-        .iter()
-        .filter(|id| found.iter().all(|it| it.id.0 != **id));
-    let denied = unknown.map(|id| denial(read.clone(), *id));
-    let shown = (!found.is_empty()).then(|| read.clone());
-    let entries: Vec<AuditEntry> = shown.into_iter().chain(denied).collect();
-    audit::insert(&mut tx, &entries).await?;
+    let known: Vec<Uuid> = found.iter().map(|it| it.id.0).collect();
+    audit::insert(&mut tx, &lookup(&read, ids, &known)).await?;
     tx.commit().await?;
     Ok(found)
 }

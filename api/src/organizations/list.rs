@@ -13,10 +13,11 @@ use store::{
     Pool, audit,
     organizations::{self, OrganizationCursor},
 };
+use uuid::Uuid;
 
 use super::SEARCH_LENGTHS;
 use crate::{
-    caller::{Caller, denial},
+    caller::{Caller, lookup},
     error::Error,
     seals::Seals,
 };
@@ -88,11 +89,9 @@ pub(super) async fn by_ids(
         new_value: Some(json!({ "list": "nodes", "count": found.len() })),
         ..of_searching(caller, actor)
     };
-    let unknown = ids.iter().filter(|id| found.iter().all(|it| it.id != **id));
-    let denied = unknown.map(|id| denial(read.clone(), id.0));
-    let shown = (!found.is_empty()).then(|| read.clone());
-    let entries: Vec<AuditEntry> = shown.into_iter().chain(denied).collect();
-    audit::insert(&mut tx, &entries).await?;
+    let asked: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let known: Vec<Uuid> = found.iter().map(|it| it.id.0).collect();
+    audit::insert(&mut tx, &lookup(&read, &asked, &known)).await?;
     tx.commit().await?;
     Ok(found)
 }

@@ -12,7 +12,7 @@ use store::{
 use uuid::Uuid;
 
 use crate::{
-    caller::{Caller, denial},
+    caller::{Caller, lookup},
     error::Error,
     page::{CountedRows, MAX_SIZE},
 };
@@ -57,13 +57,8 @@ pub(super) async fn by_ids(
     let mut found = sessions::page(&mut tx, actor.id, None, None, MAX_SIZE.into()).await?;
     found.retain(|log_in| ids.contains(&log_in.id.0));
     let read = of_reading(caller, actor);
-    let unknown = ids
-        .iter()
-        .filter(|id| found.iter().all(|it| it.id.0 != **id));
-    let denied = unknown.map(|id| denial(read.clone(), *id));
-    let shown = (!found.is_empty()).then(|| read.clone());
-    let entries: Vec<AuditEntry> = shown.into_iter().chain(denied).collect();
-    audit::insert(&mut tx, &entries).await?;
+    let known: Vec<Uuid> = found.iter().map(|it| it.id.0).collect();
+    audit::insert(&mut tx, &lookup(&read, ids, &known)).await?;
     tx.commit().await?;
     Ok(found)
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::answer::{self, ChallengeAnswer, Flaw};
 use crate::{
-    caller::{Caller, denial, refuse},
+    caller::{Caller, lookup, refuse},
     dependencies::{Credentials, WalletMessages},
     error::Error,
     page::CountedRows,
@@ -231,13 +231,8 @@ pub(super) async fn by_ids(
     let actor = caller.actor(&mut tx).await?;
     let found = wallets::own_by_ids(&mut tx, actor.id, ids).await?;
     let read = of_reading(caller, actor);
-    let unknown = ids
-        .iter()
-        .filter(|id| found.iter().all(|it| it.id.0 != **id));
-    let denied = unknown.map(|id| denial(read.clone(), *id));
-    let shown = (!found.is_empty()).then(|| read.clone());
-    let entries: Vec<AuditEntry> = shown.into_iter().chain(denied).collect();
-    audit::insert(&mut tx, &entries).await?;
+    let known: Vec<Uuid> = found.iter().map(|it| it.id.0).collect();
+    audit::insert(&mut tx, &lookup(&read, ids, &known)).await?;
     tx.commit().await?;
     Ok(found)
 }

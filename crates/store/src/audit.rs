@@ -487,31 +487,39 @@ async fn about(
     Ok(rows.fetch_all(&mut **tx).await?)
 }
 
+/// Asks for the numbers of rows after one, by the statement in `$file`, which may take more after the filter.
+macro_rules! numbers_after {
+    ($file:tt, $filter:ident, $after:ident, $limit:ident $(, $more:ident)?) => {
+        sqlx::query_file_scalar!(
+            $file,
+            $after,
+            $filter.user.map(|id| id.0),
+            &emergencies(),
+            (!$filter.actions.is_empty()).then_some(&$filter.actions[..]) as Option<&[String]>,
+            $filter.patient.map(|id| id.0),
+            $filter.allowed,
+            $limit,
+            $filter.resource_type.map(ResourceType::as_str),
+            $filter.purpose.map(Purpose::as_str),
+            $filter.consent.map(|id| id.0),
+            $filter.classification.map(Classification::as_str),
+            $filter.is_cross_border,
+            $filter.request.map(|id| id.0),
+            $filter.from,
+            $filter.to,
+            $filter.emergency,
+            $($more,)?
+        )
+    };
+}
+
 async fn numbers_after(
     tx: &mut Tx<'_>,
     filter: &AuditFilter,
     after: i64,
     limit: i64,
 ) -> Result<Vec<i64>, StoreError> {
-    let numbers = sqlx::query_file_scalar!(
-        "src/audit/numbers_after.sql",
-        after,
-        filter.user.map(|id| id.0),
-        &emergencies(),
-        (!filter.actions.is_empty()).then_some(&filter.actions[..]) as Option<&[String]>,
-        filter.patient.map(|id| id.0),
-        filter.allowed,
-        limit,
-        filter.resource_type.map(ResourceType::as_str),
-        filter.purpose.map(Purpose::as_str),
-        filter.consent.map(|id| id.0),
-        filter.classification.map(Classification::as_str),
-        filter.is_cross_border,
-        filter.request.map(|id| id.0),
-        filter.from,
-        filter.to,
-        filter.emergency,
-    );
+    let numbers = numbers_after!("src/audit/numbers_after.sql", filter, after, limit);
     Ok(numbers.fetch_all(&mut **tx).await?)
 }
 
@@ -522,25 +530,12 @@ async fn numbers_of_thing_after(
     after: i64,
     limit: i64,
 ) -> Result<Vec<i64>, StoreError> {
-    let numbers = sqlx::query_file_scalar!(
+    let numbers = numbers_after!(
         "src/audit/numbers_of_thing_after.sql",
+        filter,
         after,
-        filter.user.map(|id| id.0),
-        &emergencies(),
-        (!filter.actions.is_empty()).then_some(&filter.actions[..]) as Option<&[String]>,
-        filter.patient.map(|id| id.0),
-        filter.allowed,
         limit,
-        filter.resource_type.map(ResourceType::as_str),
-        filter.purpose.map(Purpose::as_str),
-        filter.consent.map(|id| id.0),
-        filter.classification.map(Classification::as_str),
-        filter.is_cross_border,
-        filter.request.map(|id| id.0),
-        filter.from,
-        filter.to,
-        filter.emergency,
-        thing,
+        thing
     );
     Ok(numbers.fetch_all(&mut **tx).await?)
 }

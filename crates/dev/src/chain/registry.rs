@@ -174,7 +174,7 @@ pub fn run_deploy_script(
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What a program says and how it ends; `None` where it was killed because it took longer than this.
+/// What forge says and how it ends; `None` where it was killed because it took longer than this.
 fn output_within(command: &mut Command, time: Duration) -> Result<Option<Output>> {
     let spawned = command
         .stdin(Stdio::null())
