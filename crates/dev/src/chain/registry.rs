@@ -14,8 +14,13 @@ use super::rpc::{quantity, rpc};
 use crate::tools::{Tools, exclusive};
 use crate::{Error, Result, config, secret};
 
-/// How long forge may take to deploy: it takes seconds.
-const DEPLOYED_WITHIN: Duration = Duration::from_secs(90);
+/// How long forge may take to compile, which it does on a new clone alone: a minute or two.
+const COMPILED_WITHIN: Duration = Duration::from_mins(10);
+/// How long forge may take to deploy what is compiled: it takes two to six seconds.
+const DEPLOYED_WITHIN: Duration = Duration::from_secs(30);
+/// How often a deployment is tried, because forge was seen to wait for itself for ever.
+const TRIES: u32 = 4;
+const SCRIPT: &str = "contracts/script/Deploy.s.sol";
 /// anvil's account 0, known to everybody: deploys and administers. For development chains only.
 const DEPLOYER_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 /// anvil's account 1, known to everybody: the registrar. For development chains only.
@@ -133,49 +138,74 @@ pub fn run_deploy_script(
     let written = root
         .join(".dev")
         .join(format!("deployment-{}.json", &secret::fresh()?[..16]));
-    let mut forge = Command::new(tools.forge()?);
-    forge
-        .args([
-            "script",
-            "contracts/script/Deploy.s.sol",
-            "--broadcast",
-            "--non-interactive",
-        ])
+    let forge = || -> Result<Command> {
+        let mut forge = Command::new(tools.forge()?);
+        forge
+            .env_clear()
+            .envs(config::passed_on())
+            .current_dir(root);
+        Ok(forge)
+    };
+    let mut build = forge()?;
+    build.args(["build", SCRIPT]);
+    success(run_within(&mut build, COMPILED_WITHIN, 1)?)?;
+    let mut script = forge()?;
+    script
+        .args(["script", SCRIPT, "--broadcast", "--non-interactive"])
         .args(["--rpc-url", url])
         .args(arguments)
-        .env_clear()
-        .envs(config::passed_on())
         .env("DEPLOYMENT_FILE", &written)
-        .envs(environment.iter().copied())
-        .current_dir(root);
-    // Once more, because it was seen to wait for itself for ever.
-    let mut output = output_within(&mut forge, DEPLOYED_WITHIN)?;
-    if output.is_none() {
-        output = output_within(&mut forge, DEPLOYED_WITHIN)?;
-    }
-    let Some(output) = output else {
-        return Err(Error::Needs(format!(
-            "forge did not deploy the registry within {} s, twice",
-            DEPLOYED_WITHIN.as_secs()
-        )));
-    };
-    if !output.status.success() {
-        fs::remove_file(&written).ok();
-        let said = [output.stdout, output.stderr].concat();
-        return Err(Error::Failed {
-            program: "forge script contracts/script/Deploy.s.sol".to_owned(),
-            status: output.status.to_string(),
-            output: String::from_utf8_lossy(&said).trim().to_owned(),
-        });
-    }
+        .envs(environment.iter().copied());
+    let output = success(run_within(&mut script, DEPLOYED_WITHIN, TRIES)?);
+    let output = output.inspect_err(|_| drop(fs::remove_file(&written)))?;
     fs::copy(&written, file)
         .and_then(|_| fs::remove_file(&written))
         .map_err(Error::file("could not move the deployment to", file))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What forge says and how it ends; `None` where it was killed because it took longer than this.
-fn output_within(command: &mut Command, time: Duration) -> Result<Option<Output>> {
+/// What forge said, if it ended well.
+fn success(output: Output) -> Result<Output> {
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(Error::Failed {
+        program: format!("forge with {SCRIPT}"),
+        status: output.status.to_string(),
+        output: String::from_utf8_lossy(&said).trim().to_owned(),
+    })
+}
+
+/// What forge says and how it ends; it is killed and started again when it takes longer than this, so many times.
+fn run_within(command: &mut Command, time: Duration, tries: u32) -> Result<Output> {
+    let mut run = run_once(command, time)?;
+    for _ in 1..tries {
+        if !run.killed {
+            break;
+        }
+        run = run_once(command, time)?;
+    }
+    let Run { output, killed } = run;
+    if !killed {
+        return Ok(output);
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(Error::Needs(format!(
+        "forge did not end within {} s, {tries} times; the last time it said:\n{}",
+        time.as_secs(),
+        String::from_utf8_lossy(&said).trim()
+    )))
+}
+
+/// One run of forge.
+struct Run {
+    output: Output,
+    killed: bool,
+}
+
+/// Runs forge, and kills it when it takes longer than this.
+fn run_once(command: &mut Command, time: Duration) -> Result<Run> {
     let spawned = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -185,13 +215,13 @@ fn output_within(command: &mut Command, time: Duration) -> Result<Option<Output>
     let said = child.stdout.take().map(all_of);
     let complained = child.stderr.take().map(all_of);
     let until = Instant::now() + time;
-    let status = loop {
+    let (status, killed) = loop {
         if let Some(status) = child.try_wait().map_err(Error::spawn("forge"))? {
-            break status;
+            break (status, false);
         }
         if Instant::now() > until {
-            child.kill().and_then(|()| child.wait()).ok();
-            return Ok(None);
+            let killed = child.kill().and_then(|()| child.wait());
+            break (killed.map_err(Error::spawn("forge"))?, true);
         }
         thread::sleep(Duration::from_millis(20));
     };
@@ -199,11 +229,12 @@ fn output_within(command: &mut Command, time: Duration) -> Result<Option<Output>
         let read = reader.and_then(|it| it.join().ok());
         read.unwrap_or_default()
     };
-    Ok(Some(Output {
+    let output = Output {
         status,
         stdout: text(said),
         stderr: text(complained),
-    }))
+    };
+    Ok(Run { output, killed })
 }
 
 fn all_of(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
