@@ -18,6 +18,7 @@ export default defineConfig({
     rollupOptions: { input: { index: here('index.html'), verify: here('verify.html') } },
   },
   server: {
-    proxy: Object.fromEntries(['/graphql', '/health', '/my-data', '/export'].map((path) => [path, { target: api, changeOrigin: true }])),
+    // The api gives its refresh cookie to pages of its own origin.
+    proxy: Object.fromEntries(['/graphql', '/health', '/my-data', '/export'].map((path) => [path, { target: api, changeOrigin: true, headers: { origin: new URL(api).origin } }])),
   },
 });

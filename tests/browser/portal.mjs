@@ -6,7 +6,7 @@
 // F is a JSON file: { "patient": { "login", "password" }, "doctor": …, "admin": … }. The patient has let nobody in.
 // What is approved to be erased has to be erased at once.
 //
-// A patient makes a code; a doctor uses it, writes and amends records, one with a file; an auditor verifies a file by the
+// A patient logs in, and no script has the refresh token, in any of several tabs. The patient makes a code; a doctor uses it, writes and amends records, one with a file; an auditor verifies a file by the
 // node; the patient reads all of it, sees who reads it meanwhile, also without a connection, takes the access away, names
 // the doctor as a representative, is told of an emergency, and has the vital signs erased. An administrator decides, adds
 // the doctor to an organisation, holds data, proposes a representative and sets the rule of a country. Every page is looked at by axe-core (WCAG 2.2 AA), in light and dark, wide and 360 pixels narrow.
@@ -79,6 +79,45 @@ async function run() {
     await logIn({ ...people.patient, password: 'not the password at all' });
     await see('[data-code="WRONG_CREDENTIALS"]', /wrong/i);
     return 'is told what to do';
+  });
+
+  await step('no script has the refresh token', async () => {
+    await page.reload({ waitUntil: 'load' });
+    await logIn(people.patient);
+    await see('h1', /My records/);
+    const first = await refreshCookie();
+    if (!first) throw new Failure('the browser has no refresh cookie');
+    const { httpOnly, secure, sameSite, path } = first;
+    if (!httpOnly || !secure || sameSite !== 'Strict' || path !== '/') throw new Failure(`the cookie is ${JSON.stringify({ httpOnly, secure, sameSite, path })}`);
+    await keepsNoToken(first.value);
+    return 'not in the storage, and not in a document';
+  });
+
+  await step('a reload goes on by the cookie', async () => {
+    const before = await refreshCookie();
+    await page.reload({ waitUntil: 'load' });
+    await open('Account');
+    await see('dd code', /[0-9a-f-]{36}/);
+    const after = await refreshCookie();
+    if (!after || after.value === before.value) throw new Failure('the cookie was not exchanged');
+    await keepsNoToken(before.value, after.value);
+    return 'which is another one then';
+  });
+
+  await step('several tabs have one log-in', async () => {
+    const tabs = [page, ...(await Promise.all([1, 2].map(() => anotherTab())))];
+    const everywhere = (css, pattern) => Promise.all(tabs.map((tab) => shows(tab, css, pattern)));
+    await Promise.all(tabs.slice(1).map((tab) => tab.goto(`${origin}/portal/#/account`, { waitUntil: 'load' })));
+    await everywhere('dd code', /[0-9a-f-]{36}/);
+    for (let round = 0; round < 3; round += 1) {
+      await Promise.all(tabs.map((tab) => tab.reload({ waitUntil: 'load' })));
+      await everywhere('dd code', /[0-9a-f-]{36}/);
+    }
+    await page.bringToFront();
+    await logOut();
+    await everywhere('h1', /Log in/);
+    for (const tab of tabs.slice(1)) await tab.close();
+    return 'exchange its cookie one after the other, and are logged out together';
   });
 
   await step('patient makes a code', async () => {
@@ -355,10 +394,11 @@ async function run() {
     await eventually('the database to be removed', async () => (await databases()) === 0);
     const left = await page.evaluate(async () => ({
       session: { ...sessionStorage },
+      local: Object.keys(localStorage).filter((name) => name !== 'meditrustal:language'),
       databases: (await indexedDB.databases()).map(({ name }) => name),
       caches: (await Promise.all((await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url)))).flat(),
     }));
-    if (Object.keys(left.session).length > 0 || left.databases.length > 0) throw new Failure(`left: ${JSON.stringify(left)}`);
+    if (Object.keys(left.session).length > 0 || left.local.length > 0 || left.databases.length > 0) throw new Failure(`left: ${JSON.stringify(left)}`);
     if (left.caches.some((url) => !url.includes('/portal/'))) throw new Failure(`kept by the service worker: ${left.caches}`);
     return `${left.caches.length} files of the portal`;
   });
@@ -367,12 +407,13 @@ async function run() {
     await logIn(people.patient);
     await see('h1', /My records/);
     await page.evaluate(() => {
-      sessionStorage.setItem('meditrustal:portal:used', String(Date.now() - 16 * 60_000));
+      localStorage.setItem('meditrustal:portal:used', String(Date.now() - 16 * 60_000));
       location.reload();
     });
     await see('.notice', /nothing was done for 15 minutes/);
     await eventually('the database to be removed', () => page.evaluate(async () => (await indexedDB.databases()).length === 0 && sessionStorage.length === 0));
-    return 'is logged out';
+    await isLoggedOut();
+    return 'is logged out, and so is the cookie';
   });
 
   await step('patient names a representative', async () => {
@@ -694,6 +735,68 @@ async function logIn({ login, password }) {
 async function logOut() {
   await press('Log out');
   await see('h1', /Log in/);
+  await isLoggedOut();
+}
+
+/** Waits until the api was told, and has taken the cookie away. */
+async function isLoggedOut() {
+  await eventually('the log-in to be ended', () => page.evaluate(() => localStorage.getItem('meditrustal:portal:log-in') === null));
+  if (await refreshCookie()) throw new Failure('the refresh cookie is still there');
+}
+
+async function refreshCookie() {
+  const session = await page.createCDPSession();
+  const { cookies } = await session.send('Network.getCookies', { urls: [`${origin}/graphql`] });
+  await session.detach();
+  return cookies.find(({ name }) => name === '__Host-meditrustal_refresh');
+}
+
+/** Looks for a refresh token, by its name and its text, in all that scripts of the page can read of what is kept. */
+async function keepsNoToken(...tokens) {
+  const kept = await page.evaluate(async () => {
+    const settled = (request) => new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+    const texts = [document.cookie, JSON.stringify({ ...localStorage }), JSON.stringify({ ...sessionStorage })];
+    for (const { name } of await indexedDB.databases()) {
+      const database = await settled(indexedDB.open(name));
+      for (const store of database.objectStoreNames) {
+        const rows = database.transaction(store).objectStore(store);
+        for (const row of await settled(rows.getAll())) {
+          texts.push(JSON.stringify(row, (_, value) => (value instanceof ArrayBuffer ? String.fromCharCode(...new Uint8Array(value)) : value)));
+        }
+      }
+      database.close();
+    }
+    return texts;
+  });
+  if (kept[0] !== '') throw new Failure(`scripts read a cookie: ${kept[0].slice(0, 40)}`);
+  if (!kept[2].includes('person')) throw new Failure('the tab keeps nothing: there was nothing to look at');
+  for (const text of kept) {
+    if (/refresh_?token/i.test(text) || tokens.some((token) => text.includes(token))) throw new Failure('a refresh token is kept where scripts read it');
+  }
+}
+
+/** One more tab of the same browser, in which nothing may go wrong either. */
+async function anotherTab() {
+  const tab = await browser.newPage();
+  tab.setDefaultTimeout(Number(options.timeout) * 1000);
+  await tab.setExtraHTTPHeaders({ 'Accept-Language': 'en-GB' });
+  await watch(tab);
+  return tab;
+}
+
+/** Waits for a text in a tab that need not be in front, which draws no frames. */
+async function shows(tab, selector, pattern) {
+  await tab.waitForFunction(
+    (css, source) => new RegExp(source).test([...document.querySelectorAll(css)].map((each) => each.innerText).join('\n')),
+    { polling: 100 },
+    selector,
+    pattern.source,
+  ).catch(() => {
+    throw new Failure(`waited ${options.timeout} s for ${pattern} in ${selector} of another tab`);
+  });
 }
 
 async function verify(path, { second }) {
@@ -835,13 +938,14 @@ async function begin() {
 }
 
 /** Collects whatever must not happen. */
-async function watch() {
-  await watchErrors(page, (text) => {
+async function watch(tab = page) {
+  await watchErrors(tab, (text) => {
     if (!expected.some((pattern) => pattern.test(text))) complaints.push(text);
   });
-  page.on('request', (request) => {
+  tab.on('request', (request) => {
+    if (/refreshToken/.test(request.postData() ?? '')) complaints.push('a script asks for the refresh token, or sends one');
     const url = new URL(request.url());
-    const isNode = url.origin === node && page.url().endsWith('/verify.html');
+    const isNode = url.origin === node && tab.url().endsWith('/verify.html');
     if (url.protocol !== 'data:' && url.protocol !== 'blob:' && url.origin !== origin && !isNode) complaints.push(`request to another origin: ${url.href.slice(0, 200)}`);
   });
 }

@@ -4,10 +4,11 @@ import { I18nProvider } from 'react-aria-components';
 import { Provider, useQuery } from 'urql';
 import { Link, Redirect, Route, Router, Switch, useLocation } from 'wouter';
 import { useHashLocation } from 'wouter/use-hash-location';
-import { logOut, makeClient, offlineSince } from './api/client';
+import { makeClient, offlineSince } from './api/client';
 import { useFeed } from './api/feed';
 import { useScroll } from './api/place';
-import { IDLE, WARNING, type Person, type Session, session, touch } from './api/session';
+import { logOut } from './api/refresh';
+import { IDLE, WARNING, type Person, type Session, lastUsed, session, touch } from './api/session';
 import { useStore } from './api/store';
 import type { PurposeOfUse } from './gql/graphql';
 import { LogIn } from './pages/log-in';
@@ -232,7 +233,8 @@ function useIdleLogOut(): boolean {
     const kinds = ['pointerdown', 'keydown', 'scroll'] as const;
     kinds.forEach((kind) => window.addEventListener(kind, note, { passive: true }));
     const look = () => {
-      const idle = Date.now() - last;
+      // Another tab may be in use.
+      const idle = Date.now() - Math.max(last, lastUsed());
       setLeaving(idle > IDLE - WARNING);
       if (idle > IDLE) void logOut('idle').catch(() => {});
       else touch(last);

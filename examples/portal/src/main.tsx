@@ -1,13 +1,17 @@
 import { createRoot } from 'react-dom/client';
 import { removeAbandoned } from './api/answers';
-import { logOut } from './api/client';
-import { isIdle, resume, session } from './api/session';
+import { adopt, follow } from './api/refresh';
+import { resume } from './api/session';
 import { App } from './app';
 import './style.css';
 import { loadLanguage } from './words';
 
+/** How long a new tab waits for the browser's log-in before it shows the form. Unit: milliseconds. */
+const PATIENCE = 2_000;
+
 resume();
-if (session.get() && isIdle()) void logOut('idle').catch(() => {});
+follow();
+await Promise.race([adopt().catch(() => {}), new Promise((done) => setTimeout(done, PATIENCE))]);
 await loadLanguage();
 const root = document.getElementById('root');
 if (root) createRoot(root).render(<App />);

@@ -64,12 +64,21 @@ test('no query has more fields than the api answers', () => {
   }
 });
 
-test('each mutation asks for what is to be mended', async () => {
+const names = (await readdir(join(portal, 'src'), { recursive: true })).filter((name) => /\.tsx?$/.test(name) && !/^gql\b/.test(name));
+const texts = await Promise.all(names.map((name) => readFile(join(portal, 'src', name), 'utf8')));
+const documents = texts.flatMap((text) => [...text.matchAll(/graphql\(`([^`]*)`\)/g)].map(([, each]) => each));
+
+test('no refresh token is asked for, and each log-in asks for the cookie', () => {
+  assert.doesNotMatch(documents.join('\n'), /\brefreshToken\b/);
+  const all = texts.join('\n');
+  const logIns = [...all.matchAll(/\blogIn\(\{ input: .*/g)].map(([line]) => line);
+  assert.ok(logIns.length >= 3, `${logIns.length} log-ins`);
+  for (const line of logIns) assert.match(line, /refreshBy: 'COOKIE' \} \}, WITH_COOKIE\)/);
+});
+
+test('each mutation asks for what is to be mended', () => {
   // Nobody fills in a form for these.
   const without = new Set(['LogOut', 'LogOutEverywhere', 'Refresh']);
-  const names = (await readdir(join(portal, 'src'), { recursive: true })).filter((name) => /\.tsx?$/.test(name) && !/^gql\b/.test(name));
-  const texts = await Promise.all(names.map((name) => readFile(join(portal, 'src', name), 'utf8')));
-  const documents = texts.flatMap((text) => [...text.matchAll(/graphql\(`([^`]*)`\)/g)].map(([, each]) => each));
   const operations = parse(documents.join('\n')).definitions.filter((each) => each.kind === Kind.OPERATION_DEFINITION);
   const mutations = operations.filter((each) => each.operation === 'mutation' && !without.has(each.name.value));
   assert.ok(mutations.length > 30, `${mutations.length} mutations`);

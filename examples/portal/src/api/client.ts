@@ -1,32 +1,13 @@
 // Speaks to the api: POST /graphql; subscriptions come as Server-Sent Events.
 import { Client, CombinedError, type Operation, cacheExchange, fetchExchange, makeOperation, mapExchange } from '@urql/core';
-import { graphql } from '../gql';
-import { restoreJsonText } from '../fhir/digits';
-import { complete, withUserErrors } from './payload';
-import { accessToken, end, refreshToken, renew, session } from './session';
+import { withUserErrors } from './payload';
+import { apiUrl, plain } from './address';
+import { freshToken } from './refresh';
+import { end, session } from './session';
 import { store } from './store';
-
-/** Where the api is: what the page's `<meta>` says, or else where the page comes from. */
-export const apiUrl = new URL(
-  (document.querySelector<HTMLMetaElement>('meta[name="meditrustal-api"]')?.content || '').replace(/\/?$/, '/'),
-  location.href,
-);
 
 /** Since when the api does not answer: null while it does. Unit: milliseconds since 1970. */
 export const offlineSince = store<number | null>(null);
-
-/** A token is exchanged this long before it ends. Unit: milliseconds. */
-const AHEAD = 30_000;
-
-const REFRESH = graphql(`
-  mutation Refresh($input: RefreshSessionInput!) {
-    refreshSession(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt }
-  }
-`);
-
-const LOG_OUT = graphql(`
-  mutation LogOut { logOut { endedSessions } }
-`);
 
 /**
  * What changes a list, besides what is in it: a list that is empty names no type, and would not be read again.
@@ -72,31 +53,6 @@ export function makeClient(): Client {
     preferGetMethod: false,
     requestPolicy: 'cache-and-network',
   });
-}
-
-const bare = new Client({
-  url: new URL('graphql', apiUrl).href,
-  exchanges: [fetchExchange],
-  fetch: (url, init) => fetch(url, plain(init)),
-  preferGetMethod: false,
-});
-
-/** Ends the log-in at the api, too; here it ends in any case. */
-export async function logOut(why: 'idle' | null = null): Promise<void> {
-  const [access, refresh] = [accessToken(), refreshToken()];
-  const ended = end(why);
-  // A page that was loaded again has no access token yet.
-  if (access && access.expiresAt > Date.now()) await revoke(access.token);
-  else if (refresh) {
-    const { data } = await bare.mutation(REFRESH, { input: { refreshToken: refresh } }).toPromise();
-    const renewed = complete(data?.refreshSession);
-    if (renewed) await revoke(renewed.accessToken);
-  }
-  await ended;
-}
-
-async function revoke(token: string): Promise<void> {
-  await bare.mutation(LOG_OUT, {}, { fetchOptions: { headers: { authorization: `Bearer ${token}` } } }).toPromise();
 }
 
 /** A file of the api by GET, with the person's token. Throws a `CombinedError`. */
@@ -164,39 +120,7 @@ function withToken(url: RequestInfo | URL, init: RequestInit, token: string | un
   return fetch(url, { ...init, headers });
 }
 
-function plain(init: RequestInit = {}): RequestInit {
-  const headers = new Headers(init.headers);
-  const streams = headers.get('accept')?.startsWith('text/event-stream');
-  headers.set('accept', streams ? 'text/event-stream' : 'application/graphql-response+json, application/json;q=0.9');
-  const body = typeof init.body === 'string' ? restoreJsonText(init.body) : (init.body ?? null);
-  return { ...init, body, headers, credentials: 'omit', cache: 'no-store' };
-}
-
 async function codeOf(response: Response): Promise<string | undefined> {
   const answer = (await response.clone().json().catch(() => undefined)) as { errors?: { extensions?: { code?: string } }[] } | undefined;
   return answer?.errors?.[0]?.extensions?.code;
-}
-
-let exchanging: Promise<void> | undefined;
-
-/** The token of the person who is logged in; exchanged before, where it is about to end. */
-export async function freshToken(isOver = false): Promise<string | undefined> {
-  if (!session.get()) return undefined;
-  const now = accessToken();
-  if (!isOver && now && now.expiresAt - AHEAD > Date.now()) return now.token;
-  await (exchanging ??= exchange().finally(() => (exchanging = undefined)));
-  return accessToken()?.token;
-}
-
-async function exchange(): Promise<void> {
-  const token = refreshToken();
-  if (!token) return end('over');
-  const { data, error } = await bare.mutation(REFRESH, { input: { refreshToken: token } }).toPromise();
-  const renewed = complete(data?.refreshSession);
-  if (renewed) return renew(token, renewed) ? undefined : revoke(renewed.accessToken);
-  if (refreshToken() !== token) return undefined;
-  if (error?.networkError) throw error.networkError;
-  const code = error?.graphQLErrors[0]?.extensions['code'];
-  if (code === 'SESSION_ENDED' || code === 'UNAUTHENTICATED') return end('over');
-  throw new TypeError(error?.message ?? 'the token could not be exchanged');
 }

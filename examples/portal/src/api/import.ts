@@ -1,6 +1,7 @@
 // POST /import: a file goes up while a line of report comes back for each entry (docs/bulk.md).
 import { CombinedError } from '@urql/core';
-import { apiUrl, freshToken } from './client';
+import { apiUrl } from './address';
+import { freshToken } from './refresh';
 import { type ImportLine, linesOf } from './import-lines';
 
 export interface ImportProgress {

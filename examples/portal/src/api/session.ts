@@ -1,116 +1,142 @@
-// Who is logged in, in this tab.
+// Who is logged in, in this browser.
 //
-// The access token is in memory alone. `sessionStorage`, which ends with the tab, has the refresh token, so that
-// the page can be loaded again, and the key of what is kept for the time without a connection.
+// The refresh token is a cookie that no script reads (`refresh.ts`): one for all tabs, so that one person is logged in.
+// The access token is in memory alone. `sessionStorage`, which ends with the tab, has who it is and the key of what is
+// kept for the time without a connection; `localStorage` has which log-in is this browser's, and when it was last used.
 import type { LogInMutation } from '../gql/graphql';
 import { Answers, canKeep } from './answers';
 import type { Complete } from './payload';
 import { store } from './store';
 
 const KEY = 'meditrustal:portal';
-/** When something was last done in this tab. Unit: milliseconds since 1970. */
+/** The ID of the browser's log-in; `OVER` where it has ended here and the api does not know yet. */
+const LOG_IN = 'meditrustal:portal:log-in';
+const OVER = 'over';
+/** When something was last done in any tab. Unit: milliseconds since 1970. */
 const USED = 'meditrustal:portal:used';
 /** After how long without a key or a touch the portal logs out. Unit: milliseconds. */
 export const IDLE = 15 * 60_000;
 /** How long before that the person is warned. Unit: milliseconds. */
 export const WARNING = 60_000;
 
-type LogIn = Complete<NonNullable<LogInMutation['logIn']>>;
+export type LogIn = Complete<Omit<NonNullable<LogInMutation['logIn']>, '__typename' | 'userErrors'>>;
 export type Person = LogIn['user'];
 
 interface Kept {
-  readonly refreshToken: string;
+  /** The ID of the log-in. */
+  readonly logIn: string;
   readonly person: Person;
   readonly database: string;
   readonly secret: string;
 }
 
 export interface Session {
+  readonly logIn: string;
   readonly person: Person;
   readonly answers: Answers | undefined;
 }
 
-interface Access {
+export interface Access {
   readonly token: string;
   /** Unit: milliseconds since 1970. */
   readonly expiresAt: number;
 }
 
 export const session = store<Session | null>(null);
-export type Ending = 'idle' | 'over' | 'deactivated';
+export type Ending = 'idle' | 'over' | 'elsewhere' | 'deactivated';
 
 /** Why nobody is logged in any more. */
 export const ending = store<Ending | null>(null);
 
 let access: Access | undefined;
-let kept: Kept | undefined;
 
-/** Goes on with the log-in of this tab, if there is one. */
+/** Goes on with what this tab had before it was loaded again, if that is the browser's log-in still. */
 export function resume(): void {
   const text = sessionStorage.getItem(KEY);
   if (!text) return;
-  kept = JSON.parse(text) as Kept;
-  session.set({ person: kept.person, answers: answersOf(kept) });
+  const kept = JSON.parse(text) as Kept;
+  if (kept.logIn && kept.logIn === browserLogIn()) session.set({ logIn: kept.logIn, person: kept.person, answers: answersOf(kept) });
+  else sessionStorage.removeItem(KEY);
 }
+
+/** The ID of the log-in that the browser's cookie belongs to, as far as its tabs know. */
+export function browserLogIn(): string | undefined {
+  const kept = localStorage.getItem(LOG_IN);
+  return kept && kept !== OVER ? kept : undefined;
+}
+
+/** Whether a log-in has ended here of which the api was not told. */
+export const isToBeEnded = (): boolean => localStorage.getItem(LOG_IN) === OVER;
 
 /** Notes that something was done. */
 export function touch(at: number): void {
-  sessionStorage.setItem(USED, String(at));
+  if (browserLogIn() && at > lastUsed()) localStorage.setItem(USED, String(at));
 }
 
-/**
- * Whether nothing was done for too long, also while no page was open: a browser that opens a closed tab again gives
- * it what was in its `sessionStorage`.
- */
+/** When something was last done in any tab. Unit: milliseconds since 1970. */
+export function lastUsed(): number {
+  return Number(localStorage.getItem(USED)) || 0;
+}
+
+/** Whether nothing was done for too long, also while no page was open. */
 export function isIdle(): boolean {
-  return !(Date.now() - Number(sessionStorage.getItem(USED)) <= IDLE);
+  return !(Date.now() - lastUsed() <= IDLE);
 }
 
+/** Begins a log-in, or in another tab the one that the browser has. */
 export function begin(logIn: LogIn): void {
-  access = { token: logIn.accessToken, expiresAt: Date.parse(logIn.expiresAt) };
+  void session.get()?.answers?.drop();
+  access = accessOf(logIn);
   const secret = Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, '0')).join('');
-  keep({ refreshToken: logIn.refreshToken, person: logIn.user, database: crypto.randomUUID(), secret });
+  const kept: Kept = { logIn: logIn.session.id, person: logIn.user, database: crypto.randomUUID(), secret };
+  sessionStorage.setItem(KEY, JSON.stringify(kept));
+  localStorage.setItem(LOG_IN, kept.logIn);
   touch(Date.now());
   ending.set(null);
-  session.set({ person: logIn.user, answers: answersOf(kept) });
+  session.set({ logIn: kept.logIn, person: kept.person, answers: answersOf(kept) });
 }
 
-/**
- * Takes the tokens that an exchange of `before` gave. False where that log-in has ended meanwhile: then they belong to
- * nobody here, least of all to whoever logged in after it.
- */
-export function renew(before: string, next: { accessToken: string; expiresAt: string; refreshToken: string }): boolean {
-  if (kept?.refreshToken !== before) return false;
-  access = { token: next.accessToken, expiresAt: Date.parse(next.expiresAt) };
-  keep({ ...kept, refreshToken: next.refreshToken });
-  return true;
+/** Takes the access token that an exchange gave. */
+export function renew(next: { accessToken: string; expiresAt: string }): void {
+  access = accessOf(next);
 }
 
 export function accessToken(): Access | undefined {
   return access;
 }
 
-export function refreshToken(): string | undefined {
-  return kept?.refreshToken;
-}
-
-/** Forgets the person, and everything that was read. */
-export async function end(why: Ending | null = null): Promise<void> {
+/**
+ * Forgets the person, and everything that was read. Other tabs of the same log-in do the same. `isTold` is whether the api
+ * knows already; what it does not know is kept in mind (`isToBeEnded`).
+ */
+export async function end(why: Ending | null = null, isTold = true): Promise<void> {
   const before = session.get();
   access = undefined;
-  kept = undefined;
   sessionStorage.removeItem(KEY);
-  sessionStorage.removeItem(USED);
+  // Another log-in of this browser is none of ours.
+  if (before && browserLogIn() === before.logIn) release(isTold);
   ending.set(why);
   session.set(null);
   await before?.answers?.drop();
 }
 
-function keep(next: Kept): void {
-  kept = next;
-  sessionStorage.setItem(KEY, JSON.stringify(next));
+/** Notes that the browser's log-in has ended; `isTold` is whether the api knows. */
+export function release(isTold: boolean): void {
+  localStorage.removeItem(USED);
+  if (isTold) localStorage.removeItem(LOG_IN);
+  else localStorage.setItem(LOG_IN, OVER);
 }
 
-function answersOf(of: Kept | undefined): Answers | undefined {
-  return of && canKeep ? new Answers(of.database, of.secret) : undefined;
+/** Tells when the browser's log-in is another one, or none, by another tab. */
+export function onOtherTab(action: () => void): void {
+  // The key is null where everything was removed.
+  window.addEventListener('storage', ({ key }) => {
+    if (key === LOG_IN || key === null) action();
+  });
+}
+
+const accessOf = (of: { accessToken: string; expiresAt: string }): Access => ({ token: of.accessToken, expiresAt: Date.parse(of.expiresAt) });
+
+function answersOf(of: Kept): Answers | undefined {
+  return canKeep ? new Answers(of.database, of.secret) : undefined;
 }

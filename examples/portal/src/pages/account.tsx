@@ -1,8 +1,8 @@
 // The account: password, log-ins, second factor, wallet.
 import { type FormEvent, Suspense, lazy, useState } from 'react';
 import { useClient, useMutation, useQuery } from 'urql';
-import { logOut } from '../api/client';
 import { complete } from '../api/payload';
+import { WITH_COOKIE, tellOfEnd } from '../api/refresh';
 import { end } from '../api/session';
 import { graphql } from '../gql';
 import { Button, Card, Confirm, Copyable, DialogTrigger, Facts, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag } from '../ui';
@@ -136,8 +136,8 @@ function Sessions() {
   const [, everywhere] = useMutation(EVERYWHERE);
   return (
     <Card title={t('Log-ins')} actions={<Confirm kind="quiet" label={t('Log out everywhere')} title={t('Log out everywhere?')} text={<p>{t('Here, too.')}</p>} action={async () => {
-      const { error } = await everywhere({});
-      if (!error) await logOut();
+      const { error } = await everywhere({}, WITH_COOKIE);
+      if (!error) await end();
       return error;
     }} />}>
       <Loaded of={{ fetching: result.fetching, error: result.error, data: result.data?.mySessions ?? undefined }}>
@@ -214,8 +214,10 @@ function Leave() {
   const [{ error, fetching }, deactivate] = useMutation(DEACTIVATE);
   const submit = async (event: FormEvent) => {
     event.preventDefault();
-    // Its log-ins are ended by that: nothing is to be asked any more.
-    if ((await deactivate({ input: { currentPassword: password } })).data?.deactivateAccount) await end('deactivated');
+    if (!(await deactivate({ input: { currentPassword: password } })).data?.deactivateAccount) return;
+    // Its log-ins are ended by that; the cookie is left to be taken away.
+    await end('deactivated', false);
+    await tellOfEnd();
   };
   return (
     <Card title={t('Leaving')} actions={(

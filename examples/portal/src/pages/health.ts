@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'react';
-import { apiUrl } from '../api/client';
+import { apiUrl } from '../api/address';
 
 export interface HealthAnswer {
   readonly isReady: boolean;

@@ -1,7 +1,7 @@
 // What auditors follow: anchors, reorganisations and findings, as they happen.
 import { useState } from 'react';
 import { useQuery } from 'urql';
-import { apiUrl } from '../api/client';
+import { apiUrl } from '../api/address';
 import { useFeed } from '../api/feed';
 import { session } from '../api/session';
 import { graphql } from '../gql';

@@ -1,8 +1,9 @@
 import { type FormEvent, useState } from 'react';
-import { useClient, useMutation } from 'urql';
+import { type CombinedError, useClient, useMutation } from 'urql';
 import { complete } from '../api/payload';
+import { WITH_COOKIE, beginBy } from '../api/refresh';
 import { useStore } from '../api/store';
-import { type Ending, begin, ending } from '../api/session';
+import { type Ending, ending } from '../api/session';
 import { graphql } from '../gql';
 import { Button, Card, Failure, Field, Form, Notice, Page } from '../ui';
 import { t } from '../words';
@@ -10,12 +11,12 @@ import { signText } from './wallet';
 
 const LOG_IN = graphql(`
   mutation LogIn($input: LogInInput!) {
-    logIn(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt user { id username role } userErrors { code field message } }
+    logIn(input: $input) { accessToken expiresAt session { id } user { id username role } userErrors { code field message } }
   }
 `);
 const LOG_IN_WITH_WALLET = graphql(`
   mutation LogInWithWallet($input: LogInWithWalletInput!) {
-    logInWithWallet(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt user { id username role } userErrors { code field message } }
+    logInWithWallet(input: $input) { accessToken expiresAt session { id } user { id username role } userErrors { code field message } }
   }
 `);
 const REGISTER = graphql(`
@@ -24,6 +25,7 @@ const REGISTER = graphql(`
 
 function endingText(why: Ending): string {
   if (why === 'idle') return t('You were logged out because nothing was done for 15 minutes. What you had read was removed.');
+  if (why === 'elsewhere') return t('In another tab of this browser somebody logged in: load this page again to go on with that log-in.');
   return why === 'deactivated' ? t('The account is deactivated.') : t('Your log-in is over: log in again.');
 }
 
@@ -50,16 +52,14 @@ function WithPassword() {
   const needsCode = code !== '' || error?.graphQLErrors[0]?.extensions['code'] === 'SECOND_FACTOR_REQUIRED';
   const submit = async (event: FormEvent) => {
     event.preventDefault();
-    const { data } = await logIn({ input: { login, password, code: code || null } });
-    const begun = complete(data?.logIn);
-    if (begun) begin(begun);
+    await beginBy(async () => complete((await logIn({ input: { login, password, code: code || null, refreshBy: 'COOKIE' } }, WITH_COOKIE)).data?.logIn));
   };
   return (
     <Form error={error} onSubmit={submit}>
       <Field label={t('User name or e-mail address')} name="login" autoComplete="username" value={login} isRequired onChange={setLogin} />
       <Field label={t('Password')} name="password" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
       {needsCode ? <Field label={t('Code of the second factor')} name="code" inputMode="numeric" autoComplete="one-time-code" value={code} isRequired onChange={setCode} /> : null}
-      <Failure error={error} />
+      <Refused error={error} />
       <div className="actions">
         <Button type="submit" kind="main" isPending={fetching}>{t('Log in')}</Button>
         {window.ethereum ? <WithWallet /> : null}
@@ -76,15 +76,13 @@ function WithWallet() {
     setWrong(undefined);
     const signed = await signText(client, 'LOG_IN').catch((cause: unknown) => setWrong(cause instanceof Error ? cause.message : String(cause)));
     if (!signed) return;
-    const { data } = await logIn({ input: signed });
-    const begun = complete(data?.logInWithWallet);
-    if (begun) begin(begun);
+    await beginBy(async () => complete((await logIn({ input: { ...signed, refreshBy: 'COOKIE' } }, WITH_COOKIE)).data?.logInWithWallet));
   };
   return (
     <>
       <Button isPending={fetching} onPress={act}>{t('Log in with a wallet')}</Button>
       {wrong ? <Notice kind="bad">{wrong}</Notice> : null}
-      <Failure error={error} />
+      <Refused error={error} />
     </>
   );
 }
@@ -99,17 +97,21 @@ function Register() {
     event.preventDefault();
     const { data } = await register({ input: { username, email, password } });
     if (!data?.register) return;
-    const answer = await logIn({ input: { login: username, password } });
-    const begun = complete(answer.data?.logIn);
-    if (begun) begin(begun);
+    await beginBy(async () => complete((await logIn({ input: { login: username, password, refreshBy: 'COOKIE' } }, WITH_COOKIE)).data?.logIn));
   };
   return (
     <Form error={error} onSubmit={submit}>
       <Field label={t('User name')} name="username" autoComplete="username" value={username} isRequired onChange={setUsername} />
       <Field label={t('E-mail address')} name="email" type="email" autoComplete="email" value={email} isRequired onChange={setEmail} />
       <Field label={t('Password')} name="password" type="password" autoComplete="new-password" value={password} isRequired minLength={12} hint={t('At least 12 characters')} onChange={setPassword} />
-      <Failure error={error ?? loggingIn.error} />
+      <Refused error={error ?? loggingIn.error} />
       <div className="actions"><Button type="submit" kind="main" isPending={fetching || loggingIn.fetching}>{t('Make an account')}</Button></div>
     </Form>
   );
+}
+
+/** What is wrong; of a page that may not have the cookie, that no other name or password would help. */
+function Refused({ error }: { error: CombinedError | undefined }) {
+  const isForeign = error?.graphQLErrors[0]?.extensions['code'] === 'FORBIDDEN';
+  return isForeign ? <Notice kind="bad">{t('The service lets nobody log in from this address. Tell the operator.')}</Notice> : <Failure error={error} />;
 }
