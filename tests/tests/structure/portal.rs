@@ -71,7 +71,7 @@ async fn people_go_through_the_portal_from_log_in_to_erasure() {
 }
 
 /// How large the first load is, that numbers keep their digits, that a form reads back what it wrote, that
-/// summaries are asked for whole, that mutations ask for what is to be mended, that files are counted as the api
+/// summaries are asked for whole, that no refresh token is asked for, that mutations ask for what is to be mended, that files are counted as the api
 /// counts them, that a report of an import is read wherever it is cut, that both languages say the same, and that a
 /// node that lies is contradicted.
 #[tokio::test]
