@@ -139,6 +139,8 @@ mod tests {
             encrypted_to: Vec::new(),
             taken_at: at(day),
             database: String::new(),
+            schema: String::new(),
+            role_prefix: None,
             server_major: 18,
             program: String::new(),
             migrations: Vec::new(),

@@ -73,7 +73,7 @@ pub(crate) struct RestoreBackup {
     #[arg(long = "identity", value_name = "FILE")]
     identities: Vec<PathBuf>,
 
-    /// Where the empty database is, under the role meditrustal_migrator
+    /// Where the empty database, or a tenant's empty schema, is: under the role meditrustal_migrator, or the tenant's
     #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
 
@@ -161,6 +161,7 @@ impl RestoreBackup {
         let keyring = Arc::new(self.pkcs11.keyring(&self.master_keys_file)?);
         let dumps = self.check_files(&deployment, &keyring).await?;
         let found = target::look_at_target(&self.url).await?;
+        check::check_tenant(&dumps, &found.tenant)?;
         if self.go_on {
             check::check_unfinished(&found, &dumps)?;
         } else {
@@ -221,6 +222,7 @@ impl RestoreBackup {
             identities,
             programs: Programs::find(self.programs.directory.as_deref(), found.server_major)?,
             connection: DatabaseAddress::of(&self.url)?,
+            tenant: found.tenant.clone(),
         };
         note("reading both dumps");
         let loaded = spawn_blocking(move || -> Result<(), Failure> {

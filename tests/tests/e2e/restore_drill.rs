@@ -25,7 +25,7 @@ const WRECK: [&str; 4] = [
 ];
 
 /// What `meditrustal restore` needs of its environment.
-fn environment(world: &World) -> Vec<(&'static str, String)> {
+pub(crate) fn environment(world: &World) -> Vec<(&'static str, String)> {
     let dir = world.foundation.dir();
     let file = |name: &str| dir.join(name).display().to_string();
     vec![
