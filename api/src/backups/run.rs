@@ -163,6 +163,48 @@ pub(crate) async fn make(
     finished
 }
 
+/// Looks whether it could be made, and gives what the dumps would be called; nothing is written.
+///
+/// # Errors
+/// [`BackupError`]: why it could not.
+pub(crate) async fn look(
+    wanted: &WantedBackup,
+    now: DateTime<Utc>,
+) -> Result<Vec<PathBuf>, BackupError> {
+    let paths = paths_of(wanted, now);
+    if let Some(there) = paths.iter().find_map(|path| taken(path)) {
+        return Err(BackupError::There(there.display().to_string()));
+    }
+    if let Some(first) = wanted.parts.first() {
+        let mut snapshot = Snapshot::begin(&first.url).await?;
+        let identity = snapshot.identity().await;
+        let identity = identity.map_err(|error| as_empty(error, &first.url))?;
+        prepare(wanted, &snapshot.id, &identity).await?;
+        snapshot.end().await;
+    }
+    Ok(paths)
+}
+
+/// PostgreSQL's programs, and the snapshot under the role of each part: a role that may not log in, or leads elsewhere, is
+/// refused before anything is dumped.
+async fn prepare(
+    wanted: &WantedBackup,
+    snapshot: &str,
+    identity: &DatabaseIdentity,
+) -> Result<(Programs, Vec<Snapshot>), BackupError> {
+    if identity.migrations.is_empty() {
+        return Err(BackupError::Empty(identity.name.clone()));
+    }
+    let programs = Programs::find(wanted.programs.as_deref(), identity.server_major)?;
+    let mut all = Vec::new();
+    for part in &wanted.parts {
+        let mut seen = Snapshot::import(&part.url, snapshot).await?;
+        require_schema(part.part, seen.schema().await?, wanted.tenant.schema())?;
+        all.push(seen);
+    }
+    Ok((programs, all))
+}
+
 /// Dumps every part of a snapshot into a file aside, all at once.
 async fn dump_all(
     wanted: &WantedBackup,
@@ -171,26 +213,18 @@ async fn dump_all(
     identity: &DatabaseIdentity,
     tell: fn(&str),
 ) -> Result<Vec<Aside>, BackupError> {
-    if identity.migrations.is_empty() {
-        return Err(BackupError::Empty(identity.name.clone()));
-    }
     let id = RequestId::fresh().to_string();
-    let programs = Programs::find(wanted.programs.as_deref(), identity.server_major)?;
-    let mut dumps = Vec::new();
-    // A role that may not log in is refused before anything is dumped.
-    for (part, path) in wanted.parts.iter().zip(paths) {
-        let mut seen = Snapshot::import(&part.url, snapshot).await?;
-        require_schema(part.part, seen.schema().await?, wanted.tenant.schema())?;
-        dumps.push(PartDump {
+    let (programs, all) = prepare(wanted, snapshot, identity).await?;
+    let dumps = wanted.parts.iter().zip(paths).zip(all);
+    let dumps = dumps.map(|((part, path), seen)| {
+        let dump = PartDump {
             tier: wanted.tier,
             part,
             path,
             seen,
-        });
-    }
-    let dumps = dumps
-        .into_iter()
-        .map(|dump| dump.run(&programs, &id, identity, tell));
+        };
+        dump.run(&programs, &id, identity, tell)
+    });
     // Each comes to its end, also where another fails: nobody writes any more when what lies aside is removed.
     join_all(dumps).await.into_iter().collect()
 }

@@ -1,7 +1,8 @@
 //! `meditrustal backup`: makes backups, lists, verifies and prunes them.
 
+mod directories;
+
 use std::{
-    io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -10,19 +11,16 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::clock::Clock;
 use serde_json::json;
-use store::{
-    backups::tenant_of,
-    tenant::{InvalidTenantName, Tenant},
-};
+use store::{backups::tenant_of, tenant::Tenant};
 use uuid::Uuid;
 use vault::backup::{BackupIdentities, BackupRecipient};
 
+use self::directories::BackupDirectories;
+pub(super) use self::directories::of_schema;
 use super::output::{Failure, ResultForm, note, say, with_causes};
 use crate::{
     backups::{
-        BackupPart, Tier,
-        files::DirectoryLock,
-        home, homes,
+        BackupPart, Tier, home,
         manifest::{self, BackupFailure, BackupManifest},
         programs::Programs,
         retention::{self, KeptBackups, Pruned},
@@ -64,83 +62,6 @@ pub(crate) enum BackupKeysCommand {
         #[command(flatten)]
         form: ResultForm,
     },
-}
-
-/// Where backups are.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct BackupDirectories {
-    /// The directory of the backups of records
-    #[arg(
-        long,
-        env = "MEDITRUSTAL_BACKUP_DIR",
-        default_value = "/backups",
-        value_name = "DIR"
-    )]
-    dir: PathBuf,
-
-    /// The directory of the backups of keys: on another disk, copied to another place
-    #[arg(long, env = "MEDITRUSTAL_KEYS_BACKUP_DIR", value_name = "DIR")]
-    keys_dir: Option<PathBuf>,
-
-    /// The schema of the tenant whose backups they are: those of each are in `tenants` and the schema's name. By default `run` goes
-    /// by the role of the database, `list` and `verify` look at all, and `prune` at those of the schema that every database has
-    #[arg(long, env = "MEDITRUSTAL_SCHEMA", value_name = "SCHEMA", value_parser = of_schema)]
-    schema: Option<Tenant>,
-}
-
-/// The tenant of a schema, as it is told on the command line.
-///
-/// # Errors
-/// [`InvalidTenantName`].
-pub(super) fn of_schema(schema: &str) -> Result<Tenant, InvalidTenantName> {
-    Tenant::new(schema, Tenant::usual().prefix())
-}
-
-impl BackupDirectories {
-    fn all(&self) -> impl Iterator<Item = &Path> {
-        [Some(&self.dir), self.keys_dir.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::as_path)
-    }
-
-    /// Where the backups of one tenant are: of the one that was named, or the usual one.
-    fn of_one(&self) -> Vec<PathBuf> {
-        let usual = Tenant::usual();
-        let tenant = self.schema.as_ref().unwrap_or(&usual);
-        self.all().map(|it| home(it, tenant)).collect()
-    }
-
-    /// Where the backups of the tenant are that was named, or of all.
-    fn of_all(&self) -> io::Result<Vec<PathBuf>> {
-        if self.schema.is_some() {
-            return Ok(self.of_one());
-        }
-        let mut found = Vec::new();
-        for directory in self.all() {
-            found.extend(homes(directory)?);
-        }
-        Ok(found)
-    }
-
-    /// The locks of these; `None` where another process has one of them.
-    fn lock<'a>(
-        directories: impl IntoIterator<Item = &'a Path>,
-    ) -> Result<Option<Vec<DirectoryLock>>, Failure> {
-        let mut locks = Vec::new();
-        for directory in directories {
-            match DirectoryLock::try_take(directory) {
-                Ok(Some(lock)) => locks.push(lock),
-                Ok(None) => return Ok(None),
-                Err(error) => {
-                    return Err(
-                        format!("{} cannot be written: {error}", directory.display()).into(),
-                    );
-                }
-            }
-        }
-        Ok(Some(locks))
-    }
 }
 
 /// To whom backups are encrypted.
@@ -261,6 +182,10 @@ pub(crate) struct RunBackup {
     #[arg(long)]
     again: bool,
 
+    /// Write nothing; look whether it could be made, and say what the dumps would be called
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     directories: BackupDirectories,
 
@@ -371,6 +296,9 @@ impl RunBackup {
             parts: at_home(parts, &tenant),
             tenant,
         };
+        if self.dry_run {
+            return self.tries_out(&wanted).await;
+        }
         let made = make(&wanted, self.keep.kept()).await?;
         let Some((made, pruned)) = made else {
             return Ok(under_way());
@@ -385,6 +313,19 @@ impl RunBackup {
             for path in &pruned.removed {
                 say(&format!("removed {}", path.display()))?;
             }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Says what would be written.
+    async fn tries_out(&self, wanted: &WantedBackup) -> Result<ExitCode, Failure> {
+        let paths = run::look(wanted, now()).await?;
+        if self.json {
+            say(&json!({ "dryRun": true, "wouldWrite": paths }).to_string())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        for path in &paths {
+            say(&format!("would be written: {}", path.display()))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -407,6 +348,9 @@ impl RunBackup {
             Ok(tenant) => return Ok(tenant),
             Err(error) => error,
         };
+        if self.dry_run {
+            return Err(error.into());
+        }
         let usual = Tenant::usual();
         let named = self.directories.schema.as_ref().unwrap_or(&usual);
         let homes = at_home(parts.to_vec(), named);

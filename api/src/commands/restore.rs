@@ -120,6 +120,10 @@ pub(crate) struct RestoreBackup {
     #[arg(long)]
     older_schema: bool,
 
+    /// Change nothing; check everything, read both dumps to their end, and say what would be restored
+    #[arg(long, conflicts_with = "go_on")]
+    dry_run: bool,
+
     /// Go on after the dumps were loaded: the same dumps have to be named
     #[arg(long = "continue")]
     go_on: bool,
@@ -167,6 +171,9 @@ impl RestoreBackup {
         } else {
             check::check_schema(&dumps, self.older_schema)?;
             check::check_target(&found)?;
+            if self.dry_run {
+                return self.tries_out(&dumps, &found).await;
+            }
             self.load(&dumps, &found).await?;
         }
         let report = match self.complete(&dumps).await {
@@ -207,6 +214,38 @@ impl RestoreBackup {
         let checked =
             spawn_blocking(move || check::check_files(&records, &keys, &registry, &masters));
         Ok(checked.await??)
+    }
+
+    /// Reads both dumps to their end, and says what would be restored.
+    async fn tries_out(
+        &self,
+        dumps: &CheckedDumps,
+        found: &RestoreTarget,
+    ) -> Result<ExitCode, Failure> {
+        let identities = BackupIdentities::load(self.identities.iter().map(PathBuf::as_path))?;
+        let programs = Programs::find(self.programs.directory.as_deref(), found.server_major)?;
+        let read = dumps.clone();
+        note("reading both dumps");
+        spawn_blocking(move || check::read_all(&read, &identities, &programs)).await??;
+        let manifest = &dumps.records.manifest;
+        let rows = manifest.all_rows() + dumps.keys.manifest.all_rows();
+        if self.json {
+            let said = json!({
+                "dryRun": true,
+                "backup": manifest.id,
+                "takenAt": manifest.taken_at,
+                "schema": manifest.schema,
+                "rows": rows,
+            });
+            say(&said.to_string())?;
+        } else {
+            say(&format!(
+                "{rows} rows would be restored, as they were at {}, into the schema {}; nothing was changed",
+                manifest.taken_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+                manifest.schema
+            ))?;
+        }
+        Ok(ExitCode::SUCCESS)
     }
 
     /// Reads both dumps to their end, and then loads them.
