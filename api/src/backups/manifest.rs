@@ -9,6 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use store::tenant::Tenant;
 
 use super::{BackupPart, Tier, files};
 
@@ -43,6 +44,12 @@ pub(crate) struct BackupManifest {
     pub(crate) taken_at: DateTime<Utc>,
     /// The database's name.
     pub(crate) database: String,
+    /// The schema that is dumped: a tenant's own, or the one that every database has.
+    #[serde(default = "usual_schema")]
+    pub(crate) schema: String,
+    /// How the names of the roles begin that it names; in manifests from before there was such a line none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) role_prefix: Option<String>,
     /// The server's major version.
     pub(crate) server_major: u32,
     /// The version of this program.
@@ -60,6 +67,10 @@ pub(crate) struct BackupManifest {
     pub(crate) master_keys: Vec<String>,
     /// How many rows each table has in the dump.
     pub(crate) rows: BTreeMap<String, i64>,
+}
+
+fn usual_schema() -> String {
+    Tenant::usual().schema().to_owned()
 }
 
 impl BackupManifest {

@@ -6,6 +6,7 @@
 //! <directory>/daily/meditrustal_20261201.json           its manifest: what is in it; there before the dump gets its name
 //! <directory>/daily/meditrustal_20261202.dump.age.part  one that is being written, or was cut off
 //! <directory>/daily/last-failure.json                   why the newest attempt came to nothing
+//! <directory>/tenants/north/daily/…                     the same of a tenant whose tables are in the schema "north"
 //! ```
 
 pub(crate) mod files;
@@ -16,9 +17,37 @@ pub(crate) mod retention;
 pub(crate) mod run;
 pub(crate) mod verify;
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
+use store::tenant::Tenant;
+
+/// Where the backups of tenants are who have a schema of their own.
+const TENANTS: &str = "tenants";
+
+/// Where the backups of a tenant are in a directory of backups: tenants lock, list and prune each their own.
+pub(crate) fn home(directory: &Path, tenant: &Tenant) -> PathBuf {
+    if tenant.is_in_usual_schema() {
+        directory.to_owned()
+    } else {
+        directory.join(TENANTS).join(tenant.schema())
+    }
+}
+
+/// Where the backups of all tenants are that have any in a directory of backups; the first is the directory itself.
+///
+/// # Errors
+/// The directory's.
+pub(crate) fn homes(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut all = vec![directory.to_owned()];
+    let tenants = files::in_directory(&directory.join(TENANTS))?.into_iter();
+    all.extend(tenants.filter(|it| it.is_dir()));
+    Ok(all)
+}
 
 /// How often a backup is made, and with that how long it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 //! but finished backups with a manifest, and what was left of unfinished ones, is ever removed, and the newest of a tier never.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
 };
@@ -14,6 +15,9 @@ use super::{
     files::{self, PART},
     manifest::{self, BackupManifest},
 };
+
+/// Backups of which as many are kept as of any others: a part of a schema of a database.
+type BackupSeries = (BackupPart, String, String);
 
 /// How long a backup from before a migration is kept. Unit: days. The specification's "Retention policy: 30 hari".
 const MIGRATION_DAYS: i64 = 30;
@@ -78,12 +82,14 @@ pub(crate) fn prune(
     let mut pruned = Pruned::default();
     for tier in tiers {
         let here = directory.join(tier.as_str());
-        let all = manifest::finished(directory, *tier)?;
-        // A directory that holds both parts keeps as many of each.
-        for part in [BackupPart::Records, BackupPart::Keys] {
-            let of_part: Vec<BackupManifest> =
-                all.iter().filter(|it| it.part == part).cloned().collect();
-            for due in keep.due(*tier, &of_part, now) {
+        // A directory that holds both parts, or those of two databases, keeps as many of each.
+        let mut series = BTreeMap::<BackupSeries, Vec<BackupManifest>>::new();
+        for it in manifest::finished(directory, *tier)? {
+            let of = (it.part, it.database.clone(), it.schema.clone());
+            series.entry(of).or_default().push(it);
+        }
+        for all in series.values() {
+            for due in keep.due(*tier, all, now) {
                 let dump = here.join(&due.file);
                 // The dump first: a manifest without one counts as none.
                 let both = [dump.clone(), manifest::beside(&dump)];
@@ -139,6 +145,8 @@ mod tests {
             encrypted_to: Vec::new(),
             taken_at: at(day),
             database: String::new(),
+            schema: String::new(),
+            role_prefix: None,
             server_major: 18,
             program: String::new(),
             migrations: Vec::new(),
@@ -147,6 +155,34 @@ mod tests {
             master_keys: Vec::new(),
             rows: [("users".to_owned(), 1)].into(),
         }
+    }
+
+    #[test]
+    fn backups_of_another_database_in_the_same_directory_are_no_reason_to_remove_ours() {
+        let root = std::env::temp_dir().join(format!("meditrustal-series-{}", std::process::id()));
+        let daily = root.join("daily");
+        std::fs::create_dir_all(&daily).expect("a folder");
+        for (day, database) in [(1, "north"), (2, "south"), (3, "south")] {
+            let manifest = BackupManifest {
+                database: database.to_owned(),
+                ..made(Tier::Daily, day)
+            };
+            let dump = daily.join(&manifest.file);
+            std::fs::write(&dump, "").expect("written");
+            manifest.write(&manifest::beside(&dump)).expect("written");
+        }
+        let keep = KeptBackups {
+            daily: 1,
+            weekly: 1,
+            monthly: 1,
+        };
+
+        let pruned = prune(&root, &[Tier::Daily], keep, at(4), false).expect("pruned");
+
+        let names = pruned.removed.iter().filter_map(|it| it.file_name());
+        let names: Vec<_> = names.map(|it| it.to_string_lossy().into_owned()).collect();
+        assert_eq!(names, ["meditrustal_2.dump", "meditrustal_2.json"]);
+        std::fs::remove_dir_all(&root).ok();
     }
 
     #[test]

@@ -16,7 +16,8 @@ use futures::future::join_all;
 use serde::Serialize;
 use store::{
     StoreError,
-    backups::{DatabaseIdentity, FollowedRegistry, KEYS_TABLE, Snapshot},
+    backups::{DatabaseIdentity, FollowedRegistry, KEYS_TABLE, NoTenant, Snapshot},
+    tenant::Tenant,
 };
 use vault::backup::{BackupRecipient, BackupWriter, WrittenFile};
 
@@ -27,8 +28,6 @@ use super::{
     programs::{DatabaseAddress, ProgramError, Programs},
 };
 
-/// The schema that is dumped and restored.
-const SCHEMA: &str = "public";
 /// How a dump in the custom format begins.
 const BEGINNING: &[u8] = b"PGDMP";
 
@@ -39,7 +38,7 @@ pub(crate) struct WantedPart {
     pub(crate) part: BackupPart,
     /// The database under the role that reads it.
     pub(crate) url: String,
-    /// The directory of its backups.
+    /// The directory of its backups: the tenant's home in it.
     pub(crate) directory: PathBuf,
     /// To whom it is encrypted; to nobody, if empty.
     pub(crate) recipients: Vec<BackupRecipient>,
@@ -52,6 +51,8 @@ pub(crate) struct WantedBackup {
     pub(crate) tier: Tier,
     /// Whether its name has the time as well, so that there can be several of a day.
     pub(crate) timed: bool,
+    /// Whose tables they are.
+    pub(crate) tenant: Tenant,
     /// Where PostgreSQL's programs are, if not in their usual places.
     pub(crate) programs: Option<PathBuf>,
     /// What is dumped, of one snapshot.
@@ -93,12 +94,22 @@ pub(crate) enum BackupError {
          database and at its role"
     )]
     Empty(String),
-    /// The tables are those of one tenant among several.
+    /// Nobody knows whose tables they are.
+    #[error(transparent)]
+    Tenant(#[from] NoTenant),
+    /// A role leads to another tenant's tables than it should.
     #[error(
-        "the tables are in the schema {0:?}: backups are made of databases whose tables are in the schema \"public\", one tenant in each; \
-         nothing was written. Copy the server as a whole (pg_basebackup), or give each tenant a database"
+        "the role that reads the {part} leads to the schema {found:?}, and the backup is of {wanted:?}: nothing was written; see \
+         MEDITRUSTAL_SCHEMA, and whose role the address of the database names"
     )]
-    OtherSchema(String),
+    OtherSchema {
+        /// What it reads.
+        part: BackupPart,
+        /// Where it leads to.
+        found: String,
+        /// What is backed up.
+        wanted: String,
+    },
     /// A program failed.
     #[error("{program} failed: {said}")]
     Failed {
@@ -152,6 +163,48 @@ pub(crate) async fn make(
     finished
 }
 
+/// Looks whether it could be made, and gives what the dumps would be called; nothing is written.
+///
+/// # Errors
+/// [`BackupError`]: why it could not.
+pub(crate) async fn look(
+    wanted: &WantedBackup,
+    now: DateTime<Utc>,
+) -> Result<Vec<PathBuf>, BackupError> {
+    let paths = paths_of(wanted, now);
+    if let Some(there) = paths.iter().find_map(|path| taken(path)) {
+        return Err(BackupError::There(there.display().to_string()));
+    }
+    if let Some(first) = wanted.parts.first() {
+        let mut snapshot = Snapshot::begin(&first.url).await?;
+        let identity = snapshot.identity().await;
+        let identity = identity.map_err(|error| as_empty(error, &first.url))?;
+        prepare(wanted, &snapshot.id, &identity).await?;
+        snapshot.end().await;
+    }
+    Ok(paths)
+}
+
+/// PostgreSQL's programs, and the snapshot under the role of each part: a role that may not log in, or leads elsewhere, is
+/// refused before anything is dumped.
+async fn prepare(
+    wanted: &WantedBackup,
+    snapshot: &str,
+    identity: &DatabaseIdentity,
+) -> Result<(Programs, Vec<Snapshot>), BackupError> {
+    if identity.migrations.is_empty() {
+        return Err(BackupError::Empty(identity.name.clone()));
+    }
+    let programs = Programs::find(wanted.programs.as_deref(), identity.server_major)?;
+    let mut all = Vec::new();
+    for part in &wanted.parts {
+        let mut seen = Snapshot::import(&part.url, snapshot).await?;
+        require_schema(part.part, seen.schema().await?, wanted.tenant.schema())?;
+        all.push(seen);
+    }
+    Ok((programs, all))
+}
+
 /// Dumps every part of a snapshot into a file aside, all at once.
 async fn dump_all(
     wanted: &WantedBackup,
@@ -160,30 +213,32 @@ async fn dump_all(
     identity: &DatabaseIdentity,
     tell: fn(&str),
 ) -> Result<Vec<Aside>, BackupError> {
-    if identity.schema != SCHEMA {
-        return Err(BackupError::OtherSchema(identity.schema.clone()));
-    }
-    if identity.migrations.is_empty() {
-        return Err(BackupError::Empty(identity.name.clone()));
-    }
     let id = RequestId::fresh().to_string();
-    let programs = Programs::find(wanted.programs.as_deref(), identity.server_major)?;
-    let mut dumps = Vec::new();
-    // A role that may not log in is refused before anything is dumped.
-    for (part, path) in wanted.parts.iter().zip(paths) {
-        let seen = Snapshot::import(&part.url, snapshot).await?;
-        dumps.push(PartDump {
+    let (programs, all) = prepare(wanted, snapshot, identity).await?;
+    let dumps = wanted.parts.iter().zip(paths).zip(all);
+    let dumps = dumps.map(|((part, path), seen)| {
+        let dump = PartDump {
             tier: wanted.tier,
             part,
             path,
             seen,
-        });
-    }
-    let dumps = dumps
-        .into_iter()
-        .map(|dump| dump.run(&programs, &id, identity, tell));
+        };
+        dump.run(&programs, &id, identity, tell)
+    });
     // Each comes to its end, also where another fails: nobody writes any more when what lies aside is removed.
     join_all(dumps).await.into_iter().collect()
+}
+
+/// Refuses a role that leads to another schema than the one that is backed up.
+fn require_schema(part: BackupPart, found: String, wanted: &str) -> Result<(), BackupError> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(BackupError::OtherSchema {
+        part,
+        found,
+        wanted: wanted.to_owned(),
+    })
 }
 
 /// A part that is to be dumped.
@@ -213,7 +268,7 @@ impl PartDump<'_> {
         ));
         let (counted, written) = tokio::join!(
             count(part.part, self.seen),
-            dump(programs, part, &snapshot, path, tell)
+            dump(programs, part, (identity, &snapshot), path, tell)
         );
         let counted = counted?;
         if counted.rows.is_empty() {
@@ -249,7 +304,7 @@ fn as_empty(error: StoreError, url: &str) -> BackupError {
     }
 }
 
-/// What the dumps are called, in the order of the parts: by this machine's day, as `date +%Y%m%d` has it.
+/// What the dumps are called, in the order of the parts: by this machine's day, as `date +%Y%m%d` has it, and a tenant's schema.
 fn paths_of(wanted: &WantedBackup, now: DateTime<Utc>) -> Vec<PathBuf> {
     let layout = if wanted.timed {
         "%Y%m%d%H%M%S"
@@ -257,13 +312,18 @@ fn paths_of(wanted: &WantedBackup, now: DateTime<Utc>) -> Vec<PathBuf> {
         "%Y%m%d"
     };
     let day = now.with_timezone(&Local).format(layout).to_string();
+    let of_tenant = if wanted.tenant.is_in_usual_schema() {
+        String::new()
+    } else {
+        format!("_{}", wanted.tenant.schema())
+    };
     let path = |part: &WantedPart| {
         let ending = if part.recipients.is_empty() {
             "dump"
         } else {
             "dump.age"
         };
-        let name = format!("{}{day}.{ending}", part.part.prefix());
+        let name = format!("{}{day}{of_tenant}.{ending}", part.part.prefix());
         part.directory.join(wanted.tier.as_str()).join(name)
     };
     wanted.parts.iter().map(path).collect()
@@ -306,6 +366,7 @@ fn manifest_of(
         Some(followed) => (Some(followed.chain_id), Some(followed.registry)),
         None => (None, None),
     };
+    let owner = Tenant::of_role(&identity.schema, &identity.owner);
     BackupManifest {
         version: BackupManifest::VERSION,
         id: id.to_owned(),
@@ -321,6 +382,8 @@ fn manifest_of(
         encrypted_to: part.recipients.iter().map(ToString::to_string).collect(),
         taken_at: identity.taken_at,
         database: identity.name.clone(),
+        schema: identity.schema.clone(),
+        role_prefix: owner.ok().map(|it| it.prefix().to_owned()),
         server_major: identity.server_major,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         migrations: identity.migrations.clone(),
@@ -350,11 +413,30 @@ fn made(aside: Aside) -> MadeBackup {
     }
 }
 
+/// What `pg_dump` is to take. Of a database that one tenant has, in the usual schema, that is all but the keys, and whatever
+/// belongs to another role: `--schema=public` would say that the schema has to be made, which every database has.
+fn selection(part: BackupPart, identity: &DatabaseIdentity) -> Vec<String> {
+    let schema = &identity.schema;
+    match part {
+        BackupPart::Keys => vec![format!("--table={schema}.{KEYS_TABLE}")],
+        BackupPart::Records => {
+            let mut words = vec![format!("--exclude-table={schema}.{KEYS_TABLE}")];
+            if schema == Tenant::usual().schema() {
+                let others = identity.of_others.iter();
+                words.extend(others.map(|it| format!("--exclude-schema={it}")));
+            } else {
+                words.push(format!("--schema={schema}"));
+            }
+            words
+        }
+    }
+}
+
 /// Dumps a part of the snapshot into a file aside.
 async fn dump(
     programs: &Programs,
     part: &WantedPart,
-    snapshot: &str,
+    (identity, snapshot): (&DatabaseIdentity, &str),
     path: &Path,
     tell: fn(&str),
 ) -> Result<WrittenFile, BackupError> {
@@ -363,10 +445,7 @@ async fn dump(
     dumps
         .args(["--format=custom", "--lock-wait-timeout=60s"])
         .arg(format!("--snapshot={snapshot}"))
-        .arg(match part.part {
-            BackupPart::Records => format!("--exclude-table={SCHEMA}.{KEYS_TABLE}"),
-            BackupPart::Keys => format!("--table={SCHEMA}.{KEYS_TABLE}"),
-        })
+        .args(selection(part.part, identity))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let mut reads = programs.offline("pg_restore");
@@ -537,6 +616,7 @@ mod tests {
         let mut wanted = WantedBackup {
             tier: Tier::Daily,
             timed: false,
+            tenant: Tenant::usual(),
             programs: None,
             parts: vec![
                 part(BackupPart::Records, Vec::new()),
@@ -557,5 +637,41 @@ mod tests {
         );
         wanted.timed = true;
         assert!(paths_of(&wanted, now)[0].display().to_string().len() > names[0].len());
+        wanted.timed = false;
+        wanted.tenant = Tenant::new("north", "north").expect("a tenant");
+        let name = paths_of(&wanted, now)[1].display().to_string();
+        assert_eq!(
+            name,
+            format!("/backups/daily/meditrustal_keys_{day}_north.dump")
+        );
+    }
+
+    #[test]
+    fn a_dump_takes_one_tenants_tables_alone() {
+        let mut identity = DatabaseIdentity {
+            name: "clinics".to_owned(),
+            schema: Tenant::usual().schema().to_owned(),
+            owner: "meditrustal_migrator".to_owned(),
+            of_others: vec!["north".to_owned()],
+            server_major: 18,
+            taken_at: DateTime::from_timestamp(0, 0).expect("a time"),
+            migrations: Vec::new(),
+        };
+        assert_eq!(
+            selection(BackupPart::Records, &identity),
+            [
+                "--exclude-table=public.patient_keys",
+                "--exclude-schema=north"
+            ]
+        );
+        identity.schema = "north".to_owned();
+        assert_eq!(
+            selection(BackupPart::Records, &identity),
+            ["--exclude-table=north.patient_keys", "--schema=north"]
+        );
+        assert_eq!(
+            selection(BackupPart::Keys, &identity),
+            ["--table=north.patient_keys"]
+        );
     }
 }

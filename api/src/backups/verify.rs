@@ -18,8 +18,8 @@ use super::{
     run::{BackupError, Running},
 };
 
-/// How a line begins that announces rows in the script that `pg_restore` makes of a dump.
-const COPY: &str = "COPY public.";
+/// How a line begins that announces rows in the script that `pg_restore` makes of a dump; the name of the schema follows.
+const COPY: &str = "COPY ";
 
 /// Why a backup is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +162,11 @@ pub(crate) fn verify_rows(
     let mut input = reading.child.stdin.take();
     output.iter().for_each(pipes::enlarge);
     input.iter().for_each(pipes::enlarge);
-    let counting = std::thread::spawn(move || output.map_or_else(|| Ok(BTreeMap::new()), count));
+    let schema = manifest.schema.clone();
+    let counting = std::thread::spawn(move || match output {
+        Some(output) => count(output, &schema),
+        None => Ok(BTreeMap::new()),
+    });
     let fed = feed(&mut content, |bytes| {
         // One that refuses the dump says so when it ends.
         if input
@@ -219,8 +223,9 @@ pub(crate) fn feed(
     }
 }
 
-/// How many rows each table has in a script.
-fn count(script: impl Read) -> io::Result<BTreeMap<String, i64>> {
+/// How many rows each table of a schema has in a script.
+fn count(script: impl Read, schema: &str) -> io::Result<BTreeMap<String, i64>> {
+    let announces = format!("{COPY}{schema}.");
     let mut script = BufReader::with_capacity(pipes::PIECE, script);
     let (mut counted, mut line) = (BTreeMap::<String, i64>::new(), Vec::new());
     // The table whose rows come now, and how many came.
@@ -239,7 +244,7 @@ fn count(script: impl Read) -> io::Result<BTreeMap<String, i64>> {
             }
             None => {
                 let text = String::from_utf8_lossy(&line);
-                table = text.strip_prefix(COPY).and_then(|rest| {
+                table = text.strip_prefix(&announces).and_then(|rest| {
                     let name = rest.split([' ', '(']).next()?;
                     Some((name.trim_matches('"').to_owned(), 0))
                 });
@@ -260,9 +265,11 @@ mod tests {
         let script = b"SET x;\n\nCOPY public.users (id, name) FROM stdin;\n1\tana\n2\tCOPY public.x\n\\.\n\n\
             COPY public.empty (id) FROM stdin;\n\\.\nSELECT 1;\n\nCOPY public.\"Odd\" (id) FROM stdin;\n\\N\n\\.\n";
 
-        let counted = count(&script[..]).expect("it is read");
+        let counted = count(&script[..], "public").expect("it is read");
+        let of_another = count(&script[..], "north").expect("it is read");
 
         let wanted = [("users".to_owned(), 2), ("Odd".to_owned(), 1)];
         assert_eq!(counted, BTreeMap::from(wanted));
+        assert_eq!(of_another, BTreeMap::new());
     }
 }

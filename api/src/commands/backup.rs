@@ -1,5 +1,7 @@
 //! `meditrustal backup`: makes backups, lists, verifies and prunes them.
 
+mod directories;
+
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -9,14 +11,16 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::clock::Clock;
 use serde_json::json;
+use store::{backups::tenant_of, tenant::Tenant};
 use uuid::Uuid;
 use vault::backup::{BackupIdentities, BackupRecipient};
 
+use self::directories::BackupDirectories;
+pub(super) use self::directories::of_schema;
 use super::output::{Failure, ResultForm, note, say, with_causes};
 use crate::{
     backups::{
-        BackupPart, Tier,
-        files::DirectoryLock,
+        BackupPart, Tier, home,
         manifest::{self, BackupFailure, BackupManifest},
         programs::Programs,
         retention::{self, KeptBackups, Pruned},
@@ -58,51 +62,6 @@ pub(crate) enum BackupKeysCommand {
         #[command(flatten)]
         form: ResultForm,
     },
-}
-
-/// Where backups are.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct BackupDirectories {
-    /// The directory of the backups of records
-    #[arg(
-        long,
-        env = "MEDITRUSTAL_BACKUP_DIR",
-        default_value = "/backups",
-        value_name = "DIR"
-    )]
-    dir: PathBuf,
-
-    /// The directory of the backups of keys: on another disk, copied to another place
-    #[arg(long, env = "MEDITRUSTAL_KEYS_BACKUP_DIR", value_name = "DIR")]
-    keys_dir: Option<PathBuf>,
-}
-
-impl BackupDirectories {
-    fn all(&self) -> impl Iterator<Item = &Path> {
-        [Some(&self.dir), self.keys_dir.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::as_path)
-    }
-
-    /// The locks of these; `None` where another process has one of them.
-    fn lock<'a>(
-        directories: impl IntoIterator<Item = &'a Path>,
-    ) -> Result<Option<Vec<DirectoryLock>>, Failure> {
-        let mut locks = Vec::new();
-        for directory in directories {
-            match DirectoryLock::try_take(directory) {
-                Ok(Some(lock)) => locks.push(lock),
-                Ok(None) => return Ok(None),
-                Err(error) => {
-                    return Err(
-                        format!("{} cannot be written: {error}", directory.display()).into(),
-                    );
-                }
-            }
-        }
-        Ok(Some(locks))
-    }
 }
 
 /// To whom backups are encrypted.
@@ -223,6 +182,10 @@ pub(crate) struct RunBackup {
     #[arg(long)]
     again: bool,
 
+    /// Write nothing; look whether it could be made, and say what the dumps would be called
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     directories: BackupDirectories,
 
@@ -324,12 +287,18 @@ fn under_way() -> ExitCode {
 
 impl RunBackup {
     async fn run(&self) -> Result<ExitCode, Failure> {
+        let parts = self.parts()?;
+        let tenant = self.tenant(&parts).await?;
         let wanted = WantedBackup {
             tier: self.tier,
             timed: self.again,
             programs: self.programs.directory.clone(),
-            parts: self.parts()?,
+            parts: at_home(parts, &tenant),
+            tenant,
         };
+        if self.dry_run {
+            return self.tries_out(&wanted).await;
+        }
         let made = make(&wanted, self.keep.kept()).await?;
         let Some((made, pruned)) = made else {
             return Ok(under_way());
@@ -346,6 +315,51 @@ impl RunBackup {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Says what would be written.
+    async fn tries_out(&self, wanted: &WantedBackup) -> Result<ExitCode, Failure> {
+        let paths = run::look(wanted, now()).await?;
+        if self.json {
+            say(&json!({ "dryRun": true, "wouldWrite": paths }).to_string())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        for path in &paths {
+            say(&format!("would be written: {}", path.display()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Whose tables they are. Where that is not known, it is noted where the tenant that was named has its backups.
+    async fn tenant(&self, parts: &[WantedPart]) -> Result<Tenant, Failure> {
+        let Some(first) = parts.first() else {
+            return Ok(Tenant::usual());
+        };
+        let found = tenant_of(&first.url).await.map_err(BackupError::from);
+        let found = found.and_then(|found| match &self.directories.schema {
+            Some(wanted) if wanted.schema() != found.schema() => Err(BackupError::OtherSchema {
+                part: first.part,
+                found: found.schema().to_owned(),
+                wanted: wanted.schema().to_owned(),
+            }),
+            Some(_) | None => Ok(found),
+        });
+        let error = match found {
+            Ok(tenant) => return Ok(tenant),
+            Err(error) => error,
+        };
+        if self.dry_run {
+            return Err(error.into());
+        }
+        let usual = Tenant::usual();
+        let named = self.directories.schema.as_ref().unwrap_or(&usual);
+        let homes = at_home(parts.to_vec(), named);
+        let homes = || homes.iter().map(|it| it.directory.as_path());
+        // Who has the directory notes what comes of it.
+        if let Some(_locks) = BackupDirectories::lock(homes())? {
+            note_failed(homes(), self.tier, &error);
+        }
+        Err(error.into())
     }
 
     /// What is dumped, by whom and to where.
@@ -413,6 +427,30 @@ pub(super) fn require_apart(parts: &[WantedPart]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Has each part go to the tenant's own directory.
+pub(super) fn at_home(parts: Vec<WantedPart>, tenant: &Tenant) -> Vec<WantedPart> {
+    let parts = parts.into_iter();
+    parts
+        .map(|part| WantedPart {
+            directory: home(&part.directory, tenant),
+            ..part
+        })
+        .collect()
+}
+
+/// Notes in each directory why there is no backup. The caller holds their locks.
+fn note_failed<'a>(directories: impl Iterator<Item = &'a Path>, tier: Tier, error: &BackupError) {
+    let failure = BackupFailure {
+        at: now(),
+        error: error.to_string(),
+    };
+    for directory in directories {
+        if let Err(error) = manifest::note_failure(directory, tier, &failure) {
+            note(&format!("that it failed cannot be noted: {error}"));
+        }
+    }
+}
+
 /// Makes a backup under the locks of its directories, notes what came of it, and removes what has been kept long enough. `None`
 /// where another one is under way.
 ///
@@ -432,15 +470,7 @@ pub(super) async fn make(
         // Nothing failed: the backup of this day is there.
         Err(error @ BackupError::There(_)) => return Err(error.into()),
         Err(error) => {
-            let failure = BackupFailure {
-                at: now(),
-                error: error.to_string(),
-            };
-            for directory in directories() {
-                if let Err(error) = manifest::note_failure(directory, wanted.tier, &failure) {
-                    note(&format!("that it failed cannot be noted: {error}"));
-                }
-            }
+            note_failed(directories(), wanted.tier, &error);
             return Err(error.into());
         }
     };
@@ -496,10 +526,11 @@ async fn note_in_trail(wanted: &WantedBackup, made: &[MadeBackup]) {
 /// A backup in one line.
 fn told(path: &Path, manifest: &BackupManifest) -> String {
     format!(
-        "{}  {} of {}, taken at {}, {} bytes, {} rows in {} tables{}",
+        "{}  {} of {}.{}, taken at {}, {} bytes, {} rows in {} tables{}",
         path.display(),
         manifest.part,
         manifest.database,
+        manifest.schema,
         manifest.taken_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         manifest.bytes,
         manifest.all_rows(),
@@ -515,7 +546,8 @@ fn told(path: &Path, manifest: &BackupManifest) -> String {
 impl ListBackups {
     fn run(&self) -> Result<ExitCode, Failure> {
         let mut listed = Vec::new();
-        for directory in self.directories.all() {
+        for directory in self.directories.of_all()? {
+            let directory = directory.as_path();
             let last = manifest::last_backups(directory);
             let last =
                 last.map_err(|error| format!("{} cannot be read: {error}", directory.display()))?;
@@ -599,7 +631,8 @@ impl VerifyBackups {
 
     fn finished(&self) -> Result<Vec<PathBuf>, Failure> {
         let mut paths = Vec::new();
-        for directory in self.directories.all() {
+        for directory in self.directories.of_all()? {
+            let directory = directory.as_path();
             for tier in Tier::ALL {
                 let here = directory.join(tier.as_str());
                 let all = manifest::finished(directory, tier)?;
@@ -627,11 +660,13 @@ impl VerifyBackups {
 
 impl PruneBackups {
     fn run(&self) -> Result<ExitCode, Failure> {
-        let Some(_locks) = BackupDirectories::lock(self.directories.all())? else {
+        let directories = self.directories.of_one();
+        let directories = || directories.iter().map(PathBuf::as_path);
+        let Some(_locks) = BackupDirectories::lock(directories())? else {
             return Ok(under_way());
         };
         let mut pruned = Pruned::default();
-        for directory in self.directories.all() {
+        for directory in directories() {
             let more =
                 retention::prune(directory, &Tier::ALL, self.keep.kept(), now(), self.dry_run)?;
             pruned.removed.extend(more.removed);

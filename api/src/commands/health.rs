@@ -16,8 +16,12 @@ use domain::{
 };
 use metrics::{Label, Metrics, number};
 use serde_json::{Value, json};
+use store::tenant::Tenant;
 
-use super::output::{Failure, say};
+use super::{
+    backup::of_schema,
+    output::{Failure, say},
+};
 use crate::config::{MoreNodes, chain_url, database_url};
 
 /// Settings of `meditrustal health`.
@@ -53,6 +57,10 @@ pub(crate) struct CheckHealth {
     /// Where the backups of keys are: without them those of records cannot be read
     #[arg(long, env = "MEDITRUSTAL_KEYS_BACKUP_DIR")]
     keys_backup_dir: Option<PathBuf>,
+
+    /// The schema of the tenant whose backups are looked at, where it is not the one that every database has
+    #[arg(long, env = "MEDITRUSTAL_SCHEMA", value_name = "SCHEMA", value_parser = of_schema)]
+    schema: Option<Tenant>,
 
     /// The certificate, in PEM, by which the api or the proxy before it is believed; without it nothing is said of it
     #[arg(long, env = "MEDITRUSTAL_TLS_CERT_FILE", value_name = "FILE")]

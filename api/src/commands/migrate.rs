@@ -10,7 +10,10 @@ use std::{
 use clap::{Args, Subcommand};
 use domain::clock::Clock;
 use serde_json::{Value, json};
-use store::migrate::{self, LostData, MigrationScript, SchemaLock};
+use store::{
+    backups::tenant_of,
+    migrate::{self, LostData, MigrationScript, SchemaLock},
+};
 
 use super::{
     backup::{self, ClientPrograms, Recipients},
@@ -60,7 +63,8 @@ pub(crate) struct MigrationsStatus {
 /// The backup before it.
 #[derive(Debug, Args)]
 pub(crate) struct BackupBefore {
-    /// The directory of the backups of records: the one from before a migration goes to `migration` in it
+    /// The directory of the backups of records: the one from before a migration goes to `migration` in it, or in
+    /// `tenants` and the schema's name
     #[arg(
         long = "backup-dir",
         env = "MEDITRUSTAL_BACKUP_DIR",
@@ -295,16 +299,19 @@ impl BackupBefore {
                 recipients: self.recipients.of(part)?,
             })
         };
+        let parts = vec![
+            part(BackupPart::Records, records)?,
+            part(BackupPart::Keys, keys)?,
+        ];
+        backup::require_apart(&parts)?;
+        let tenant = tenant_of(url).await?;
         let wanted = WantedBackup {
             tier: Tier::Migration,
             timed: true,
             programs: self.programs.directory.clone(),
-            parts: vec![
-                part(BackupPart::Records, records)?,
-                part(BackupPart::Keys, keys)?,
-            ],
+            parts: backup::at_home(parts, &tenant),
+            tenant,
         };
-        backup::require_apart(&wanted.parts)?;
         // Those from before migrations are kept by their age.
         let keep = KeptBackups {
             daily: 1,

@@ -73,7 +73,7 @@ pub(crate) struct RestoreBackup {
     #[arg(long = "identity", value_name = "FILE")]
     identities: Vec<PathBuf>,
 
-    /// Where the empty database is, under the role meditrustal_migrator
+    /// Where the empty database, or a tenant's empty schema, is: under the role meditrustal_migrator, or the tenant's
     #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
 
@@ -120,6 +120,10 @@ pub(crate) struct RestoreBackup {
     #[arg(long)]
     older_schema: bool,
 
+    /// Change nothing; check everything, read both dumps to their end, and say what would be restored
+    #[arg(long, conflicts_with = "go_on")]
+    dry_run: bool,
+
     /// Go on after the dumps were loaded: the same dumps have to be named
     #[arg(long = "continue")]
     go_on: bool,
@@ -161,11 +165,15 @@ impl RestoreBackup {
         let keyring = Arc::new(self.pkcs11.keyring(&self.master_keys_file)?);
         let dumps = self.check_files(&deployment, &keyring).await?;
         let found = target::look_at_target(&self.url).await?;
+        check::check_tenant(&dumps, &found.tenant)?;
         if self.go_on {
             check::check_unfinished(&found, &dumps)?;
         } else {
             check::check_schema(&dumps, self.older_schema)?;
             check::check_target(&found)?;
+            if self.dry_run {
+                return self.tries_out(&dumps, &found).await;
+            }
             self.load(&dumps, &found).await?;
         }
         let report = match self.complete(&dumps).await {
@@ -208,6 +216,38 @@ impl RestoreBackup {
         Ok(checked.await??)
     }
 
+    /// Reads both dumps to their end, and says what would be restored.
+    async fn tries_out(
+        &self,
+        dumps: &CheckedDumps,
+        found: &RestoreTarget,
+    ) -> Result<ExitCode, Failure> {
+        let identities = BackupIdentities::load(self.identities.iter().map(PathBuf::as_path))?;
+        let programs = Programs::find(self.programs.directory.as_deref(), found.server_major)?;
+        let read = dumps.clone();
+        note("reading both dumps");
+        spawn_blocking(move || check::read_all(&read, &identities, &programs)).await??;
+        let manifest = &dumps.records.manifest;
+        let rows = manifest.all_rows() + dumps.keys.manifest.all_rows();
+        if self.json {
+            let said = json!({
+                "dryRun": true,
+                "backup": manifest.id,
+                "takenAt": manifest.taken_at,
+                "schema": manifest.schema,
+                "rows": rows,
+            });
+            say(&said.to_string())?;
+        } else {
+            say(&format!(
+                "{rows} rows would be restored, as they were at {}, into the schema {}; nothing was changed",
+                manifest.taken_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+                manifest.schema
+            ))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
     /// Reads both dumps to their end, and then loads them.
     async fn load(&self, dumps: &CheckedDumps, found: &RestoreTarget) -> Result<(), Failure> {
         let waiting =
@@ -221,6 +261,7 @@ impl RestoreBackup {
             identities,
             programs: Programs::find(self.programs.directory.as_deref(), found.server_major)?,
             connection: DatabaseAddress::of(&self.url)?,
+            tenant: found.tenant.clone(),
         };
         note("reading both dumps");
         let loaded = spawn_blocking(move || -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use store::{StoreError, backups::RestoreTarget, migrate};
+use store::{backups::RestoreTarget, migrate, tenant::Tenant};
 use vault::backup::BackupIdentities;
 
 use crate::backups::{
@@ -65,6 +65,20 @@ pub(crate) enum RefusedRestore {
         /// The database of the keys.
         keys: String,
     },
+    /// The dumps are of another tenant than the database's role.
+    #[error(
+        "{path} is of the schema {found}, and the role of the database leads to {wanted}: it is another tenant's dump. It is restored \
+         as the migrator of a tenant of that schema and of those roles' names; `meditrustal database create --schema … --role-prefix …` \
+         makes both"
+    )]
+    OtherTenant {
+        /// The dump.
+        path: String,
+        /// Whose it is.
+        found: String,
+        /// Into whose tables it would be restored.
+        wanted: String,
+    },
     /// The records are anchored elsewhere.
     #[error(
         "the records are anchored in the registry {found}, and the deployment file names {wanted}: this is a dump of another installation"
@@ -95,7 +109,7 @@ pub(crate) enum RefusedRestore {
         "a migration came between the dump of the records and the dump of the keys: take the keys of the same backup"
     )]
     OtherSchema,
-    /// The database has something in it.
+    /// The database, or the tenant's schema in it, has something in it.
     #[error(
         "the database is not empty ({0} tables, functions and the like): make a new one by `meditrustal database create`; a restore \
          that was cut off after it had loaded the dumps goes on with --continue"
@@ -108,14 +122,11 @@ pub(crate) enum RefusedRestore {
     #[error("the server has no role {0}: `meditrustal database create` makes them")]
     NoRoles(String),
     /// The role may not do it.
-    #[error("this role does not own the database: restore as meditrustal_migrator")]
-    NotOwner,
+    #[error("this role does not own the database, or its schema in it: restore as {0}")]
+    NotOwner(String),
     /// There is nothing to go on with.
     #[error("no restore of this backup waits to be continued in this database")]
     NothingToContinue,
-    /// The database's.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// A program's that is missing.
     #[error(transparent)]
     Program(#[from] ProgramError),
@@ -211,6 +222,27 @@ pub(crate) fn check_schema(dumps: &CheckedDumps, may_be_older: bool) -> Result<(
     Ok(())
 }
 
+/// Refuses dumps of another tenant than the one whose schema is filled, and of two tenants.
+///
+/// # Errors
+/// [`RefusedRestore::OtherTenant`].
+pub(crate) fn check_tenant(dumps: &CheckedDumps, target: &Tenant) -> Result<(), RefusedRestore> {
+    let named = |schema: &str, prefix: &str| format!("{schema:?} (roles {prefix}_…)");
+    for dump in [&dumps.records, &dumps.keys] {
+        let prefix = dump.manifest.role_prefix.as_deref();
+        // Manifests of before do not name it.
+        let prefix = prefix.unwrap_or(target.prefix());
+        if (dump.manifest.schema.as_str(), prefix) != (target.schema(), target.prefix()) {
+            return Err(RefusedRestore::OtherTenant {
+                path: dump.path.display().to_string(),
+                found: named(&dump.manifest.schema, prefix),
+                wanted: named(target.schema(), target.prefix()),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a database that something is in, that is used, or that is not ours to fill.
 ///
 /// # Errors
@@ -226,7 +258,8 @@ pub(crate) fn check_target(target: &RestoreTarget) -> Result<(), RefusedRestore>
         return Err(RefusedRestore::NotEmpty(target.objects));
     }
     if !target.is_owner {
-        return Err(RefusedRestore::NotOwner);
+        let migrator = target.tenant.role("migrator");
+        return Err(RefusedRestore::NotOwner(migrator));
     }
     Ok(())
 }

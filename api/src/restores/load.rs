@@ -15,7 +15,7 @@ use std::{
 };
 
 use domain::ids::RequestId;
-use store::backups::unfinished_comment;
+use store::{backups::unfinished_comment, tenant::Tenant};
 use vault::backup::BackupIdentities;
 
 use super::check::{CheckedDump, CheckedDumps};
@@ -32,12 +32,8 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 const DATA: &str = "data";
 /// What stands in the list of a dump's contents for a foreign key.
 const FOREIGN_KEY: &str = " FK CONSTRAINT ";
-/// The roles that own one function each, and may make none: for that they need a right that they have only meanwhile.
-const LENDS_CREATE: &str =
-    "GRANT USAGE, CREATE ON SCHEMA public TO meditrustal_retention, meditrustal_monitor;\n";
-/// Takes that right away again.
-const TAKES_CREATE: &str =
-    "REVOKE CREATE ON SCHEMA public FROM meditrustal_retention, meditrustal_monitor;\n";
+/// What an entry of the list is that makes a schema, or says something of it: the schema is there already.
+const OF_SCHEMA: [&str; 2] = [" SCHEMA - ", " COMMENT - SCHEMA "];
 
 /// Why the dumps were not loaded; the database is as empty as it was.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +71,10 @@ pub(crate) struct Load {
     pub(crate) identities: BackupIdentities,
     /// PostgreSQL's programs.
     pub(crate) programs: Programs,
-    /// The database, under the role that owns it.
+    /// The database, under the role that owns it, or the tenant's schema in it.
     pub(crate) connection: DatabaseAddress,
+    /// Whose schema is filled.
+    pub(crate) tenant: Tenant,
 }
 
 /// A part of a dump, as `pg_restore` names it, and which of its entries.
@@ -92,7 +90,7 @@ impl Load {
     /// # Errors
     /// [`LoadError`]; the database is as it was.
     pub(crate) fn run(&self, tell: fn(&str)) -> Result<(), LoadError> {
-        let lists = self.lists_of_keys()?;
+        let lists = self.lists()?;
         let mut command = self.programs.connected("psql", &self.connection);
         command
             .args([
@@ -136,9 +134,14 @@ impl Load {
             entries,
         };
         script.write_all(b"BEGIN;\n")?;
-        script.write_all(LENDS_CREATE.as_bytes())?;
+        // The roles that own one function each, and may make none: for that they need a right that they have only meanwhile.
+        let (schema, owners) = (self.tenant.schema(), self.owners());
+        writeln!(
+            script,
+            "GRANT USAGE, CREATE ON SCHEMA {schema} TO {owners};"
+        )?;
         for section in [
-            section(records, "pre-data", None),
+            section(records, "pre-data", lists.tables()),
             section(keys, "pre-data", None),
             section(records, DATA, None),
             section(keys, DATA, None),
@@ -152,7 +155,7 @@ impl Load {
             ));
             self.copy(&section, script, tell)?;
         }
-        script.write_all(TAKES_CREATE.as_bytes())?;
+        writeln!(script, "REVOKE CREATE ON SCHEMA {schema} FROM {owners};")?;
         script.write_all(self.checks()?.as_bytes())?;
         // The last line: whoever is cut off before it has changed nothing.
         script.write_all(b"COMMIT;\n")?;
@@ -234,27 +237,47 @@ impl Load {
         Ok(())
     }
 
-    /// What of the dump of keys comes before the records' keys and references are there, and what after.
-    fn lists_of_keys(&self) -> Result<Lists, LoadError> {
-        let mut command = self.programs.offline("pg_restore");
-        command.arg("--list").stdout(Stdio::piped());
-        let mut listed = Vec::new();
-        self.through(&self.dumps.keys, command, false, |bytes| {
-            listed.extend_from_slice(bytes);
-            Ok(())
-        })?;
-        let listed = String::from_utf8_lossy(&listed);
+    /// The roles that own a function each.
+    fn owners(&self) -> String {
+        let owners = ["retention", "monitor"].map(|ending| self.tenant.role(ending));
+        owners.join(", ")
+    }
+
+    /// What of the dump of keys comes before the records' keys and references are there, and what after; and what of a tenant's
+    /// records is made, but for the schema.
+    fn lists(&self) -> Result<Lists, LoadError> {
+        let listed = self.list_of(&self.dumps.keys)?;
         let (after, before): (Vec<&str>, Vec<&str>) =
             listed.lines().partition(|line| line.contains(FOREIGN_KEY));
+        let tables = if self.tenant.is_in_usual_schema() {
+            None
+        } else {
+            let listed = self.list_of(&self.dumps.records)?;
+            Some(ListFile::new(&without_schema(&listed))?)
+        };
         Ok(Lists {
             before: ListFile::new(&before)?,
             after: ListFile::new(&after)?,
+            tables,
         })
+    }
+
+    /// The entries of a dump.
+    fn list_of(&self, dump: &CheckedDump) -> Result<String, LoadError> {
+        let mut command = self.programs.offline("pg_restore");
+        command.arg("--list").stdout(Stdio::piped());
+        let mut listed = Vec::new();
+        self.through(dump, command, false, |bytes| {
+            listed.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        Ok(String::from_utf8_lossy(&listed).into_owned())
     }
 
     /// Compares the rows with the manifests, and notes that more has to follow: in the same transaction. By `EXECUTE` the server
     /// may count a table by several processes; what PL/pgSQL runs by itself it never does so.
     fn checks(&self) -> Result<String, LoadError> {
+        let schema = self.tenant.schema();
         let mut lines = vec![
             "DO $check$".to_owned(),
             "DECLARE found BIGINT;".to_owned(),
@@ -267,7 +290,7 @@ impl Load {
                     return Err(LoadError::Table(table.clone()));
                 }
                 lines.push(format!(
-                    "EXECUTE 'SELECT count(*) FROM public.{table}' INTO found;
+                    "EXECUTE 'SELECT count(*) FROM {schema}.{table}' INTO found;
                      IF found <> {rows} THEN RAISE EXCEPTION USING ERRCODE = 'MT001'; END IF;"
                 ));
             }
@@ -277,10 +300,15 @@ impl Load {
         if id.is_empty() || !id.chars().all(is_id) {
             return Err(LoadError::Id);
         }
-        lines.push(format!(
-            "EXECUTE format('COMMENT ON DATABASE %I IS %L', current_database(), '{}');",
-            unfinished_comment(id)
-        ));
+        let comment = unfinished_comment(id);
+        lines.push(if self.tenant.is_in_usual_schema() {
+            format!(
+                "EXECUTE format('COMMENT ON DATABASE %I IS %L', current_database(), '{comment}');"
+            )
+        } else {
+            // A tenant of several does not own the database.
+            format!("COMMENT ON SCHEMA {schema} IS '{comment}';")
+        });
         lines.push("END\n$check$;\n".to_owned());
         Ok(lines.join("\n"))
     }
@@ -290,10 +318,26 @@ fn broken() -> io::Error {
     io::Error::from(io::ErrorKind::BrokenPipe)
 }
 
-/// Two lists of entries.
+/// The entries of a list but for those of the schema itself.
+fn without_schema(listed: &str) -> Vec<&str> {
+    let lines = listed.lines();
+    lines
+        .filter(|line| !OF_SCHEMA.iter().any(|it| line.contains(it)))
+        .collect()
+}
+
+/// Lists of entries.
 struct Lists {
     before: ListFile,
     after: ListFile,
+    /// Of the records, where not all of them are restored.
+    tables: Option<ListFile>,
+}
+
+impl Lists {
+    fn tables(&self) -> Option<&Path> {
+        self.tables.as_ref().map(|it| it.path.as_path())
+    }
 }
 
 /// A list of entries in a file of its own, as `pg_restore` takes it; gone when this is dropped.
@@ -337,7 +381,7 @@ pub(crate) fn meaning(said: &str) -> Option<&'static str> {
         ),
         (
             "42501",
-            "the role may not do it: restore as meditrustal_migrator, the owner of the database",
+            "the role may not do it: restore as meditrustal_migrator, or the migrator of the tenant",
         ),
         (
             "42704",
@@ -352,7 +396,22 @@ pub(crate) fn meaning(said: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::meaning;
+    use super::{meaning, without_schema};
+
+    #[test]
+    fn a_schema_that_is_there_is_not_made() {
+        let listed = ";\n; Archive created at 2026-12-01\n;\n\
+            6; 2615 16390 SCHEMA - north north_migrator\n\
+            3500; 0 0 COMMENT - SCHEMA north north_migrator\n\
+            3501; 0 0 ACL - SCHEMA north north_migrator\n\
+            220; 1259 16402 TABLE north users north_migrator\n";
+        let left = without_schema(listed).join("\n");
+        assert!(left.contains(" ACL - SCHEMA north") && left.contains(" TABLE north users"));
+        assert!(
+            !left.contains("16390") && !left.contains("COMMENT"),
+            "{left}"
+        );
+    }
 
     #[test]
     fn a_state_is_told_in_words() {

@@ -8,24 +8,18 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use uuid::Uuid;
 
-use crate::{StoreError, session};
+use crate::{
+    StoreError,
+    migrate::MigrateError,
+    session,
+    tenant::{InvalidTenantName, Tenant},
+};
 
 /// The table that is dumped apart from all others, by a role of its own.
 pub const KEYS_TABLE: &str = "patient_keys";
 
-/// How the comment of a database begins whose restore has not ended.
+/// How the comment of a database, or of a tenant's schema in one, begins whose restore has not ended.
 const UNFINISHED: &str = "meditrustal restore of ";
-
-/// The roles that a dump names.
-const ROLES: [&str; 7] = [
-    "meditrustal_migrator",
-    "meditrustal_api",
-    "meditrustal_indexer",
-    "meditrustal_keys",
-    "meditrustal_backup",
-    "meditrustal_retention",
-    "meditrustal_monitor",
-];
 
 /// As long as the dumps take: nothing is done in it meanwhile.
 const BEGIN: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
@@ -46,6 +40,10 @@ pub struct DatabaseIdentity {
     pub name: String,
     /// The schema that our role's `search_path` leads to.
     pub schema: String,
+    /// The role that owns the tables.
+    pub owner: String,
+    /// Schemas of this database that belong to other roles than that one, as statements name them: other tenants'.
+    pub of_others: Vec<String>,
     /// The server's major version.
     pub server_major: u32,
     /// The server's clock when the snapshot was taken.
@@ -120,13 +118,43 @@ impl Snapshot {
         let migrations = sqlx::query_scalar(
             "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version",
         );
+        let migrations = migrations.fetch_all(&mut self.conn).await?;
+        let tables = sqlx::query!(
+            r#"SELECT pg_get_userbyid(ours.relowner)::text AS "owner!",
+                   ARRAY(
+                       SELECT quote_ident(other.nspname)
+                       FROM pg_namespace AS other
+                       WHERE other.nspowner <> ours.relowner
+                         AND other.oid <> ours.relnamespace
+                         AND other.nspname <> 'information_schema'
+                         AND other.nspname NOT LIKE 'pg\_%'
+                       ORDER BY 1
+                   ) AS "of_others!"
+               FROM pg_class AS ours
+               WHERE ours.oid = to_regclass('_sqlx_migrations')"#
+        )
+        .fetch_one(&mut self.conn)
+        .await?;
         Ok(DatabaseIdentity {
             name: row.name,
             schema: row.schema.unwrap_or_default(),
+            owner: tables.owner,
+            of_others: tables.of_others,
             server_major: u32::try_from(row.major).unwrap_or_default(),
             taken_at: row.now,
-            migrations: migrations.fetch_all(&mut self.conn).await?,
+            migrations,
         })
+    }
+
+    /// The schema that the role of this connection leads to.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn schema(&mut self) -> Result<String, StoreError> {
+        let schema = sqlx::query_scalar!("SELECT current_schema()::text")
+            .fetch_one(&mut self.conn)
+            .await?;
+        Ok(schema.unwrap_or_default())
     }
 
     /// The registry that is followed; `None` before an indexer has followed any.
@@ -179,6 +207,41 @@ async fn open(url: &str) -> Result<PgConnection, StoreError> {
         .await?)
 }
 
+/// Why it is not known whose tables a role leads to.
+#[derive(Debug, thiserror::Error)]
+pub enum NoTenant {
+    /// The database gave no answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The role's `search_path` leads to no schema, or to one whose name cannot be used.
+    #[error("this role leads to no schema of ours: see its search_path")]
+    NoSchema,
+    /// The schema has a name that cannot be used.
+    #[error(transparent)]
+    Name(#[from] InvalidTenantName),
+}
+
+/// Whose tables a role leads to.
+///
+/// # Errors
+/// [`NoTenant`].
+pub async fn tenant_of(url: &str) -> Result<Tenant, NoTenant> {
+    let mut conn = open(url).await?;
+    let tenant = tenant_on(&mut conn).await;
+    conn.close().await.ok();
+    tenant
+}
+
+async fn tenant_on(conn: &mut PgConnection) -> Result<Tenant, NoTenant> {
+    Tenant::of(conn).await.map_err(|error| match error {
+        MigrateError::Store(error) => error.into(),
+        MigrateError::Tenant(error) => error.into(),
+        MigrateError::NoSchema | MigrateError::Failed(_) | MigrateError::Behind { .. } => {
+            NoTenant::NoSchema
+        }
+    })
+}
+
 /// How many rows each table of ours has: the keys alone, or all others.
 async fn rows_of(conn: &mut PgConnection, keys: bool) -> Result<Vec<(String, i64)>, StoreError> {
     // A table's name is no parameter: the statement is built by the server, and sent back to it.
@@ -213,15 +276,18 @@ async fn rows_of(conn: &mut PgConnection, keys: bool) -> Result<Vec<(String, i64
 /// What a database is that something is to be restored into.
 #[derive(Debug, Clone)]
 pub struct RestoreTarget {
+    /// Whose schema our role leads to.
+    pub tenant: Tenant,
     /// The server's major version.
     pub server_major: u32,
-    /// How many tables, views, functions and the like there are.
+    /// How many tables, views, functions and the like there are: in a schema of its own those of that schema, else all of the
+    /// database but what other tenants have.
     pub objects: i64,
-    /// Our programs that use it now, as `pg_stat_activity` names them.
+    /// This tenant's programs that use it now, as `pg_stat_activity` names them.
     pub used_by: Vec<String>,
     /// Roles that are not there.
     pub missing_roles: Vec<String>,
-    /// Whether our role owns the database, or is a superuser.
+    /// Whether our role owns the schema, or is a superuser.
     pub is_owner: bool,
     /// Which backup was being restored, where that has not ended.
     pub unfinished: Option<String>,
@@ -230,26 +296,35 @@ pub struct RestoreTarget {
 /// Looks at a database that something is to be restored into.
 ///
 /// # Errors
-/// [`StoreError`].
-pub async fn look_at_target(url: &str) -> Result<RestoreTarget, StoreError> {
+/// [`NoTenant`].
+pub async fn look_at_target(url: &str) -> Result<RestoreTarget, NoTenant> {
     let mut conn = open(url).await?;
-    let roles = ROLES.map(str::to_owned).to_vec();
+    let tenant = tenant_on(&mut conn).await?;
+    let roles = tenant.roles();
+    let programs = ["api", "indexer", "keys"].map(|ending| tenant.role(ending));
     let row = sqlx::query!(
         r#"SELECT
                current_setting('server_version_num')::integer / 10000 AS "major!",
-               (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace)
-                   + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace)
-                   + (SELECT count(*) FROM pg_namespace
-                      WHERE nspname <> 'public' AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\_%')
+               (SELECT count(*) FROM pg_class WHERE relnamespace = ours.oid)
+                   + (SELECT count(*) FROM pg_proc WHERE pronamespace = ours.oid)
+                   + (SELECT count(*)
+                      FROM pg_namespace AS other
+                      JOIN pg_roles AS owner ON owner.oid = other.nspowner
+                      WHERE $3
+                        AND other.oid <> ours.oid
+                        AND other.nspname <> 'information_schema'
+                        AND other.nspname NOT LIKE 'pg\_%'
+                        AND (owner.rolname NOT LIKE '%\_migrator' OR owner.rolname = current_user))
                    AS "objects!",
-               pg_has_role(datdba, 'MEMBER') AS "is_owner!",
-               shobj_description(database.oid, 'pg_database') AS comment,
+               pg_has_role(CASE WHEN $3 THEN database.datdba ELSE ours.nspowner END, 'MEMBER') AS "is_owner!",
+               CASE WHEN $3 THEN shobj_description(database.oid, 'pg_database') ELSE obj_description(ours.oid, 'pg_namespace') END
+                   AS comment,
                ARRAY(
                    SELECT DISTINCT format('%s (%s)', activity.usename, activity.application_name)
                    FROM pg_stat_activity AS activity
                    WHERE activity.datname = current_database()
                      AND activity.pid <> pg_backend_pid()
-                     AND activity.usename ~ '_(api|indexer|keys)$'
+                     AND activity.usename = ANY($2::text[])
                    ORDER BY 1
                ) AS "used_by!",
                ARRAY(
@@ -259,13 +334,18 @@ pub async fn look_at_target(url: &str) -> Result<RestoreTarget, StoreError> {
                    ORDER BY 1
                ) AS "missing!"
            FROM pg_database AS database
+           JOIN pg_namespace AS ours ON ours.nspname = current_schema()
            WHERE database.datname = current_database()"#,
         &roles,
+        &programs[..],
+        tenant.is_in_usual_schema(),
     )
     .fetch_one(&mut conn)
-    .await?;
+    .await
+    .map_err(StoreError::from)?;
     conn.close().await.ok();
     Ok(RestoreTarget {
+        tenant,
         server_major: u32::try_from(row.major).unwrap_or_default(),
         objects: row.objects,
         used_by: row.used_by,
@@ -280,18 +360,23 @@ fn backup_of(comment: &str) -> Option<String> {
     comment.strip_prefix(UNFINISHED).map(str::to_owned)
 }
 
-/// The comment that a database has from the moment it is restored until all that has to follow was done.
+/// The comment that a database, or a tenant's schema in one, has from the moment it is restored until all that has to follow was done.
 pub fn unfinished_comment(backup: &str) -> String {
     format!("{UNFINISHED}{backup}")
 }
 
-/// Which backup was restored into this database, where what has to follow was not all done.
+/// Which backup was restored into this database, or into our schema of it, where what has to follow was not all done.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn unfinished_restore(conn: &mut PgConnection) -> Result<Option<String>, StoreError> {
     let comment = sqlx::query_scalar!(
-        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+        r#"SELECT CASE current_schema()
+               WHEN 'public' THEN shobj_description(oid, 'pg_database')
+               ELSE obj_description(current_schema()::regnamespace, 'pg_namespace')
+           END AS comment
+           FROM pg_database
+           WHERE datname = current_database()"#
     )
     .fetch_one(conn)
     .await?;
@@ -304,7 +389,15 @@ pub async fn unfinished_restore(conn: &mut PgConnection) -> Result<Option<String
 /// [`StoreError`].
 pub async fn finish_restore(conn: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::raw_sql(
-        "DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE %I IS NULL', current_database()); END $$",
+        "DO $$
+         BEGIN
+             IF current_schema() = 'public' THEN
+                 EXECUTE format('COMMENT ON DATABASE %I IS NULL', current_database());
+             ELSE
+                 EXECUTE format('COMMENT ON SCHEMA %I IS NULL', current_schema());
+             END IF;
+         END
+         $$",
     )
     .execute(conn)
     .await?;
@@ -331,12 +424,15 @@ pub async fn note(url: &str, backup: Uuid, details: &Value) -> Result<(), StoreE
 /// [`StoreError`].
 pub async fn analyze(url: &str) -> Result<(), StoreError> {
     let mut conn = open(url).await?;
-    // What `ANALYZE` by itself takes, but for the tables that databases share: no role of ours may analyze those.
+    // The catalogue, and what is ours: not what databases share, nor what another tenant has.
     let statements = sqlx::query_scalar!(
         r#"SELECT format('ANALYZE %I.%I', nspname, relname) AS "statement!"
            FROM pg_class
            JOIN pg_namespace ON pg_namespace.oid = relnamespace
-           WHERE relkind IN ('r', 'm', 'p') AND NOT relisshared AND relpersistence <> 't'
+           WHERE relkind IN ('r', 'm', 'p')
+             AND NOT relisshared
+             AND relpersistence <> 't'
+             AND (nspname IN ('pg_catalog', 'information_schema') OR pg_has_role(relowner, 'USAGE'))
            ORDER BY pg_relation_size(pg_class.oid) DESC, nspname, relname"#
     )
     .fetch_all(&mut conn)

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use sqlx::{AssertSqlSafe, PgPool, SqlSafeStr, migrate::Migrator};
+use sqlx::{AssertSqlSafe, PgExecutor, SqlSafeStr, migrate::Migrator};
 
 use crate::{StoreError, migrate::MigrateError};
 
@@ -60,18 +60,35 @@ impl Tenant {
         })
     }
 
-    /// The tenant that a connection of the migrator leads to: its current schema, and the beginning of its role's name. A
-    /// role that is not called `…_migrator`, such as a superuser, works on the usual roles.
-    pub(crate) async fn of(pool: &PgPool) -> Result<Self, MigrateError> {
+    /// The usual tenant.
+    pub fn usual() -> Self {
+        Self {
+            schema: USUAL_SCHEMA.to_owned(),
+            prefix: USUAL_PREFIX.to_owned(),
+        }
+    }
+
+    /// The tenant of this schema, one of whose roles is called so. A role that is not called as ours are, such as a superuser,
+    /// works on the usual roles.
+    ///
+    /// # Errors
+    /// [`InvalidTenantName`].
+    pub fn of_role(schema: &str, role: &str) -> Result<Self, InvalidTenantName> {
+        let prefix = role.rsplit_once('_');
+        let prefix = prefix.filter(|(_, ending)| ROLES.contains(ending));
+        Self::new(schema, prefix.map_or(USUAL_PREFIX, |(prefix, _)| prefix))
+    }
+
+    /// The tenant that a connection leads to: its current schema, and the beginning of its role's name.
+    pub(crate) async fn of(conn: impl PgExecutor<'_>) -> Result<Self, MigrateError> {
         let found = sqlx::query!(
             r#"SELECT current_schema()::text AS schema, current_user::text AS "role!""#
         )
-        .fetch_one(pool)
+        .fetch_one(conn)
         .await
         .map_err(StoreError::from)?;
         let schema = found.schema.ok_or(MigrateError::NoSchema)?;
-        let prefix = found.role.strip_suffix("_migrator");
-        Ok(Self::new(&schema, prefix.unwrap_or(USUAL_PREFIX))?)
+        Ok(Self::of_role(&schema, &found.role)?)
     }
 
     /// The schema.
@@ -82,6 +99,16 @@ impl Tenant {
     /// Whether the schema is the one that every database has.
     pub fn is_in_usual_schema(&self) -> bool {
         self.schema == USUAL_SCHEMA
+    }
+
+    /// How the names of its roles begin.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The whole names of all its roles.
+    pub fn roles(&self) -> Vec<String> {
+        ROLES.iter().map(|ending| self.role(ending)).collect()
     }
 
     /// A role's whole name, by its ending.
@@ -185,6 +212,20 @@ mod tests {
             migrator.iter().map(|it| it.checksum.clone()).collect()
         };
         assert_eq!(hashes(&rewritten), hashes(&MIGRATOR));
+    }
+
+    #[test]
+    fn a_tenant_is_told_by_its_schema_and_one_of_its_roles() {
+        for (role, wanted) in [
+            ("north_backup", "north"),
+            ("north_api_migrator", "north_api"),
+            ("postgres", USUAL_PREFIX),
+            ("north_owner", USUAL_PREFIX),
+        ] {
+            let tenant = Tenant::of_role("north", role).expect("a tenant");
+            assert_eq!((tenant.schema(), tenant.prefix()), ("north", wanted));
+        }
+        assert!(Tenant::of_role("No/rth", "north_backup").is_err());
     }
 
     #[test]

@@ -239,6 +239,36 @@ async fn a_backup_holds_every_row_of_one_snapshot_and_no_dump_holds_records_and_
 }
 
 #[tokio::test]
+async fn a_backup_that_is_tried_out_says_what_it_would_write_and_writes_nothing() {
+    let world = World::start().await;
+    let site = Site::of(&world).await;
+    let tried = ["backup", "run", "--tier", "monthly", "--dry-run", "--json"];
+
+    let told = site.runs(&world, &tried, &[]).await.json();
+
+    let would = told["wouldWrite"].as_array().expect("a list");
+    assert_eq!(would.len(), 2, "{told}");
+    assert!(text(&would[0]).contains("/records/monthly/meditrustal_2"));
+    assert!(text(&would[1]).contains("/keys/monthly/meditrustal_keys_2"));
+    let nowhere = [("MEDITRUSTAL_PG_CLIENT_BIN", "/nowhere")];
+    let ended = site.runs(&world, &tried, &nowhere).await;
+    ended.is_refused("install the client programs of PostgreSQL");
+    for directory in ["records", "keys"] {
+        assert!(!Path::new(&site.file(directory)).exists(), "{directory}");
+    }
+    assert!(
+        world
+            .audit_rows("action_type = 'BACKUP_RUN'")
+            .await
+            .is_empty()
+    );
+    let made = ["backup", "run", "--tier", "monthly"];
+    assert_eq!(site.runs(&world, &made, &[]).await.code, Some(0));
+    let ended = site.runs(&world, &tried, &[]).await;
+    ended.is_refused("is there already");
+}
+
+#[tokio::test]
 async fn a_backup_that_is_not_what_it_was_is_told_apart() {
     let world = World::start().await;
     let site = Site::of(&world).await;

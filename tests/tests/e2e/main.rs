@@ -103,6 +103,7 @@ mod starts;
 mod subscription;
 mod summary;
 mod telemetry;
+mod tenant_backups;
 mod tenants;
 mod throttling;
 mod tls;

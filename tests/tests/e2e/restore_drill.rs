@@ -12,7 +12,7 @@ use tests::transfer::Ended;
 use tests::{World, eventually, id, text};
 
 use crate::audit_check;
-use crate::backups::{Site, creates};
+use crate::backups::{Site, creates, is_ended_by};
 use crate::erasure_ledger::maintains;
 use crate::erasures::{account, approves, at_once, is_completed, verified};
 
@@ -25,7 +25,7 @@ const WRECK: [&str; 4] = [
 ];
 
 /// What `meditrustal restore` needs of its environment.
-fn environment(world: &World) -> Vec<(&'static str, String)> {
+pub(crate) fn environment(world: &World) -> Vec<(&'static str, String)> {
     let dir = world.foundation.dir();
     let file = |name: &str| dir.join(name).display().to_string();
     vec![
@@ -290,11 +290,27 @@ async fn what_cannot_be_restored_is_refused_and_the_database_stays_empty() {
     site.runs(&world, &words, &wrong)
         .await
         .is_refused("restore as meditrustal_migrator");
+    // Tried out, everything is read and nothing is there afterwards.
+    let tried = ["--without-ledger", "--dry-run"];
+    let tried = crate::restore_drill::restores(&world, &site, [records, keys], &tried).await;
+    let tried = tried.json();
+    assert_eq!(tried["schema"], "public", "{tried}");
+    assert!(tried["rows"].as_u64() > Some(0), "{tried}");
     assert_eq!(tables(&world).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_is_killed_leaves_an_empty_database() {
+    a_restore_is_ended_by("KILL").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_told_to_stop_leaves_an_empty_database() {
+    a_restore_is_ended_by("TERM").await;
+}
+
+/// A restore gets this signal while it loads.
+async fn a_restore_is_ended_by(signal: &str) {
     let world = World::start().await;
     let site = Site::of(&world).await;
     let ana = world.patient("ana").await;
@@ -331,7 +347,7 @@ async fn a_restore_that_is_killed_leaves_an_empty_database() {
     })
     .await;
 
-    running.kill().await.expect("it is killed");
+    is_ended_by(signal, &mut running).await;
     sqlx::raw_sql("ROLLBACK")
         .execute(&mut holder)
         .await

@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use tests::{World, documents, eventually, id};
 
 /// The schema of the second tenant, how its roles' names begin, and what they log in with.
-const NORTH: &str = "north";
+pub(crate) const NORTH: &str = "north";
 
 /// What `database create` is told of the server, and of what the second tenant's roles log in with.
 fn creating_environment(admin: &str) -> [(&str, &str); 6] {
@@ -24,7 +24,7 @@ fn creating_environment(admin: &str) -> [(&str, &str); 6] {
 }
 
 /// Makes the second tenant in the database of the first, by the operator's commands.
-async fn settles(world: &World) {
+pub(crate) async fn settles(world: &World) {
     let programs = world.foundation.programs.clone();
     let admin = world.foundation.database.superuser_url();
     let database = world.foundation.database.name().to_owned();
@@ -52,12 +52,12 @@ async fn settles(world: &World) {
     made.unwrap_or_else(|error| panic!("{error}"));
 }
 
-fn url(world: &World, role: &str) -> String {
+pub(crate) fn url(world: &World, role: &str) -> String {
     let role = format!("{NORTH}_{role}");
     world.foundation.database.url(&role, NORTH)
 }
 
-async fn connects(world: &World, role: &str) -> PgConnection {
+pub(crate) async fn connects(world: &World, role: &str) -> PgConnection {
     let connected = PgConnection::connect(&url(world, role)).await;
     connected.unwrap_or_else(|error| panic!("{role} cannot connect: {error}"))
 }
@@ -165,42 +165,16 @@ async fn tenants_in_two_schemas_neither_wait_for_each_other_nor_wake_each_other(
 }
 
 #[tokio::test]
-async fn a_backup_of_a_tenant_among_several_and_a_name_that_needs_quotes_are_refused() {
+async fn a_schema_whose_name_needs_quotes_is_refused() {
     let world = World::with_its_own_postgres().await;
     settles(&world).await;
     let programs = world.foundation.programs.clone();
-    let dir = world
-        .foundation
-        .dir()
-        .join("north-backups")
-        .display()
-        .to_string();
-    let backup = url(&world, "backup");
     let admin = world.foundation.database.superuser_url();
     let refused = tokio::task::spawn_blocking(move || {
-        let run = [
-            "backup",
-            "run",
-            "--tier",
-            "daily",
-            "--only",
-            "records",
-            "--unencrypted",
-        ];
-        let environment = [
-            ("DATABASE_URL", backup.as_str()),
-            ("MEDITRUSTAL_BACKUP_DIR", &dir),
-        ];
-        let backup = programs.operate(&run, &environment, "");
         let create = ["database", "create", "--schema", "No\"rth"];
-        [
-            backup,
-            programs.operate(&create, &creating_environment(&admin), ""),
-        ]
+        programs.operate(&create, &creating_environment(&admin), "")
     });
-    let [backup, create] = refused.await.expect("a command does not panic");
-    let backup = backup.expect_err("it would be no whole backup").to_string();
-    assert!(backup.contains("nothing was written"), "{backup}");
+    let create = refused.await.expect("a command does not panic");
     let create = create.expect_err("the name needs quotes").to_string();
     assert!(
         create.contains("cannot be the name of a schema"),

@@ -12,9 +12,10 @@ use domain::{
     },
 };
 use serde::Deserialize;
+use store::tenant::Tenant;
 
 use super::{CheckHealth, span};
-use crate::backups::{Tier, manifest::last_backup};
+use crate::backups::{Tier, home, manifest::last_backup};
 
 /// The tiers, what each is checked as, and how old its newest may be.
 const TIERS: [(Tier, CheckName, CheckLimits); 3] = [
@@ -34,6 +35,11 @@ struct NotedTime {
 impl CheckHealth {
     pub(super) fn backups(&self) -> Vec<HealthCheck> {
         let now = Clock::System.now();
+        let usual = Tenant::usual();
+        let tenant = self.schema.as_ref().unwrap_or(&usual);
+        let records = self.backup_dir.as_deref().map(|it| home(it, tenant));
+        let keys = self.keys_backup_dir.as_deref();
+        let keys = keys.map(|it| home(it, tenant));
         let mut checks: Vec<_> = TIERS
             .iter()
             .map(|(tier, name, limits)| {
@@ -41,14 +47,12 @@ impl CheckHealth {
                     None => HealthCheck::warning(*name, format!("not configured ({setting})")),
                     Some(dir) => newest((dir, *tier), part, *name, *limits, now),
                 };
-                let keys = self.keys_backup_dir.as_deref();
-                let keys = judge(keys, "keys", "MEDITRUSTAL_KEYS_BACKUP_DIR");
-                let records = self.backup_dir.as_deref();
-                let records = judge(records, "records", "MEDITRUSTAL_BACKUP_DIR");
+                let keys = judge(keys.as_deref(), "keys", "MEDITRUSTAL_KEYS_BACKUP_DIR");
+                let records = judge(records.as_deref(), "records", "MEDITRUSTAL_BACKUP_DIR");
                 worse(records, keys)
             })
             .collect();
-        match self.backup_dir.as_deref() {
+        match records.as_deref() {
             None => checks.push(HealthCheck::warning(
                 CheckName::RestoreDrill,
                 "not configured (MEDITRUSTAL_BACKUP_DIR)",
