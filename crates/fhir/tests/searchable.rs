@@ -155,6 +155,114 @@ fn a_period_of_which_only_the_end_is_known_and_a_timing_have_a_date() {
 }
 
 #[test]
+fn a_period_is_found_until_its_end_and_a_summary_says_both() {
+    let observation = |at: Value| {
+        let mut observation = json!({ "resourceType": "Observation" });
+        let members = observation.as_object_mut().unwrap();
+        members.extend(at.as_object().unwrap().clone());
+        observation
+    };
+    let period = |period: Value| observation(json!({ "effectivePeriod": period }));
+    let bundle = |resources: &[Value]| {
+        let entries = resources.iter().map(|it| json!({ "resource": it }));
+        json!({ "resourceType": "Bundle", "type": "collection", "entry": entries.collect::<Vec<_>>() })
+    };
+    let long = period(json!({ "start": "2024-01-05", "end": "2026-02" }));
+    let events =
+        json!({ "effectiveTiming": { "event": ["2025-03-02", "2025-03-01", "2025-03-09"] } });
+    let bounds = json!({ "repeat": { "boundsPeriod": { "start": "2025", "end": "2027" } } });
+    // A document, its metadata, and the period that its summary states.
+    let table = [
+        (
+            long.clone(),
+            "date 2024-01-05, dateEnd 2026-02",
+            Some((Some("2024-01-05"), Some("2026-02"))),
+        ),
+        (
+            period(json!({ "start": "2024-01-05" })),
+            "date 2024-01-05, dateEnd ongoing",
+            Some((Some("2024-01-05"), None)),
+        ),
+        (
+            period(json!({ "end": "2024-01" })),
+            "date 2024-01",
+            Some((None, Some("2024-01"))),
+        ),
+        (
+            // No longer than what the date says already.
+            period(json!({ "start": "2024", "end": "2024-12-31" })),
+            "date 2024",
+            Some((Some("2024"), Some("2024-12-31"))),
+        ),
+        (
+            // The day in UTC, which is the later one.
+            period(json!({ "start": "2023-12-01", "end": "2023-12-31T23:30:00-05:00" })),
+            "date 2023-12-01, dateEnd 2024-01-01",
+            Some((Some("2023-12-01"), Some("2023-12-31T23:30:00-05:00"))),
+        ),
+        (
+            period(json!({ "start": "2024-02-01", "end": "2024-02-28T23:30:00+05:00" })),
+            "date 2024-02-01, dateEnd 2024-02-28",
+            Some((Some("2024-02-01"), Some("2024-02-28T23:30:00+05:00"))),
+        ),
+        (
+            observation(events),
+            "date 2025-03-01, dateEnd 2025-03-09",
+            Some((Some("2025-03-01"), Some("2025-03-09"))),
+        ),
+        (
+            observation(json!({ "effectiveTiming": bounds })),
+            "date 2025, dateEnd 2027",
+            Some((Some("2025"), Some("2027"))),
+        ),
+        (
+            observation(json!({ "effectiveDateTime": "2025-03-01" })),
+            "date 2025-03-01",
+            None,
+        ),
+        (
+            // Of several the latest beginning and the latest end.
+            bundle(&[
+                long,
+                observation(json!({ "effectiveDateTime": "2025-03-01" })),
+            ]),
+            "date 2025-03-01, dateEnd 2026-02",
+            None,
+        ),
+        (
+            json!({ "resourceType": "Procedure", "performedPeriod": { "start": "2025-03-01", "end": "2025-03-04" } }),
+            "date 2025-03-01, dateEnd 2025-03-04",
+            Some((Some("2025-03-01"), Some("2025-03-04"))),
+        ),
+        (
+            json!({ "resourceType": "Media", "createdPeriod": { "start": "2025-03-01", "end": "2025-03-04" } }),
+            "date 2025-03-01, dateEnd 2025-03-04",
+            Some((Some("2025-03-01"), Some("2025-03-04"))),
+        ),
+        (
+            json!({ "resourceType": "DocumentReference", "context": { "period": { "start": "2025-03-01", "end": "2025-03-04" } } }),
+            "date 2025-03-01, dateEnd 2025-03-04",
+            Some((Some("2025-03-01"), Some("2025-03-04"))),
+        ),
+        (
+            json!({ "resourceType": "Condition", "onsetPeriod": { "start": "1998", "end": "2001" } }),
+            "date 1998, dateEnd 2001",
+            Some((Some("1998"), Some("2001"))),
+        ),
+    ];
+    for (document, metadata, period) in table {
+        let read = found(RecordType::MedicalHistory, &document);
+        assert_eq!(in_words(&read), metadata, "{document}");
+        let told = fhir::summary::summarise(&tree(&document), RecordType::MedicalHistory);
+        let told = told.date_period().cloned();
+        let told = told
+            .as_ref()
+            .map(|it| (it.start.as_deref(), it.end.as_deref()));
+        assert_eq!(told, period, "{document}");
+    }
+}
+
+#[test]
 fn what_is_not_said_is_left_out_and_what_is_said_in_part_stays_so() {
     let condition = |more: Value| {
         let mut condition = json!({ "resourceType": "Condition" });
