@@ -74,9 +74,9 @@ pub(crate) fn date(document: &Json) -> Option<&str> {
 pub(crate) fn period(document: &Json) -> Option<(Option<&str>, Option<&str>)> {
     let date = date_in(document)?;
     match date.span? {
-        Span::Until(end) => Some((Some(date.text), Some(end))),
-        Span::Ongoing => Some((Some(date.text), None)),
-        Span::EndAlone => Some((None, Some(date.text))),
+        PeriodSpan::Until(end) => Some((Some(date.text), Some(end))),
+        PeriodSpan::Ongoing => Some((Some(date.text), None)),
+        PeriodSpan::EndAlone => Some((None, Some(date.text))),
     }
 }
 
@@ -121,12 +121,12 @@ struct Dated<'a> {
     /// The same as it is written.
     text: &'a str,
     /// How it belongs to a period, if it does.
-    span: Option<Span<'a>>,
+    span: Option<PeriodSpan<'a>>,
 }
 
 /// What is known of the period that a date belongs to.
 #[derive(Clone, Copy)]
-enum Span<'a> {
+enum PeriodSpan<'a> {
     /// It begins with the date and lasts until the end of this one.
     Until(&'a str),
     /// It begins with the date, and no end is known or planned.
@@ -157,9 +157,9 @@ fn last_end(dates: &[Dated<'_>], latest: Dated<'_>) -> Option<String> {
     let mut ends = Vec::new();
     for date in dates {
         match date.span {
-            Some(Span::Ongoing) => return Some(ONGOING.to_owned()),
-            Some(Span::Until(end)) => ends.extend(Moment::parse(end)),
-            Some(Span::EndAlone) | None => {}
+            Some(PeriodSpan::Ongoing) => return Some(ONGOING.to_owned()),
+            Some(PeriodSpan::Until(end)) => ends.extend(Moment::parse(end)),
+            Some(PeriodSpan::EndAlone) | None => {}
         }
     }
     let last = ends.into_iter().max_by_key(Moment::end_micros)?;
@@ -184,16 +184,16 @@ fn date_of(resource: &Json) -> Option<Dated<'_>> {
     let first = *dates.first()?;
     if let Some(period) = path.strip_suffix(".start") {
         let end = first_text(resource, &[format!("{period}.end").as_str()]);
-        let span = Some(end.map_or(Span::Ongoing, Span::Until));
+        let span = Some(end.map_or(PeriodSpan::Ongoing, PeriodSpan::Until));
         return Some(Dated { span, ..first });
     }
     if path.ends_with("eriod.end") {
-        let span = Some(Span::EndAlone);
+        let span = Some(PeriodSpan::EndAlone);
         return Some(Dated { span, ..first });
     }
     if path.ends_with("Timing.event") && dates.len() > 1 {
         let first = dates.iter().min_by_key(|date| date.micros).copied()?;
-        let span = latest(&dates).map(|last| Span::Until(last.text));
+        let span = latest(&dates).map(|last| PeriodSpan::Until(last.text));
         return Some(Dated { span, ..first });
     }
     Some(first)

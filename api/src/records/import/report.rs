@@ -58,7 +58,7 @@ pub(crate) struct Totals {
     by_kind: BTreeMap<String, BTreeMap<String, u64>>,
     /// What was refused, or skipped for a reason, by its code and the first rule that it breaks.
     reasons: BTreeMap<String, u64>,
-    /// What there was to say of profiles, by rule.
+    /// What there was to say of what was not refused, by rule.
     notes: BTreeMap<String, u64>,
     /// References that name records now.
     pub(crate) resolved: u64,
@@ -73,7 +73,7 @@ pub(crate) struct Totals {
 pub(crate) struct EntryRemarks<'a> {
     /// How many of its references stay as they are.
     pub(crate) unresolved: u64,
-    /// What there is to say of its profiles.
+    /// What there is to say of its profiles, and of files that are not waited for.
     pub(crate) notes: &'a [fhir::Issue],
     /// What became of the files that were taken out of it.
     pub(crate) files: FilesStored,
@@ -102,7 +102,7 @@ impl Totals {
         }
     }
 
-    /// Counts what there was to say of the profiles of an entry.
+    /// Counts what there was to say of an entry that was not refused.
     pub(crate) fn note(&mut self, notes: &[fhir::Issue]) {
         for note in notes {
             *self.notes.entry(note.rule.clone()).or_default() += 1;
