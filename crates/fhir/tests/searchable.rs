@@ -154,112 +154,143 @@ fn a_period_of_which_only_the_end_is_known_and_a_timing_have_a_date() {
     }
 }
 
+/// An observation that was made then.
+fn observed(at: &Value) -> Value {
+    let mut observation = json!({ "resourceType": "Observation" });
+    let members = observation.as_object_mut().unwrap();
+    members.extend(at.as_object().unwrap().clone());
+    observation
+}
+
+/// An observation over a period.
+fn over(period: &Value) -> Value {
+    observed(&json!({ "effectivePeriod": period }))
+}
+
+/// A document, its metadata in words, and the beginning and the end that its summary states.
+type PeriodCase = (Value, &'static str, Option<(&'static str, &'static str)>);
+
+fn check_periods(table: &[PeriodCase]) {
+    for (document, metadata, period) in table {
+        let read = found(RecordType::MedicalHistory, document);
+        assert_eq!(in_words(&read), *metadata, "{document}");
+        let told = fhir::summary::summarise(&tree(document), RecordType::MedicalHistory);
+        let end = |end: &Option<String>| end.clone().unwrap_or_default();
+        let told = told.date_period().map(|it| (end(&it.start), end(&it.end)));
+        let period = period.map(|(start, end)| (start.to_owned(), end.to_owned()));
+        assert_eq!(told, period, "{document}");
+    }
+}
+
 #[test]
 fn a_period_is_found_until_its_end_and_a_summary_says_both() {
-    let observation = |at: Value| {
-        let mut observation = json!({ "resourceType": "Observation" });
-        let members = observation.as_object_mut().unwrap();
-        members.extend(at.as_object().unwrap().clone());
-        observation
-    };
-    let period = |period: Value| observation(json!({ "effectivePeriod": period }));
-    let bundle = |resources: &[Value]| {
-        let entries = resources.iter().map(|it| json!({ "resource": it }));
-        json!({ "resourceType": "Bundle", "type": "collection", "entry": entries.collect::<Vec<_>>() })
-    };
-    let long = period(json!({ "start": "2024-01-05", "end": "2026-02" }));
-    let events =
-        json!({ "effectiveTiming": { "event": ["2025-03-02", "2025-03-01", "2025-03-09"] } });
-    let bounds = json!({ "repeat": { "boundsPeriod": { "start": "2025", "end": "2027" } } });
-    // A document, its metadata, and the period that its summary states.
-    let table = [
+    let long = over(&json!({ "start": "2024-01-05", "end": "2026-02" }));
+    let point = observed(&json!({ "effectiveDateTime": "2025-03-01" }));
+    check_periods(&[
         (
             long.clone(),
             "date 2024-01-05, dateEnd 2026-02",
-            Some((Some("2024-01-05"), Some("2026-02"))),
+            Some(("2024-01-05", "2026-02")),
         ),
         (
-            period(json!({ "start": "2024-01-05" })),
+            over(&json!({ "start": "2024-01-05" })),
             "date 2024-01-05, dateEnd ongoing",
-            Some((Some("2024-01-05"), None)),
+            Some(("2024-01-05", "")),
         ),
         (
-            period(json!({ "end": "2024-01" })),
+            over(&json!({ "end": "2024-01" })),
             "date 2024-01",
-            Some((None, Some("2024-01"))),
+            Some(("", "2024-01")),
         ),
         (
             // No longer than what the date says already.
-            period(json!({ "start": "2024", "end": "2024-12-31" })),
+            over(&json!({ "start": "2024", "end": "2024-12-31" })),
             "date 2024",
-            Some((Some("2024"), Some("2024-12-31"))),
+            Some(("2024", "2024-12-31")),
         ),
         (
-            // The day in UTC, which is the later one.
-            period(json!({ "start": "2023-12-01", "end": "2023-12-31T23:30:00-05:00" })),
+            // The day in UTC, where that is the later one.
+            over(&json!({ "start": "2023-12-01", "end": "2023-12-31T23:30:00-05:00" })),
             "date 2023-12-01, dateEnd 2024-01-01",
-            Some((Some("2023-12-01"), Some("2023-12-31T23:30:00-05:00"))),
+            Some(("2023-12-01", "2023-12-31T23:30:00-05:00")),
         ),
         (
-            period(json!({ "start": "2024-02-01", "end": "2024-02-28T23:30:00+05:00" })),
+            over(&json!({ "start": "2024-02-01", "end": "2024-02-28T03:30:00+05:00" })),
             "date 2024-02-01, dateEnd 2024-02-28",
-            Some((Some("2024-02-01"), Some("2024-02-28T23:30:00+05:00"))),
+            Some(("2024-02-01", "2024-02-28T03:30:00+05:00")),
         ),
-        (
-            observation(events),
-            "date 2025-03-01, dateEnd 2025-03-09",
-            Some((Some("2025-03-01"), Some("2025-03-09"))),
-        ),
-        (
-            observation(json!({ "effectiveTiming": bounds })),
-            "date 2025, dateEnd 2027",
-            Some((Some("2025"), Some("2027"))),
-        ),
-        (
-            observation(json!({ "effectiveDateTime": "2025-03-01" })),
-            "date 2025-03-01",
-            None,
-        ),
+        (point.clone(), "date 2025-03-01", None),
         (
             // Of several the latest beginning and the latest end.
-            bundle(&[
-                long,
-                observation(json!({ "effectiveDateTime": "2025-03-01" })),
-            ]),
+            json!({
+                "resourceType": "Bundle", "type": "collection",
+                "entry": [{ "resource": long }, { "resource": point }],
+            }),
             "date 2025-03-01, dateEnd 2026-02",
             None,
         ),
+    ]);
+}
+
+#[test]
+fn every_kind_of_period_is_a_span() {
+    let period = json!({ "start": "2025-03-01", "end": "2025-03-04" });
+    let days = "date 2025-03-01, dateEnd 2025-03-04";
+    let said = Some(("2025-03-01", "2025-03-04"));
+    let events = json!({ "event": ["2025-03-02", "2025-03-01", "2025-03-04"] });
+    let of = |kind: &str, element: &str, at: &Value| {
+        let mut resource = json!({ "resourceType": kind });
+        resource[element] = at.clone();
+        resource
+    };
+    check_periods(&[
+        (of("Observation", "effectiveTiming", &events), days, said),
         (
-            json!({ "resourceType": "Procedure", "performedPeriod": { "start": "2025-03-01", "end": "2025-03-04" } }),
-            "date 2025-03-01, dateEnd 2025-03-04",
-            Some((Some("2025-03-01"), Some("2025-03-04"))),
+            of(
+                "Observation",
+                "effectiveTiming",
+                &json!({ "repeat": { "boundsPeriod": period } }),
+            ),
+            days,
+            said,
         ),
         (
-            json!({ "resourceType": "Media", "createdPeriod": { "start": "2025-03-01", "end": "2025-03-04" } }),
-            "date 2025-03-01, dateEnd 2025-03-04",
-            Some((Some("2025-03-01"), Some("2025-03-04"))),
+            of("DiagnosticReport", "effectivePeriod", &period),
+            days,
+            said,
         ),
         (
-            json!({ "resourceType": "DocumentReference", "context": { "period": { "start": "2025-03-01", "end": "2025-03-04" } } }),
-            "date 2025-03-01, dateEnd 2025-03-04",
-            Some((Some("2025-03-01"), Some("2025-03-04"))),
+            of("MedicationStatement", "effectivePeriod", &period),
+            days,
+            said,
         ),
         (
-            json!({ "resourceType": "Condition", "onsetPeriod": { "start": "1998", "end": "2001" } }),
-            "date 1998, dateEnd 2001",
-            Some((Some("1998"), Some("2001"))),
+            of("MedicationAdministration", "effectivePeriod", &period),
+            days,
+            said,
         ),
-    ];
-    for (document, metadata, period) in table {
-        let read = found(RecordType::MedicalHistory, &document);
-        assert_eq!(in_words(&read), metadata, "{document}");
-        let told = fhir::summary::summarise(&tree(&document), RecordType::MedicalHistory);
-        let told = told.date_period().cloned();
-        let told = told
-            .as_ref()
-            .map(|it| (it.start.as_deref(), it.end.as_deref()));
-        assert_eq!(told, period, "{document}");
-    }
+        (
+            of("ServiceRequest", "occurrencePeriod", &period),
+            days,
+            said,
+        ),
+        (
+            of("ServiceRequest", "occurrenceTiming", &events),
+            days,
+            said,
+        ),
+        (of("CarePlan", "period", &period), days, said),
+        (of("CareTeam", "period", &period), days, said),
+        (of("Procedure", "performedPeriod", &period), days, said),
+        (of("Condition", "onsetPeriod", &period), days, said),
+        (of("AllergyIntolerance", "onsetPeriod", &period), days, said),
+        (of("Media", "createdPeriod", &period), days, said),
+        (
+            of("DocumentReference", "context", &json!({ "period": period })),
+            days,
+            said,
+        ),
+    ]);
 }
 
 #[test]
