@@ -16,7 +16,7 @@ const MAX_FILES: usize = 1 << 16;
 /// In how many places they are stored, all of them together. 24 bytes each.
 const MAX_PLACES: usize = 1 << 18;
 /// The rule of a file that is not waited for.
-const NOT_AWAITED: &str = "attachment-not-awaited";
+pub(crate) const NOT_AWAITED: &str = "attachment-not-awaited";
 
 /// What documents of an import promise, by its SHA-256, and where it is stored once they are records.
 #[derive(Debug, Default)]
