@@ -426,7 +426,7 @@ impl ImportRun {
                 };
                 self.draft(*prepared, None, &resolution)
             }
-            Ok(Drafted::Skipped) => return self.report(number, kind, Ok(Imported::Skipped)),
+            Ok(Drafted::Skipped) => return self.report(number, kind, Ok(Imported::skipped(kind))),
             Ok(Drafted::Deletion) => return self.report(number, kind, Ok(Imported::Deletion)),
             Err(error) => Err(error),
         };

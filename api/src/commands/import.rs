@@ -562,7 +562,7 @@ impl ImportProgress {
         let kinds = kinds.map(|(kind, outcomes)| format!("\n  {kind}: {}", counts(outcomes)));
         let reasons = members("reasons");
         let reasons = reasons.map(|(reason, times)| match reason.as_str() {
-            "DELETION" => format!("\n  skipped for {reason}: {times}"),
+            "DELETION" | "UNCLAIMED" => format!("\n  skipped for {reason}: {times}"),
             _ => format!("\n  refused for {reason}: {times}"),
         });
         words.extend(kinds.chain(reasons));

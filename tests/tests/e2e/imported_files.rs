@@ -458,6 +458,15 @@ async fn an_export_with_its_files_can_be_imported_again() {
     let unknown = format!("{named}\n{other}\n");
     let unknown = ana.imports(&world.api, &ana, upload, unknown).await;
     assert_eq!(unknown.each("outcome"), outcomes(&["CREATED", "SKIPPED"]));
+    // So is one that comes before its document, and each is told why.
+    let upload = (NDJSON, "&source=fourth");
+    let turned = format!("{binary}\n{named}\n");
+    let turned = ana.imports(&world.api, &ana, upload, turned).await;
+    assert_eq!(turned.each("outcome"), outcomes(&["SKIPPED", "CREATED"]));
+    for (report, line) in [(&unknown, 1), (&turned, 0)] {
+        assert_eq!(report.lines[line]["reason"], "UNCLAIMED");
+        assert_eq!(report.end["reasons"], json!({ "UNCLAIMED": 1 }));
+    }
 }
 
 #[tokio::test]

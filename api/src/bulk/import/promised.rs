@@ -13,7 +13,7 @@ impl ImportRun {
         let places = self.promised.take_places(&file);
         // What promises it was refused, or has it.
         if places.is_empty() {
-            return self.report(number, kind, Ok(Imported::Skipped));
+            return self.report(number, kind, Ok(Imported::Unclaimed));
         }
         self.window_bytes += bytes;
         let (app, caller) = (self.transfer.app.clone(), self.transfer.caller.clone());

@@ -291,7 +291,7 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
         attachments_refused: number(files.refused),
     };
     Ok(match one.result {
-        Ok(Imported::Skipped | Imported::Deletion | Imported::Checked(_)) => {
+        Ok(Imported::Skipped | Imported::Unclaimed | Imported::Deletion | Imported::Checked(_)) => {
             told(ImportOutcome::Skipped, None)
         }
         Ok(Imported::Attached(_)) => told(ImportOutcome::Attached, None),

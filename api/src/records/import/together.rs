@@ -234,7 +234,7 @@ impl PendingEntry {
         Self {
             entry: ImportedEntry {
                 kind,
-                result: Ok(Imported::Skipped),
+                result: Ok(Imported::skipped(kind)),
                 notes: Vec::new(),
                 files: FilesStored::default(),
                 resolved: 0,
