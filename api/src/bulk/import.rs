@@ -37,7 +37,6 @@ use tracing::Instrument as _;
 use self::{
     held::HeldEntries,
     parameters::{ImportAsked, ImportFormat, asked, form},
-    promised::PromisedFiles,
     source::Source,
 };
 use super::{
@@ -51,9 +50,10 @@ use crate::{
         import::{
             Drafted, Entry, Import, LONG_ENTRY, MAX_AROUND_FILES, MAX_BYTES,
             file_writing::store_with_files,
-            files::{FilesStored, TakenFile, promised_others},
+            files::{AwaitedFile, FilesStored, TakenFile, promised_others},
             interrupts,
             prepared::Prepared,
+            promised::PromisedFiles,
             references::{Learned, References, Resolution},
             report::{self, EntryRemarks, Imported, Totals},
         },
@@ -143,14 +143,14 @@ struct Links {
     resolved: u64,
     /// How many name nothing that is stored.
     unresolved: u64,
-    /// What there is to say of its profiles.
+    /// What there is to say of its profiles, and of files that are not waited for.
     notes: Vec<fhir::Issue>,
     /// The files that were taken out of it, until they are stored.
     files: Vec<TakenFile>,
     /// What became of them.
     files_stored: FilesStored,
-    /// The places of files that it promises and that did not come in it, with their SHA-256.
-    promised: Vec<(u32, [u8; 32])>,
+    /// The files that it promises and that did not come in it.
+    promised: Vec<AwaitedFile>,
 }
 
 /// What an entry has come to.
@@ -426,7 +426,7 @@ impl ImportRun {
                 };
                 self.draft(*prepared, None, &resolution)
             }
-            Ok(Drafted::Skipped) => return self.report(number, kind, Ok(Imported::Skipped)),
+            Ok(Drafted::Skipped) => return self.report(number, kind, Ok(Imported::skipped(kind))),
             Ok(Drafted::Deletion) => return self.report(number, kind, Ok(Imported::Deletion)),
             Err(error) => Err(error),
         };
@@ -647,7 +647,7 @@ impl ImportRun {
     }
 
     /// Reports an entry, unless what it met is not its own: then the import ends before it.
-    async fn tell(&mut self, done: Done) -> Result<(), ImportEnd> {
+    async fn tell(&mut self, mut done: Done) -> Result<(), ImportEnd> {
         self.window_bytes -= done.bytes;
         if let Some(source) = &done.links.source {
             self.under_way.remove(source);
@@ -681,6 +681,10 @@ impl ImportRun {
                 }
                 Ok(_) | Err(_) => PatientCheck::Permitted,
             });
+        }
+        if let Ok(imported) = &result {
+            let not_awaited = self.promised.learn(&done.links.promised, imported);
+            done.links.notes.extend(not_awaited);
         }
         if !is_told {
             self.learn(&done.links, done.kind, &result);
@@ -740,9 +744,6 @@ impl ImportRun {
         kind: Option<&'static str>,
         result: &Result<Imported, Error>,
     ) {
-        if let Ok(imported) = result {
-            self.promised.learn(&links.promised, imported);
-        }
         let record = match result {
             Ok(Imported::Stored(stored) | Imported::Amended(stored)) => Some(&stored.record),
             Ok(_) | Err(_) => None,

@@ -16,12 +16,13 @@ use tokio::{fs::File, io::AsyncReadExt as _};
 use uuid::Uuid;
 
 use super::{
+    file_state::FileState,
     output::{Failure, note, say},
     remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
 };
 use crate::{
     bulk::compression::{Compression, decompressed_file},
-    records::import::patients::KnownPatients,
+    records::import::{patients::KnownPatients, promised::NOT_AWAITED},
 };
 
 /// How much of the file is read at once. Unit: bytes.
@@ -41,7 +42,7 @@ where the line breaks, it goes on by itself.
 
 Exit codes:
   0  every entry is stored, now or before
-  1  some were refused: the report says which and why
+  1  some were refused, or a file of theirs was: the report says which and why
   2  it did not come to an end: the message says what to do; run it again then")]
 pub(crate) struct ImportFile {
     /// NDJSON (.ndjson, .jsonl): a FHIR resource in each line, or an archive of `meditrustal export`; or a
@@ -137,6 +138,10 @@ struct ImportProgress {
     skipped: u64,
     checked: u64,
     attached: u64,
+    /// Files that are not beside their records, which are there: the caller may not store them.
+    files_refused: u64,
+    /// The same: there were too many to wait for.
+    files_not_awaited: u64,
     /// The last line of the report.
     end: Value,
 }
@@ -147,6 +152,8 @@ struct ImportQuery {
     query: Vec<(&'static str, String)>,
     /// The header that maps patients to accounts, if there is a map.
     patients: Option<String>,
+    /// What the file was before anything of it was read.
+    state: FileState,
 }
 
 impl ImportFile {
@@ -158,9 +165,10 @@ impl ImportFile {
         Ok(exit_code(self.import().await))
     }
 
-    /// How many entries were refused.
+    /// How many entries and files were refused.
     async fn import(self) -> Result<u64, Failure> {
         let form = self.held()?;
+        let state = FileState::of(&self.file).await?;
         let report: Box<dyn Write + Send> = match &self.report {
             None => Box::new(std::io::stdout()),
             Some(path) => Box::new(std::fs::File::create(path).map_err(|error| {
@@ -182,6 +190,8 @@ impl ImportFile {
             skipped: 0,
             checked: 0,
             attached: 0,
+            files_refused: 0,
+            files_not_awaited: 0,
             end: Value::Null,
         };
         let patients = self.whom(form).await?;
@@ -197,6 +207,7 @@ impl ImportFile {
             form,
             query,
             patients,
+            state,
         };
         let mut connection = self.remote.connect()?;
         loop {
@@ -213,7 +224,7 @@ impl ImportFile {
         if self.json {
             say(&progress.counted().to_string())?;
         }
-        Ok(progress.refused)
+        Ok(progress.refused + progress.files_refused + progress.files_not_awaited)
     }
 
     /// The header that maps patients to accounts, if there is a map, after a look at whom the file names.
@@ -258,6 +269,7 @@ async fn upload(
     asked: &ImportQuery,
     progress: &mut ImportProgress,
 ) -> Result<Option<RetryAfter>, Failure> {
+    asked.state.check(path).await?;
     let file = File::open(path)
         .await
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
@@ -302,11 +314,26 @@ async fn upload(
             }
             match progress.take(&text)? {
                 ReportLine::Entry => {}
-                ReportLine::All => return Ok(None),
+                ReportLine::All => {
+                    asked.state.check(path).await?;
+                    return Ok(None);
+                }
                 ReportLine::Interrupted(again) => return Ok(Some(again)),
             }
         }
     }
+}
+
+/// How many files of an entry are not waited for.
+fn not_awaited(line: &Value) -> u64 {
+    let issues = line["operationOutcome"]["issue"].as_array();
+    let issues = issues.into_iter().flatten();
+    let not_awaited = issues.filter(|issue| {
+        let codings = issue["details"]["coding"].as_array();
+        let mut codings = codings.into_iter().flatten();
+        codings.any(|coding| coding["code"] == NOT_AWAITED)
+    });
+    not_awaited.count() as u64
 }
 
 fn counts(outcomes: &Value) -> String {
@@ -480,6 +507,8 @@ impl ImportProgress {
             Some("ATTACHED" | "WOULD_BE_ATTACHED") => self.attached += 1,
             _ => self.refused += 1,
         }
+        self.files_refused += line["attachmentsRefused"].as_u64().unwrap_or_default();
+        self.files_not_awaited += not_awaited(&line);
         self.reported += 1;
         self.next = line["entry"].as_u64().map_or(self.next, |entry| entry + 1);
         if self.reported.is_multiple_of(TELL_EVERY) {
@@ -499,6 +528,8 @@ impl ImportProgress {
             "skipped": self.skipped,
             "wouldBeCreated": self.checked,
             "attached": self.attached,
+            "attachmentsRefused": self.files_refused,
+            "attachmentsNotAwaited": self.files_not_awaited,
             "reported": self.reported,
         })
     }
@@ -517,6 +548,8 @@ impl ImportProgress {
             (self.outdated, "older than what is there"),
             (self.checked, "would be stored"),
             (self.attached, "files of records"),
+            (self.files_refused, "files that may not be stored"),
+            (self.files_not_awaited, "files to be sent by themselves"),
             (unresolved, "references to what is not stored"),
         ] {
             if times > 0 {
@@ -529,7 +562,7 @@ impl ImportProgress {
         let kinds = kinds.map(|(kind, outcomes)| format!("\n  {kind}: {}", counts(outcomes)));
         let reasons = members("reasons");
         let reasons = reasons.map(|(reason, times)| match reason.as_str() {
-            "DELETION" => format!("\n  skipped for {reason}: {times}"),
+            "DELETION" | "UNCLAIMED" => format!("\n  skipped for {reason}: {times}"),
             _ => format!("\n  refused for {reason}: {times}"),
         });
         words.extend(kinds.chain(reasons));

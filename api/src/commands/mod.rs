@@ -8,6 +8,7 @@ mod database;
 mod erasures;
 mod everything;
 mod export;
+mod file_state;
 mod health;
 mod import;
 mod keys;

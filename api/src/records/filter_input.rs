@@ -33,7 +33,8 @@ pub(crate) struct RecordFilterInput {
     /// Only records that were stored before this time.
     created_to: Option<DateTime<Utc>>,
     /// Only records about a time that ends after this one: what a document dates by a year, a month or a day
-    /// counts to the end of that. Where `effectiveAt` is null, the time of storing counts.
+    /// counts to the end of that, and what it dates by a period to the end of the period. Where `effectiveAt` is null, the time of
+    /// storing counts.
     effective_from: Option<DateTime<Utc>>,
     /// Only records whose `effectiveAt` is before this time. Where it is null, the time of storing
     /// counts.

@@ -68,6 +68,11 @@ impl MedicalRecord {
         }
     }
 
+    /// Which it is.
+    pub(crate) fn record_id(&self) -> RecordId {
+        self.record.id
+    }
+
     /// One that was stored a moment ago, with its anchor.
     pub(crate) async fn stored(ctx: &Context<'_>, stored: Stored) -> Result<Self, Error> {
         if let Some(anchor) = stored.anchor {

@@ -111,14 +111,28 @@ pub enum InvalidMetadata {
 /// names, no free text, no diagnosis or medication codes (those go through the blind index).
 pub const fn metadata_keys(record_type: RecordType) -> &'static [&'static str] {
     match record_type {
-        RecordType::Diagnosis => &["date", "status", "department", "severity"],
-        RecordType::LabResult => &["date", "status", "department", "testType", "facility"],
-        RecordType::Prescription => &["date", "status", "department", "validUntil"],
-        RecordType::TreatmentPlan => &["date", "status", "department", "start", "end"],
-        RecordType::MedicalHistory => &["date", "status", "department", "section"],
-        RecordType::VitalSigns => &["date", "status", "department", "device"],
-        RecordType::Imaging => &["date", "status", "department", "modality", "bodyPart"],
-        RecordType::Vaccination => &["date", "status", "department", "nextDue"],
+        RecordType::Diagnosis => &["date", "dateEnd", "status", "department", "severity"],
+        RecordType::LabResult => &[
+            "date",
+            "dateEnd",
+            "status",
+            "department",
+            "testType",
+            "facility",
+        ],
+        RecordType::Prescription => &["date", "dateEnd", "status", "department", "validUntil"],
+        RecordType::TreatmentPlan => &["date", "dateEnd", "status", "department", "start", "end"],
+        RecordType::MedicalHistory => &["date", "dateEnd", "status", "department", "section"],
+        RecordType::VitalSigns => &["date", "dateEnd", "status", "department", "device"],
+        RecordType::Imaging => &[
+            "date",
+            "dateEnd",
+            "status",
+            "department",
+            "modality",
+            "bodyPart",
+        ],
+        RecordType::Vaccination => &["date", "dateEnd", "status", "department", "nextDue"],
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a document is found by: when it was so, its state, and its codes.
 //!
 //! Only what FHIR writes as a date or a code is read, never a text or a name. Where a document is a
-//! `Bundle`, its latest date counts, and its state only if all of its resources agree. Which of it is
-//! stored in clear and which as a keyed hash is not decided here.
+//! `Bundle`, its latest date counts, and its state only if all of its resources agree. A period counts from its beginning to its
+//! end. Which of it is stored in clear and which as a keyed hash is not decided here.
 
 use std::fmt;
 
@@ -47,16 +47,18 @@ pub fn searchable(document: &Json, record_type: RecordType) -> Searchable {
         .collect();
     let mut metadata = Vec::new();
 
-    let date = latest(roots.iter().filter_map(|root| date_of(root)));
-    if let Some((_, text)) = date {
-        metadata.push(("date", day(text)));
+    let dates: Vec<Dated<'_>> = roots.iter().filter_map(|root| date_of(root)).collect();
+    let date = latest(&dates);
+    if let Some(date) = date {
+        metadata.push(("date", day(date.text)));
+        metadata.extend(last_end(&dates, date).map(|end| ("dateEnd", end)));
     }
     if let Some(status) = shared_state(&roots) {
         metadata.push(("status", status.to_owned()));
     }
     metadata.extend(particular(record_type, &roots, &everything));
     Searchable {
-        effective_micros: date.map(|(micros, _)| micros),
+        effective_micros: date.map(|date| date.micros),
         metadata,
         codes: codes(&everything),
     }
@@ -64,9 +66,23 @@ pub fn searchable(document: &Json, record_type: RecordType) -> Searchable {
 
 /// The latest date that a document is about, as it gives it.
 pub(crate) fn date(document: &Json) -> Option<&str> {
-    let roots = roots(document);
-    let date = latest(roots.iter().filter_map(|root| date_of(root)));
-    date.map(|(_, text)| text)
+    date_in(document).map(|date| date.text)
+}
+
+/// The beginning and the end of the period that this date belongs to; `None` where it is no part of one. What the document leaves
+/// open is `None` in it.
+pub(crate) fn period(document: &Json) -> Option<(Option<&str>, Option<&str>)> {
+    let date = date_in(document)?;
+    match date.span? {
+        PeriodSpan::Until(end) => Some((Some(date.text), Some(end))),
+        PeriodSpan::Ongoing => Some((Some(date.text), None)),
+        PeriodSpan::EndAlone => Some((None, Some(date.text))),
+    }
+}
+
+fn date_in(document: &Json) -> Option<Dated<'_>> {
+    let dates: Vec<Dated<'_>> = roots(document).into_iter().filter_map(date_of).collect();
+    latest(&dates)
 }
 
 fn roots(document: &Json) -> Vec<&Json> {
@@ -97,15 +113,59 @@ fn first_text<'a>(json: &'a Json, paths: &[&str]) -> Option<&'a str> {
     texts.next()
 }
 
-/// A date as a point in time, and as it is written.
-type Dated<'a> = (i64, &'a str);
-
-fn dated(text: &str) -> Option<Dated<'_>> {
-    Some((Moment::parse(text)?.unix_micros(), text))
+/// A date.
+#[derive(Clone, Copy)]
+struct Dated<'a> {
+    /// When it begins. Unit: microseconds since 1970 began in UTC.
+    micros: i64,
+    /// The same as it is written.
+    text: &'a str,
+    /// How it belongs to a period, if it does.
+    span: Option<PeriodSpan<'a>>,
 }
 
-fn latest<'a>(dates: impl Iterator<Item = Dated<'a>>) -> Option<Dated<'a>> {
-    dates.max_by_key(|(micros, _)| *micros)
+/// What is known of the period that a date belongs to.
+#[derive(Clone, Copy)]
+enum PeriodSpan<'a> {
+    /// It begins with the date and lasts until the end of this one.
+    Until(&'a str),
+    /// It begins with the date, and no end is known or planned.
+    Ongoing,
+    /// It ends with the date, and nobody says when it began.
+    EndAlone,
+}
+
+/// What stands for the end of a period that has none. Greater than every date, as text.
+const ONGOING: &str = "ongoing";
+
+fn dated(text: &str) -> Option<Dated<'_>> {
+    let micros = Moment::parse(text)?.unix_micros();
+    Some(Dated {
+        micros,
+        text,
+        span: None,
+    })
+}
+
+fn latest<'a>(dates: &[Dated<'a>]) -> Option<Dated<'a>> {
+    dates.iter().max_by_key(|date| date.micros).copied()
+}
+
+/// The latest day that any of these dates lasts to, or less where the document says less; [`ONGOING`] where one has no end. `None`
+/// where none lasts longer than the latest of them.
+fn last_end(dates: &[Dated<'_>], latest: Dated<'_>) -> Option<String> {
+    let mut ends = Vec::new();
+    for date in dates {
+        match date.span {
+            Some(PeriodSpan::Ongoing) => return Some(ONGOING.to_owned()),
+            Some(PeriodSpan::Until(end)) => ends.extend(Moment::parse(end)),
+            Some(PeriodSpan::EndAlone) | None => {}
+        }
+    }
+    let last = ends.into_iter().max_by_key(Moment::end_micros)?;
+    let is_longer =
+        Moment::parse(latest.text).is_some_and(|latest| latest.end_micros() < last.end_micros());
+    is_longer.then(|| last.last_day())
 }
 
 /// The day of a date, or the month or year that it is.
@@ -113,9 +173,35 @@ fn day(text: &str) -> String {
     text.chars().take("YYYY-MM-DD".len()).collect()
 }
 
-/// When a resource was so: the elements that say it, the best first.
+/// When a resource was so: from the first element that says it.
 fn date_of(resource: &Json) -> Option<Dated<'_>> {
-    let paths: &[&str] = match resource_type(resource)? {
+    let mut paths = date_paths(resource_type(resource)?).iter().copied();
+    let (path, dates) = paths.find_map(|path| {
+        let texts = each(resource, path).into_iter().filter_map(Json::as_str);
+        let dates: Vec<Dated<'_>> = texts.filter_map(dated).collect();
+        (!dates.is_empty()).then_some((path, dates))
+    })?;
+    let first = *dates.first()?;
+    if let Some(period) = path.strip_suffix(".start") {
+        let end = first_text(resource, &[format!("{period}.end").as_str()]);
+        let span = Some(end.map_or(PeriodSpan::Ongoing, PeriodSpan::Until));
+        return Some(Dated { span, ..first });
+    }
+    if path.ends_with("eriod.end") {
+        let span = Some(PeriodSpan::EndAlone);
+        return Some(Dated { span, ..first });
+    }
+    if path.ends_with("Timing.event") && dates.len() > 1 {
+        let first = dates.iter().min_by_key(|date| date.micros).copied()?;
+        let span = latest(&dates).map(|last| PeriodSpan::Until(last.text));
+        return Some(Dated { span, ..first });
+    }
+    Some(first)
+}
+
+/// The elements that say when a resource of a kind was so, the best first.
+fn date_paths(kind: &str) -> &'static [&'static str] {
+    match kind {
         "Condition" | "AllergyIntolerance" => &[
             "recordedDate",
             "onsetDateTime",
@@ -181,8 +267,7 @@ fn date_of(resource: &Json) -> Option<Dated<'_>> {
         ],
         "Immunization" => &["occurrenceDateTime", "recorded"],
         _ => &[],
-    };
-    first_text(resource, paths).and_then(dated)
+    }
 }
 
 /// The state that all resources with a state are in.
@@ -216,7 +301,7 @@ fn particular(
         let mut found = everything.iter().filter(is(kind));
         found.find_map(|resource| first_text(resource, &[path]))
     };
-    let first_day = |kind, path: &str| first(kind, path).and_then(dated).map(|(_, at)| day(at));
+    let first_day = |kind, path: &str| first(kind, path).and_then(dated).map(|at| day(at.text));
     let told = match record_type {
         RecordType::LabResult => vec![(
             "testType",
@@ -246,8 +331,8 @@ fn particular(
                 .flat_map(|it| each(it, "recommendation.dateCriterion.value"))
                 .filter_map(Json::as_str)
                 .filter_map(dated)
-                .min_by_key(|(micros, _)| *micros);
-            vec![("nextDue", due.map(|(_, at)| day(at)))]
+                .min_by_key(|date| date.micros);
+            vec![("nextDue", due.map(|date| day(date.text)))]
         }
         RecordType::Diagnosis | RecordType::MedicalHistory | RecordType::VitalSigns => Vec::new(),
     };

@@ -107,6 +107,44 @@ impl<'a> Moment<'a> {
         let micros = digits.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
         (self.epoch_seconds() - EPOCH * 86_400) * 1_000_000 + micros
     }
+
+    /// When what it names is over: the year, the month, the day; an instant is over as it begins. Unit: as of
+    /// [`Self::unix_micros`].
+    pub(crate) fn end_micros(&self) -> i64 {
+        let mut next = *self;
+        match self.precision {
+            Precision::Year => next.year += 1,
+            Precision::Month if self.month == 12 => (next.year, next.month) = (self.year + 1, 1),
+            Precision::Month => next.month += 1,
+            Precision::Day => next.seconds += 86_400,
+            Precision::Instant => {}
+        }
+        next.unix_micros()
+    }
+
+    /// Its year, month or day as it is written. Of an instant the later of that day and the one in UTC.
+    pub(crate) fn last_day(&self) -> String {
+        let Self {
+            year, month, day, ..
+        } = *self;
+        match self.precision {
+            Precision::Year => format!("{year:04}"),
+            Precision::Month => format!("{year:04}-{month:02}"),
+            Precision::Day => format!("{year:04}-{month:02}-{day:02}"),
+            Precision::Instant => {
+                // The seconds lie in the day before, in this one or in the next.
+                if self.seconds < 86_400 {
+                    return format!("{year:04}-{month:02}-{day:02}");
+                }
+                let (year, month, day) = match (month, day) {
+                    (12, 31) => (year + 1, 1, 1),
+                    (_, last) if last == days_in(year, month) => (year, month + 1, 1),
+                    _ => (year, month, day + 1),
+                };
+                format!("{year:04}-{month:02}-{day:02}")
+            }
+        }
+    }
 }
 
 fn known(ordering: Ordering) -> Option<Ordering> {

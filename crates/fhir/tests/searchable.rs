@@ -154,6 +154,145 @@ fn a_period_of_which_only_the_end_is_known_and_a_timing_have_a_date() {
     }
 }
 
+/// An observation that was made then.
+fn observed(at: &Value) -> Value {
+    let mut observation = json!({ "resourceType": "Observation" });
+    let members = observation.as_object_mut().unwrap();
+    members.extend(at.as_object().unwrap().clone());
+    observation
+}
+
+/// An observation over a period.
+fn over(period: &Value) -> Value {
+    observed(&json!({ "effectivePeriod": period }))
+}
+
+/// A document, its metadata in words, and the beginning and the end that its summary states.
+type PeriodCase = (Value, &'static str, Option<(&'static str, &'static str)>);
+
+fn check_periods(table: &[PeriodCase]) {
+    for (document, metadata, period) in table {
+        let read = found(RecordType::MedicalHistory, document);
+        assert_eq!(in_words(&read), *metadata, "{document}");
+        let told = fhir::summary::summarise(&tree(document), RecordType::MedicalHistory);
+        let end = |end: &Option<String>| end.clone().unwrap_or_default();
+        let told = told.date_period().map(|it| (end(&it.start), end(&it.end)));
+        let period = period.map(|(start, end)| (start.to_owned(), end.to_owned()));
+        assert_eq!(told, period, "{document}");
+    }
+}
+
+#[test]
+fn a_period_is_found_until_its_end_and_a_summary_says_both() {
+    let long = over(&json!({ "start": "2024-01-05", "end": "2026-02" }));
+    let point = observed(&json!({ "effectiveDateTime": "2025-03-01" }));
+    check_periods(&[
+        (
+            long.clone(),
+            "date 2024-01-05, dateEnd 2026-02",
+            Some(("2024-01-05", "2026-02")),
+        ),
+        (
+            over(&json!({ "start": "2024-01-05" })),
+            "date 2024-01-05, dateEnd ongoing",
+            Some(("2024-01-05", "")),
+        ),
+        (
+            over(&json!({ "end": "2024-01" })),
+            "date 2024-01",
+            Some(("", "2024-01")),
+        ),
+        (
+            // No longer than what the date says already.
+            over(&json!({ "start": "2024", "end": "2024-12-31" })),
+            "date 2024",
+            Some(("2024", "2024-12-31")),
+        ),
+        (
+            // The day in UTC, where that is the later one.
+            over(&json!({ "start": "2023-12-01", "end": "2023-12-31T23:30:00-05:00" })),
+            "date 2023-12-01, dateEnd 2024-01-01",
+            Some(("2023-12-01", "2023-12-31T23:30:00-05:00")),
+        ),
+        (
+            over(&json!({ "start": "2024-02-01", "end": "2024-02-28T03:30:00+05:00" })),
+            "date 2024-02-01, dateEnd 2024-02-28",
+            Some(("2024-02-01", "2024-02-28T03:30:00+05:00")),
+        ),
+        (point.clone(), "date 2025-03-01", None),
+        (
+            // Of several the latest beginning and the latest end.
+            json!({
+                "resourceType": "Bundle", "type": "collection",
+                "entry": [{ "resource": long }, { "resource": point }],
+            }),
+            "date 2025-03-01, dateEnd 2026-02",
+            None,
+        ),
+    ]);
+}
+
+#[test]
+fn every_kind_of_period_is_a_span() {
+    let period = json!({ "start": "2025-03-01", "end": "2025-03-04" });
+    let days = "date 2025-03-01, dateEnd 2025-03-04";
+    let said = Some(("2025-03-01", "2025-03-04"));
+    let events = json!({ "event": ["2025-03-02", "2025-03-01", "2025-03-04"] });
+    let of = |kind: &str, element: &str, at: &Value| {
+        let mut resource = json!({ "resourceType": kind });
+        resource[element] = at.clone();
+        resource
+    };
+    check_periods(&[
+        (of("Observation", "effectiveTiming", &events), days, said),
+        (
+            of(
+                "Observation",
+                "effectiveTiming",
+                &json!({ "repeat": { "boundsPeriod": period } }),
+            ),
+            days,
+            said,
+        ),
+        (
+            of("DiagnosticReport", "effectivePeriod", &period),
+            days,
+            said,
+        ),
+        (
+            of("MedicationStatement", "effectivePeriod", &period),
+            days,
+            said,
+        ),
+        (
+            of("MedicationAdministration", "effectivePeriod", &period),
+            days,
+            said,
+        ),
+        (
+            of("ServiceRequest", "occurrencePeriod", &period),
+            days,
+            said,
+        ),
+        (
+            of("ServiceRequest", "occurrenceTiming", &events),
+            days,
+            said,
+        ),
+        (of("CarePlan", "period", &period), days, said),
+        (of("CareTeam", "period", &period), days, said),
+        (of("Procedure", "performedPeriod", &period), days, said),
+        (of("Condition", "onsetPeriod", &period), days, said),
+        (of("AllergyIntolerance", "onsetPeriod", &period), days, said),
+        (of("Media", "createdPeriod", &period), days, said),
+        (
+            of("DocumentReference", "context", &json!({ "period": period })),
+            days,
+            said,
+        ),
+    ]);
+}
+
 #[test]
 fn what_is_not_said_is_left_out_and_what_is_said_in_part_stays_so() {
     let condition = |more: Value| {

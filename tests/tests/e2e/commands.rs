@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tests::transfer::heart_rates;
+use tests::transfer::{heart_rate, heart_rates};
 use tests::{Person, World, eventually};
 
 #[tokio::test]
@@ -133,6 +133,41 @@ async fn what_an_import_and_an_export_came_to_is_told_to_a_program() {
         exported,
         json!({ "file": out, "records": lines, "withheld": 0 })
     );
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_it_is_imported_is_not_gone_on_with() {
+    let mut world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = world.file("in.ndjson");
+    let report = world.file("report.ndjson");
+    fs::write(&file, heart_rates(1500)).expect("written");
+    let arguments = ["import", &file, "--report", &report];
+    let running = world.command(&ana, &ana, &arguments).spawn();
+    let mut running = running.expect("the program starts");
+    eventually("some of it is reported", async || {
+        let told = fs::read_to_string(&report).unwrap_or_default();
+        (told.lines().count() > 20).then_some(())
+    })
+    .await;
+
+    world.api.kill().await;
+    // An entry more at its beginning: the others have other numbers.
+    fs::write(&file, heart_rate(39) + "\n" + &heart_rates(1500)).expect("written");
+    let ended = running.wait().await.expect("it ends");
+    world.api.restart().await;
+    let again = world.runs(&ana, &ana, &arguments).await;
+
+    assert_eq!(
+        ended.code(),
+        Some(2),
+        "it says that it did not come to an end"
+    );
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let rows = world
+        .sql("SELECT count(*) AS count FROM medical_records")
+        .await;
+    assert_eq!(rows[0]["count"], 1501, "nothing lost, nothing doubled");
 }
 
 #[tokio::test]

@@ -458,6 +458,15 @@ async fn an_export_with_its_files_can_be_imported_again() {
     let unknown = format!("{named}\n{other}\n");
     let unknown = ana.imports(&world.api, &ana, upload, unknown).await;
     assert_eq!(unknown.each("outcome"), outcomes(&["CREATED", "SKIPPED"]));
+    // So is one that comes before its document, and each is told why.
+    let upload = (NDJSON, "&source=fourth");
+    let turned = format!("{binary}\n{named}\n");
+    let turned = ana.imports(&world.api, &ana, upload, turned).await;
+    assert_eq!(turned.each("outcome"), outcomes(&["SKIPPED", "CREATED"]));
+    for (report, line) in [(&unknown, 1), (&turned, 0)] {
+        assert_eq!(report.lines[line]["reason"], "UNCLAIMED");
+        assert_eq!(report.end["reasons"], json!({ "UNCLAIMED": 1 }));
+    }
 }
 
 #[tokio::test]
@@ -489,4 +498,170 @@ async fn files_that_come_behind_documents_that_refer_to_each_other_are_put_aside
     assert_eq!(brought.end["resolvedReferences"], 1);
     let record = text(&brought.lines[0]["recordId"]);
     assert!(gets(&world, &ana, &record).await.body.as_bytes() == file);
+}
+
+/// A report that promises this file and does not hold it.
+fn promising(file: &[u8], id: &str) -> Value {
+    let (sha256, sha1) = hashes(file);
+    let mut document = report(
+        b"",
+        &json!({
+            "size": file.len(), "hash": sha1, "extension": [{ "url": SHA256, "valueString": sha256 }],
+        }),
+    );
+    let form = document["presentedForm"][0].as_object_mut();
+    form.expect("an object").remove("data");
+    document["id"] = json!(id);
+    document
+}
+
+/// A file by itself.
+fn binary(file: &[u8]) -> Value {
+    let data = BASE64_STANDARD.encode(file);
+    json!({ "resourceType": "Binary", "contentType": "application/pdf", "data": data })
+}
+
+#[tokio::test]
+async fn a_file_that_many_records_promise_is_stored_beside_every_one() {
+    const RECORDS: usize = 100;
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = b"%PDF-1.7 shared by all of them";
+    let documents = (0..RECORDS).map(|nth| promising(file, &format!("r{nth}")).to_string());
+    let lines: Vec<String> = documents.chain([binary(file).to_string()]).collect();
+
+    let upload = (NDJSON, "&source=h");
+    let first = ana
+        .imports(&world.api, &ana, upload, lines.join("\n"))
+        .await;
+    let again = ana
+        .imports(&world.api, &ana, upload, lines.join("\n"))
+        .await;
+
+    assert_eq!(first.end["created"], RECORDS, "{:?}", first.end);
+    assert_eq!(again.end["alreadyThere"], RECORDS);
+    for report in [&first, &again] {
+        let last = &report.lines[RECORDS];
+        assert_eq!(
+            (&last["outcome"], &last["attachments"]),
+            (&json!("ATTACHED"), &json!(RECORDS)),
+            "{last}"
+        );
+        assert_eq!(report.end["attachments"], RECORDS);
+        assert!(report.end["notes"].is_null(), "{:?}", report.end);
+    }
+    let count = u64::try_from(RECORDS).expect("few");
+    assert_eq!((chunks(&world).await, rows(&world).await), (count, RECORDS));
+    for nth in [0, 63, 64, RECORDS - 1] {
+        let record = text(&first.lines[nth]["recordId"]);
+        assert_eq!(gets(&world, &ana, &record).await.body.as_bytes(), file);
+    }
+}
+
+const IMPORT: &str = "mutation Import($input: ImportRecordsInput!) { importRecords(input: $input) {
+    created alreadyThere refused skipped attached attachments attachmentsRefused
+    results { outcome code record { id } issues { path rule } attachments attachmentsRefused }
+} }";
+
+#[tokio::test]
+async fn a_mutation_stores_files_beside_records_as_an_upload_does() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["CREATE"]).await;
+    let file = b"%PDF-1.7 a short one";
+    // Longer than a document may be with it, and short enough for a request.
+    let mut long = pdf();
+    long.truncate(5 * CHUNK - 7);
+    let shared = [promising(file, "r1"), promising(file, "r2")];
+    let entries: Vec<Value> = [
+        binary(file),
+        shared[0].clone(),
+        report(&long, &json!({})),
+        binary(b"%PDF-1.7 nobody's"),
+        shared[1].clone(),
+    ]
+    .map(|document| json!({ "document": document }))
+    .to_vec();
+    let input = json!({ "input": { "patientId": ana.id, "source": "h", "entries": entries } });
+
+    let first = dr_bo.asks(IMPORT, input.clone()).await;
+    let again = dr_bo.asks(IMPORT, input).await;
+
+    let first = first.data()["importRecords"].clone();
+    let again = again.data()["importRecords"].clone();
+    let each = |told: &Value, name: &str| {
+        let results = told["results"].as_array().expect("a list");
+        results
+            .iter()
+            .map(|it| it[name].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        each(&first, "outcome"),
+        ["ATTACHED", "CREATED", "CREATED", "SKIPPED", "CREATED"].map(|it| json!(it)),
+        "{first}"
+    );
+    let there = "ALREADY_THERE";
+    assert_eq!(
+        each(&again, "outcome"),
+        ["ATTACHED", there, there, "SKIPPED", there].map(|it| json!(it)),
+        "{again}"
+    );
+    for told in [&first, &again] {
+        assert_eq!(
+            each(told, "attachments"),
+            [2, 0, 1, 0, 0].map(|it| json!(it))
+        );
+        assert_eq!(
+            (
+                &told["attached"],
+                &told["attachments"],
+                &told["attachmentsRefused"]
+            ),
+            (&json!(1), &json!(3), &json!(0))
+        );
+    }
+    let record = |nth: usize| text(&first["results"][nth]["record"]["id"]);
+    assert_eq!(record(0), record(1), "the first that it is beside");
+    let of_long = u64::try_from(long.len().div_ceil(CHUNK)).expect("few");
+    assert_eq!((chunks(&world).await, rows(&world).await), (2 + of_long, 3));
+    for nth in [1, 4] {
+        assert_eq!(gets(&world, &ana, &record(nth)).await.body.as_bytes(), file);
+    }
+    assert!(gets(&world, &ana, &record(2)).await.body.as_bytes() == long);
+
+    // What is wrong with a file refuses its entry alone.
+    let mut other = report(&long, &json!({ "size": 7 }));
+    other["id"] = json!("r9");
+    let entries = json!([{ "document": other }, { "document": shared[0] }]);
+    let input = json!({ "input": { "patientId": ana.id, "source": "h", "entries": entries } });
+    let told = dr_bo.asks(IMPORT, input).await.data()["importRecords"].clone();
+    assert_eq!(each(&told, "outcome"), [json!("REFUSED"), json!(there)]);
+    assert_eq!(
+        told["results"][0]["issues"],
+        json!([{ "path": "DiagnosticReport.presentedForm[0].size", "rule": "attachment-size" }])
+    );
+}
+
+#[tokio::test]
+async fn the_files_of_a_mutation_count_towards_what_an_account_may_send_in_a_day() {
+    let limit = ("MEDITRUSTAL_UPLOADS_A_DAY_MIB".to_owned(), "16".to_owned());
+    let world = World::with(|options| options.api.push(limit)).await;
+    let ana = world.patient("ana").await;
+    // A MiB, in 20 places.
+    let mut file = pdf();
+    file.truncate(1 << 20);
+    let documents = (0..20).map(|nth| promising(&file, &format!("r{nth}")));
+    let entries: Vec<Value> = documents
+        .chain([binary(&file)])
+        .map(|document| json!({ "document": document }))
+        .collect();
+    let input = json!({ "input": { "patientId": ana.id, "source": "h", "entries": entries } });
+
+    let answer = ana.asks(IMPORT, input).await;
+
+    answer.fails_with("THROTTLED");
+    assert!((15..=16).contains(&rows(&world).await));
+    let kept = world.sql("SELECT 1 FROM medical_records").await;
+    assert_eq!(kept.len(), 20, "the same request finds them");
 }

@@ -374,6 +374,63 @@ async fn a_year_a_month_and_a_day_are_found_by_any_time_within_them() {
 }
 
 #[tokio::test]
+async fn a_period_is_found_by_any_time_within_it() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["SEARCH"]).await;
+    let over = |period: Value| {
+        let mut observation = measured("2020");
+        let members = observation.as_object_mut().expect("an object");
+        members.remove("effectiveDateTime");
+        members.insert("effectivePeriod".to_owned(), period);
+        observation
+    };
+    let mut records = Vec::new();
+    for document in [
+        over(json!({ "start": "2018-05-01", "end": "2022-03" })),
+        over(json!({ "start": "2019-01-10T10:00:00Z" })),
+        over(json!({ "start": "2020-06-01", "end": "2020-06-03T08:00:00Z" })),
+        over(json!({ "end": "2021" })),
+        measured("2023-01-01"),
+    ] {
+        records.push(id(&ana.creates(&ana, "VITAL_SIGNS", document).await));
+    }
+    let table: [(&str, &str, &[usize]); 8] = [
+        ("2017-01-01T00:00:00Z", "2018-05-01T00:00:00Z", &[]),
+        ("2017-01-01T00:00:00Z", "2018-05-01T00:00:01Z", &[0]),
+        ("2020-06-02T00:00:00Z", "2020-06-02T12:00:00Z", &[0, 1, 2]),
+        ("2020-06-04T00:00:00Z", "2020-06-05T00:00:00Z", &[0, 1]),
+        // A month counts to its end, and so does the day of an end.
+        ("2022-03-31T23:59:59Z", "2022-04-01T00:00:00Z", &[0, 1]),
+        ("2022-04-01T00:00:00Z", "2023-01-01T00:00:00Z", &[1]),
+        // Of a period that says only its end, that.
+        ("2021-07-01T00:00:00Z", "2021-08-01T00:00:00Z", &[0, 1, 3]),
+        ("9999-12-31T00:00:00Z", "9999-12-31T12:00:00Z", &[1]),
+    ];
+    for (from, to, expected) in table {
+        let filter = json!({ "effectiveFrom": from, "effectiveTo": to });
+        let expected: Vec<&String> = expected.iter().map(|nth| &records[*nth]).collect();
+        // By where they begin.
+        let found = pages(&ana, "EFFECTIVE_ASC", &filter, 2).await;
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter}");
+        let mut found = pages(&ana, "CREATED_DESC", &filter, 2).await;
+        found.reverse();
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter}");
+        // The totals, and a doctor's way to find them, say the same.
+        for person in [&ana, &dr_bo] {
+            let found = types_found(person, None, &filter).await;
+            assert_eq!(found.len(), expected.len(), "{filter}");
+        }
+    }
+    let (nodes, _) = finds(
+        &ana,
+        json!({ "filter": { "metadata": { "dateEnd": "ongoing" } } }),
+    )
+    .await;
+    assert_eq!(nodes.len(), 1);
+}
+
+#[tokio::test]
 async fn each_order_is_kept_across_pages_and_runs_backwards_to_its_opposite() {
     let world = World::start().await;
     let ana = world.patient("ana").await;

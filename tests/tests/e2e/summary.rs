@@ -460,3 +460,61 @@ async fn a_list_of_any_types_is_shown_by_the_fields_that_all_summaries_have() {
     let expected: Vec<Value> = table.into_iter().rev().map(|(_, _, it)| it).collect();
     assert_eq!(shown, expected);
 }
+
+#[tokio::test]
+async fn a_summary_says_both_ends_of_a_period_whatever_its_type_is() {
+    const LIST: &str =
+        "{ medicalRecords { nodes { metadata summary { date datePeriod { start end } } } } }";
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let said = |element: &str, at: &Value| {
+        let mut document = json!({
+            "resourceType": "Observation", "status": "final", "code": { "text": "Steps" },
+            "valueInteger": 4000,
+        });
+        document[element] = at.clone();
+        document
+    };
+    let days = json!({ "start": "2026-03-01", "end": "2026-03-10" });
+    let table = [
+        (
+            said("effectivePeriod", &days),
+            "2026-03-01",
+            days.clone(),
+            json!("2026-03-10"),
+        ),
+        (
+            said("effectivePeriod", &json!({ "start": "2026-02" })),
+            "2026-02",
+            json!({ "start": "2026-02", "end": null }),
+            json!("ongoing"),
+        ),
+        (
+            said("effectivePeriod", &json!({ "end": "2026-01-31" })),
+            "2026-01-31",
+            json!({ "start": null, "end": "2026-01-31" }),
+            Value::Null,
+        ),
+        (
+            said("effectiveDateTime", &json!("2025")),
+            "2025",
+            Value::Null,
+            Value::Null,
+        ),
+    ];
+    for (document, ..) in &table {
+        ana.creates(&ana, "MEDICAL_HISTORY", document).await;
+    }
+
+    let answer = ana.asks(LIST, json!({})).await;
+
+    let nodes = answer.data()["medicalRecords"]["nodes"].clone();
+    let nodes = nodes.as_array().expect("a list");
+    assert_eq!(nodes.len(), table.len());
+    // The newest first.
+    for (node, (_, date, period, end)) in nodes.iter().rev().zip(&table) {
+        assert_eq!(node["summary"]["date"], *date, "{node}");
+        assert_eq!(node["summary"]["datePeriod"], *period, "{node}");
+        assert_eq!(node["metadata"]["dateEnd"], *end, "{node}");
+    }
+}

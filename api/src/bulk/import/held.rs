@@ -83,7 +83,7 @@ impl ImportRun {
                 held.group.push(HeldEntry::Document(number, prepared));
                 return self.look_up(held, GROUP).await;
             }
-            Ok(Drafted::Skipped) => Ok(Imported::Skipped),
+            Ok(Drafted::Skipped) => Ok(Imported::skipped(kind)),
             Ok(Drafted::Deletion) => Ok(Imported::Deletion),
             // An archive is brought back as it is: nothing in it is put aside.
             Ok(Drafted::Restored(_)) => Err(Error::Internal),

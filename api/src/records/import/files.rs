@@ -44,6 +44,17 @@ impl std::fmt::Debug for TakenFile {
     }
 }
 
+/// A file that a document promises, and that did not come in it.
+#[derive(Debug, Clone)]
+pub(crate) struct AwaitedFile {
+    /// The place of its attachment in the document, from 1.
+    pub(crate) place: u32,
+    /// The same as a path.
+    pub(crate) path: String,
+    /// Its SHA-256.
+    pub(crate) sha256: [u8; 32],
+}
+
 /// A file at its place in a document, from 1.
 type PlacedFile = (u32, TakenFile);
 
@@ -172,8 +183,8 @@ pub(crate) fn promises_others(document: &Json, files: &[TakenFile]) -> bool {
     apart.any(|it| file_of(it, files).is_none())
 }
 
-/// The files that a document in its canonical form promises, without these: each with its place, and its SHA-256.
-pub(crate) fn promised_others(canonical: &[u8], files: &[TakenFile]) -> Vec<(u32, [u8; 32])> {
+/// The files that a document in its canonical form promises, without these.
+pub(crate) fn promised_others(canonical: &[u8], files: &[TakenFile]) -> Vec<AwaitedFile> {
     let Some(document) = decrypt::document(canonical) else {
         return Vec::new();
     };
@@ -181,7 +192,11 @@ pub(crate) fn promised_others(canonical: &[u8], files: &[TakenFile]) -> Vec<(u32
     let promised = (1..).zip(&named).filter_map(|(place, attachment)| {
         let is_other = attachment.is_apart() && file_of(attachment, files).is_none();
         let promise = is_other.then(|| attachment.promise().ok())??;
-        Some((place, promise.sha256))
+        Some(AwaitedFile {
+            place,
+            path: attachment.path.clone(),
+            sha256: promise.sha256,
+        })
     });
     promised.collect()
 }

@@ -1,8 +1,10 @@
 //! `importRecords` in the schema: a few entries at once, for frontends. Files go to `POST /import`
 //! ([`crate::bulk`]), by the same way.
 
+use std::collections::HashMap;
+
 use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
-use domain::ids::UserId;
+use domain::ids::{RecordId, UserId};
 use uuid::Uuid;
 
 use super::{
@@ -63,7 +65,8 @@ pub(crate) struct ImportPatientInput {
 /// One document of an import and what is stored beside it.
 #[derive(Debug, InputObject)]
 pub(crate) struct ImportEntryInput {
-    /// A FHIR R4 resource that fits a record type, at most 1 MiB.
+    /// A FHIR R4 resource that fits a record type, at most 1 MiB without its files; or a file, as a `Binary`, that another document
+    /// of the list promises by its SHA-256.
     document: Document,
     /// The kind of document; by default it is derived from the resource and its category.
     record_type: Option<RecordType>,
@@ -87,6 +90,8 @@ pub(crate) enum ImportOutcome {
     Amended,
     /// The record holds a newer version of the document than this one, which was not stored.
     Outdated,
+    /// The file, a `Binary`, was stored beside each record of this import that promises it.
+    Attached,
 }
 
 /// The result of one entry of an import.
@@ -96,7 +101,8 @@ pub(crate) struct ImportResult {
     entry: i32,
     /// What became of the entry.
     outcome: ImportOutcome,
-    /// The record that was stored now or before; null where the entry was refused or skipped.
+    /// The record that was stored now or before, or the first one that the file is beside; null where the entry was refused or
+    /// skipped.
     record: Option<MedicalRecord>,
     /// Why the entry was refused: `INVALID_DOCUMENT`, `BAD_USER_INPUT`, `NOT_FOUND` or `CONFLICT`, as
     /// in an error's `extensions.code`. Null where it was not.
@@ -104,10 +110,15 @@ pub(crate) struct ImportResult {
     /// Why the entry was refused, as a sentence for a person; null where it was not.
     message: Option<String>,
     /// What is wrong with the document, where the code is `INVALID_DOCUMENT`. Of a document that was stored, what is to be said
-    /// of the profiles that it declares, such as what of them was not checked. Empty otherwise.
+    /// of the profiles that it declares, such as what of them was not checked, and of files that are not waited for. Empty otherwise.
     issues: Vec<DocumentIssue>,
     /// The number of references that were left as they are, because nothing that they mean is stored.
     unresolved_references: i32,
+    /// The number of files that were stored beside records: those that were taken out of a document that is too long with them,
+    /// or the places of one that came as a `Binary`.
+    attachments: i32,
+    /// The number of such files that the caller may not store, though the records are there.
+    attachments_refused: i32,
 }
 
 /// The result of `importRecords`: the totals, and the result of each entry.
@@ -125,6 +136,12 @@ pub(crate) struct ImportRecordsPayload {
     amended: i32,
     /// The number of entries of which a newer version was stored before.
     outdated: i32,
+    /// The number of files, each a `Binary`, that were stored beside records.
+    attached: i32,
+    /// The number of places in which files were stored beside records, over all entries.
+    attachments: i32,
+    /// The number of places in which the caller may not store a file, over all entries.
+    attachments_refused: i32,
     /// The number of references that were replaced by references to records.
     resolved_references: i32,
     /// The number of references that were left as they are.
@@ -141,9 +158,10 @@ impl ImportMutation {
     /// Stores several records, each independently: one that is refused does not affect
     /// the others, and repeating the request stores nothing twice. For files there is `POST /import`.
     /// Each entry needs the same permission as `createMedicalRecord`. Documents that name several patients need `patients`.
+    /// Files are stored beside records as `POST /import` stores them, and count towards what an account may send in a day.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`entries`, `patients`, `idempotencyKey`, `source`, `onBehalfOf`). Those of an entry are in its
-    /// `code`.
+    /// Error codes: `BAD_USER_INPUT` (`entries`, `patients`, `idempotencyKey`, `source`, `onBehalfOf`), `THROTTLED` (files beyond what an
+    /// account may send in a day: what was stored by then is found again by the same request). Those of an entry are in its `code`.
     async fn import_records(
         &self,
         ctx: &Context<'_>,
@@ -184,7 +202,7 @@ impl ImportMutation {
             return Err(Error::bad("patients", message).into());
         }
         let (stored, lost) = together::store(
-            (&app.pool, &app.writer),
+            (&app.writer, app.file_writing()),
             app.drafting(),
             &caller,
             import,
@@ -215,10 +233,17 @@ async fn payload(
         if one.result.is_ok() {
             totals.resolved += one.resolved;
             totals.unresolved += one.unresolved;
+            totals.files.stored += one.files.stored;
+            totals.files.refused += one.files.refused;
         }
-        results.push(result(ctx, number, one).await?);
+        let beside = match one.result {
+            Ok(Imported::Attached(record)) => record,
+            Ok(_) | Err(_) => None,
+        };
+        results.push((beside, result(ctx, number, one).await?));
     }
     totals.lose(lost);
+    let results = with_records_of_files(results);
     let number = |count: u64| i32::try_from(count).unwrap_or(i32::MAX);
     Ok(ImportRecordsPayload {
         created: number(totals.of("CREATED")),
@@ -227,15 +252,33 @@ async fn payload(
         skipped: number(totals.of("SKIPPED")),
         amended: number(totals.of("AMENDED")),
         outdated: number(totals.of("OUTDATED")),
+        attached: number(totals.of("ATTACHED")),
+        attachments: number(totals.files.stored),
+        attachments_refused: number(totals.files.refused),
         resolved_references: number(totals.resolved),
         unresolved_references: number(totals.unresolved),
         results,
     })
 }
 
+/// The results, those of files with the records that they are beside, which are among the others.
+fn with_records_of_files(results: Vec<(Option<RecordId>, ImportResult)>) -> Vec<ImportResult> {
+    let stored = results.iter().filter_map(|(_, it)| it.record.clone());
+    let stored: HashMap<RecordId, MedicalRecord> = stored.map(|it| (it.record_id(), it)).collect();
+    let with_record = |(beside, mut result): (Option<RecordId>, ImportResult)| {
+        if let Some(beside) = beside {
+            result.record = stored.get(&beside).cloned();
+        }
+        result
+    };
+    results.into_iter().map(with_record).collect()
+}
+
 async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<ImportResult> {
     let notes = document_issues(one.notes);
-    let unresolved = i32::try_from(one.unresolved).unwrap_or(i32::MAX);
+    let number = |count: u64| i32::try_from(count).unwrap_or(i32::MAX);
+    let unresolved = number(one.unresolved);
+    let files = one.files;
     let told = |outcome: ImportOutcome, record: Option<MedicalRecord>| ImportResult {
         entry,
         outcome,
@@ -244,11 +287,14 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
         message: None,
         issues: notes.clone(),
         unresolved_references: unresolved,
+        attachments: number(files.stored),
+        attachments_refused: number(files.refused),
     };
     Ok(match one.result {
-        Ok(
-            Imported::Skipped | Imported::Deletion | Imported::Checked(_) | Imported::Attached(_),
-        ) => told(ImportOutcome::Skipped, None),
+        Ok(Imported::Skipped | Imported::Unclaimed | Imported::Deletion | Imported::Checked(_)) => {
+            told(ImportOutcome::Skipped, None)
+        }
+        Ok(Imported::Attached(_)) => told(ImportOutcome::Attached, None),
         Ok(Imported::Stored(written)) => {
             let outcome = match written.source {
                 _ if written.is_new() => ImportOutcome::Created,
@@ -272,6 +318,8 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
                 Vec::new()
             },
             unresolved_references: 0,
+            attachments: 0,
+            attachments_refused: 0,
             ..told(ImportOutcome::Refused, None)
         },
     })

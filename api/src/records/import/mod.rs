@@ -9,6 +9,7 @@ pub(crate) mod files;
 pub(crate) mod graphql;
 pub(crate) mod patients;
 pub(crate) mod prepared;
+pub(crate) mod promised;
 pub(crate) mod references;
 pub(crate) mod report;
 mod together;

@@ -111,7 +111,7 @@ impl Prepared {
     pub(crate) fn promised(&self) -> Vec<[u8; 32]> {
         let promised =
             files::promised_others(&fhir::canonical::to_bytes(&self.document), &self.files);
-        promised.into_iter().map(|(_, sha256)| sha256).collect()
+        promised.into_iter().map(|file| file.sha256).collect()
     }
 
     /// The kind of resource, if R4 has it.

@@ -25,14 +25,26 @@ pub(crate) enum Imported {
     Attached(Option<RecordId>),
     /// It is nothing that a record is made of.
     Skipped,
+    /// It is a file, and no record that is there by now waits for it.
+    Unclaimed,
     /// It says that something was deleted at its source.
     Deletion,
 }
 
 /// Why a deletion is skipped.
 const DELETION: &str = "DELETION";
+/// Why a file is.
+const UNCLAIMED: &str = "UNCLAIMED";
 
 impl Imported {
+    /// What a resource of this kind comes to that no record is made of.
+    pub(crate) fn skipped(kind: Option<&str>) -> Self {
+        match kind {
+            Some("Binary") => Self::Unclaimed,
+            Some(_) | None => Self::Skipped,
+        }
+    }
+
     const fn outcome(&self) -> &'static str {
         match self {
             Self::Stored(stored) if stored.is_new() => "CREATED",
@@ -44,7 +56,7 @@ impl Imported {
             Self::Checked(_) => "WOULD_BE_CREATED",
             Self::Attached(Some(_)) => "ATTACHED",
             Self::Attached(None) => "WOULD_BE_ATTACHED",
-            Self::Skipped | Self::Deletion => "SKIPPED",
+            Self::Skipped | Self::Unclaimed | Self::Deletion => "SKIPPED",
         }
     }
 }
@@ -58,7 +70,7 @@ pub(crate) struct Totals {
     by_kind: BTreeMap<String, BTreeMap<String, u64>>,
     /// What was refused, or skipped for a reason, by its code and the first rule that it breaks.
     reasons: BTreeMap<String, u64>,
-    /// What there was to say of profiles, by rule.
+    /// What there was to say of what was not refused, by rule.
     notes: BTreeMap<String, u64>,
     /// References that name records now.
     pub(crate) resolved: u64,
@@ -73,7 +85,7 @@ pub(crate) struct Totals {
 pub(crate) struct EntryRemarks<'a> {
     /// How many of its references stay as they are.
     pub(crate) unresolved: u64,
-    /// What there is to say of its profiles.
+    /// What there is to say of its profiles, and of files that are not waited for.
     pub(crate) notes: &'a [fhir::Issue],
     /// What became of the files that were taken out of it.
     pub(crate) files: FilesStored,
@@ -102,7 +114,7 @@ impl Totals {
         }
     }
 
-    /// Counts what there was to say of the profiles of an entry.
+    /// Counts what there was to say of an entry that was not refused.
     pub(crate) fn note(&mut self, notes: &[fhir::Issue]) {
         for note in notes {
             *self.notes.entry(note.rule.clone()).or_default() += 1;
@@ -125,6 +137,7 @@ pub(crate) fn outcome_of(result: &Result<Imported, Error>) -> &'static str {
 pub(crate) fn reason_of(result: &Result<Imported, Error>) -> Option<String> {
     let error = match result {
         Ok(Imported::Deletion) => return Some(DELETION.to_owned()),
+        Ok(Imported::Unclaimed) => return Some(UNCLAIMED.to_owned()),
         Ok(_) => return None,
         Err(error) => error,
     };
@@ -167,8 +180,8 @@ pub(crate) fn line(
         Ok(imported @ Imported::Skipped) => json!({
             "entry": number, "outcome": imported.outcome(), "resourceType": kind,
         }),
-        Ok(imported @ Imported::Deletion) => json!({
-            "entry": number, "outcome": imported.outcome(), "resourceType": kind, "reason": DELETION,
+        Ok(imported @ (Imported::Unclaimed | Imported::Deletion)) => json!({
+            "entry": number, "outcome": imported.outcome(), "resourceType": kind, "reason": reason_of(result),
         }),
         Err(error) => refused(number, error),
     };

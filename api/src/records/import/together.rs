@@ -1,4 +1,5 @@
-//! A few entries that come together: all of them are there before the first is stored, so that they may refer to each other.
+//! A few entries that come together: all of them are there before the first is stored, so that they may refer to each other. Files
+//! among them (`Binary`) are stored when the records are that promise them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,18 +8,19 @@ use domain::{
     sources::SourceToken,
 };
 use futures::{StreamExt as _, stream};
-use store::Pool;
 
 use super::{
     Drafted, Entry, Import,
+    file_writing::{store_behind, store_with_files},
+    files::{AwaitedFile, FilesStored, TakenFile, promised_others},
     prepared::Prepared,
+    promised::PromisedFiles,
     references::{ImportContext, References, Resolution},
     report::Imported,
-    store as store_draft,
 };
 use crate::{
     caller::Caller,
-    dependencies::Drafting,
+    dependencies::{Drafting, FileWriting},
     error::Error,
     records::{draft::Draft, writer::Writer},
 };
@@ -32,8 +34,10 @@ pub(super) struct ImportedEntry {
     pub(super) kind: Option<&'static str>,
     /// What it came to.
     pub(super) result: Result<Imported, Error>,
-    /// What there is to say of its profiles, if it was not refused.
+    /// What there is to say of its profiles, if it was not refused, and of files that are not waited for.
     pub(super) notes: Vec<fhir::Issue>,
+    /// What became of the files that were taken out of it, or of the file that it is.
+    pub(super) files: FilesStored,
     /// How many of its references name records.
     pub(super) resolved: u64,
     /// How many name nothing that is stored.
@@ -42,10 +46,25 @@ pub(super) struct ImportedEntry {
     reserved: Option<RecordId>,
 }
 
+/// An entry that has been looked at.
+struct ReadEntry {
+    /// The kind of resource that it is.
+    kind: Option<&'static str>,
+    drafted: Result<Drafted, Error>,
+    /// The file that it is, if it is one.
+    file: Option<TakenFile>,
+}
+
 /// An entry on its way.
 struct PendingEntry {
     entry: ImportedEntry,
     draft: Option<Draft>,
+    /// The files that were taken out of it.
+    taken: Vec<TakenFile>,
+    /// The files that it promises and that did not come in it.
+    promised: Vec<AwaitedFile>,
+    /// The file that it is, if it is one.
+    file: Option<TakenFile>,
 }
 
 /// Stores entries; gives what each came to, and how many references name what was refused in the end.
@@ -53,40 +72,51 @@ struct PendingEntry {
 /// # Errors
 /// The database's, and that of a log-in that is over, before anything is stored.
 pub(super) async fn store(
-    (pool, writer): (&Pool, &Writer),
+    (writer, writing): (&Writer, FileWriting<'_>),
     drafting: Drafting<'_>,
     caller: &Caller,
     mut import: Import,
     entries: Vec<Entry>,
 ) -> Result<(Vec<ImportedEntry>, u64), Error> {
-    let mut drafted = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let kind = entry.kind();
-        let prepared = import.prepare(drafting, caller, entry);
-        // What is wrong with a document is told before anything refers to it.
-        let checked = prepared.and_then(|it| import.checked(drafting, caller, it));
-        drafted.push((kind, checked));
+    let entries = entries.into_iter();
+    let read: Vec<ReadEntry> = entries
+        .map(|entry| read(&mut import, drafting, caller, entry))
+        .collect();
+    let mut promised = PromisedFiles::default();
+    for one in &read {
+        if let Ok(Drafted::Prepared(prepared)) = &one.drafted
+            && prepared.promises_files()
+        {
+            for sha256 in prepared.promised() {
+                promised.expect(sha256);
+            }
+        }
     }
     let context = ImportContext {
-        pool: Some(pool),
+        pool: Some(writing.decryption.pool),
         drafting,
         caller,
         import: &import,
     };
     let mut references = References::default();
-    let (pending, at_once) = drafts_of(context, &mut references, drafted).await?;
-    let stored = pending
-        .into_iter()
-        .map(|PendingEntry { entry, draft }| async move {
-            let result = match draft {
-                Some(draft) => store_draft(writer, drafting, draft).await,
-                None => entry.result,
-            };
-            ImportedEntry { result, ..entry }
-        });
-    let stored: Vec<ImportedEntry> = stream::iter(stored).buffered(at_once).collect().await;
+    let (pending, at_once) = drafts_of(context, &mut references, read).await?;
+    let stored = pending.into_iter().map(|pending| async move {
+        let PendingEntry {
+            mut entry,
+            draft,
+            taken,
+            promised,
+            file,
+        } = pending;
+        if let Some(draft) = draft {
+            let stored = Box::pin(store_with_files(writer, drafting, writing, draft, &taken)).await;
+            (entry.result, entry.files) = stored;
+        }
+        (entry, promised, file)
+    });
+    let stored: Vec<_> = stream::iter(stored).buffered(at_once).collect().await;
     let mut lost = 0;
-    for one in &stored {
+    for (one, ..) in &stored {
         let is_it = |reserved: RecordId| match &one.result {
             Ok(Imported::Stored(stored) | Imported::Amended(stored)) => {
                 stored.record.id == reserved
@@ -97,7 +127,52 @@ pub(super) async fn store(
             lost += references.lose(reserved);
         }
     }
+    let stored = attach(writing, caller, promised, stored).await;
     Ok((stored, lost))
+}
+
+/// Says what an entry is and whose, and takes its files out of it where it is too long with them.
+fn read(import: &mut Import, drafting: Drafting<'_>, caller: &Caller, entry: Entry) -> ReadEntry {
+    let kind = entry.kind();
+    let entry = entry.with_files_apart();
+    let file = entry.as_ref().ok().and_then(Entry::binary);
+    let prepared = entry.and_then(|entry| import.prepare(drafting, caller, entry));
+    // What is wrong with a document is told before anything refers to it.
+    let drafted = prepared.and_then(|it| import.checked(drafting, caller, it));
+    ReadEntry {
+        kind,
+        drafted,
+        file,
+    }
+}
+
+/// Stores the files among entries beside the records that promise them, which are stored by now.
+async fn attach(
+    writing: FileWriting<'_>,
+    caller: &Caller,
+    mut promised: PromisedFiles,
+    stored: Vec<(ImportedEntry, Vec<AwaitedFile>, Option<TakenFile>)>,
+) -> Vec<ImportedEntry> {
+    let mut entries = Vec::with_capacity(stored.len());
+    for (mut entry, promises, file) in stored {
+        if let Ok(imported) = &entry.result {
+            entry.notes.extend(promised.learn(&promises, imported));
+        }
+        entries.push((entry, file));
+    }
+    let mut attached = Vec::with_capacity(entries.len());
+    for (mut entry, file) in entries {
+        if let Some(file) = file {
+            // None where what promises it was refused, or has it.
+            let places = promised.take_places(&file);
+            if !places.is_empty() {
+                let stored = Box::pin(store_behind(writing, caller, places, &file)).await;
+                (entry.result, entry.files) = stored;
+            }
+        }
+        attached.push(entry);
+    }
+    attached
 }
 
 /// Drafts of what is to be stored, their references replaced, and how many of them may be stored at once: two versions of one
@@ -105,11 +180,11 @@ pub(super) async fn store(
 async fn drafts_of(
     context: ImportContext<'_>,
     references: &mut References,
-    drafted: Vec<(Option<&'static str>, Result<Drafted, Error>)>,
+    read: Vec<ReadEntry>,
 ) -> Result<(Vec<PendingEntry>, usize), Error> {
-    let documents: Vec<&Prepared> = drafted
+    let documents: Vec<&Prepared> = read
         .iter()
-        .filter_map(|(_, drafted)| match drafted {
+        .filter_map(|one| match &one.drafted {
             Ok(Drafted::Prepared(prepared)) => Some(&**prepared),
             _ => None,
         })
@@ -130,44 +205,68 @@ async fn drafts_of(
         1
     };
     let mut reserved = reserved.into_iter();
-    let mut pending = Vec::with_capacity(drafted.len());
-    for (kind, drafted) in drafted {
-        let mut entry = ImportedEntry {
-            kind,
-            result: Ok(Imported::Skipped),
-            notes: Vec::new(),
-            resolved: 0,
-            unresolved: 0,
-            reserved: None,
-        };
-        let mut draft = None;
-        match drafted {
+    let mut pending = Vec::with_capacity(read.len());
+    for one in read {
+        let mut it = PendingEntry::of(one.kind, one.file);
+        match one.drafted {
             Ok(Drafted::Prepared(prepared)) => {
-                entry.reserved = reserved.next().flatten();
+                it.entry.reserved = reserved.next().flatten();
                 let resolution = if refer {
                     references.resolve(context, &prepared).await?
                 } else {
                     unresolved_all(&prepared)
                 };
-                (entry.resolved, entry.unresolved) = (resolution.resolved(), resolution.unresolved);
-                let with = (entry.reserved, &resolution.to);
-                let (drafting, import) = (context.drafting, context.import);
-                match import.draft(drafting, context.caller, *prepared, with) {
-                    Ok(mut made) => {
-                        entry.notes = std::mem::take(&mut made.notes);
-                        draft = Some(made);
-                    }
-                    Err(error) => entry.result = Err(error),
-                }
+                it.draft(context, *prepared, &resolution);
             }
-            Ok(Drafted::Restored(restored)) => draft = Some(*restored),
+            Ok(Drafted::Restored(restored)) => it.draft = Some(*restored),
             Ok(Drafted::Skipped) => {}
-            Ok(Drafted::Deletion) => entry.result = Ok(Imported::Deletion),
-            Err(error) => entry.result = Err(error),
+            Ok(Drafted::Deletion) => it.entry.result = Ok(Imported::Deletion),
+            Err(error) => it.entry.result = Err(error),
         }
-        pending.push(PendingEntry { entry, draft });
+        pending.push(it);
     }
     Ok((pending, at_once))
+}
+
+impl PendingEntry {
+    /// One that nothing is made of yet.
+    fn of(kind: Option<&'static str>, file: Option<TakenFile>) -> Self {
+        Self {
+            entry: ImportedEntry {
+                kind,
+                result: Ok(Imported::skipped(kind)),
+                notes: Vec::new(),
+                files: FilesStored::default(),
+                resolved: 0,
+                unresolved: 0,
+                reserved: None,
+            },
+            draft: None,
+            taken: Vec::new(),
+            promised: Vec::new(),
+            file,
+        }
+    }
+
+    /// Makes a draft of its document, with its references replaced.
+    fn draft(&mut self, context: ImportContext<'_>, prepared: Prepared, resolution: &Resolution) {
+        let entry = &mut self.entry;
+        (entry.resolved, entry.unresolved) = (resolution.resolved(), resolution.unresolved);
+        self.taken = prepared.files().to_vec();
+        let promises_files = prepared.promises_files();
+        let with = (entry.reserved, &resolution.to);
+        let (drafting, import) = (context.drafting, context.import);
+        match import.draft(drafting, context.caller, prepared, with) {
+            Ok(mut made) => {
+                entry.notes = std::mem::take(&mut made.notes);
+                if promises_files {
+                    self.promised = promised_others(&made.canonical, &self.taken);
+                }
+                self.draft = Some(made);
+            }
+            Err(error) => entry.result = Err(error),
+        }
+    }
 }
 
 /// The references of a document where none could mean a record.

@@ -16,6 +16,8 @@ mirrors! {
         title: Option<String>,
         /// The latest date that the document is about, as it gives it: a FHIR date.
         date: Option<String>,
+        /// The period that `date` belongs to, as the document gives it; null where it is no part of one.
+        date_period: Option<Period>,
         /// The diagnoses: one for each `Condition` of the document.
         diagnoses: Vec<DiagnosedCondition>,
         /// The elements of the document that can turn the rest into its opposite and that this summary
@@ -59,6 +61,8 @@ mirrors! {
         title: Option<String>,
         /// The latest date that the document is about, as it gives it: a FHIR date.
         date: Option<String>,
+        /// The period that `date` belongs to, as the document gives it; null where it is no part of one.
+        date_period: Option<Period>,
         /// The tests that were ordered: the `code` of each report, or of each `Observation` where there
         /// is no report.
         tests: Vec<Concept>,
@@ -174,6 +178,8 @@ mirrors! {
         title: Option<String>,
         /// The latest date that the document is about, as it gives it: a FHIR date.
         date: Option<String>,
+        /// The period that `date` belongs to, as the document gives it; null where it is no part of one.
+        date_period: Option<Period>,
         /// The medicines: one for each `MedicationRequest` of the document.
         medications: Vec<PrescribedMedication>,
         /// What somebody says of medicines, taken or not: one for each `MedicationStatement`, which orders nothing.
@@ -309,6 +315,8 @@ mirrors! {
         title: Option<String>,
         /// The latest date that the document is about, as it gives it: a FHIR date.
         date: Option<String>,
+        /// The period that `date` belongs to, as the document gives it; null where it is no part of one.
+        date_period: Option<Period>,
         /// The plans: each `CarePlan`, with its status and intent.
         plans: Vec<TreatmentPlanState>,
         /// The `description` of the first `CarePlan` that has one.
@@ -406,6 +414,8 @@ mirrors! {
         title: Option<String>,
         /// The latest date that the document is about, as it gives it: a FHIR date.
         date: Option<String>,
+        /// The period that `date` belongs to, as the document gives it; null where it is no part of one.
+        date_period: Option<Period>,
         /// Earlier and present conditions: one for each `Condition`.
         conditions: Vec<PastCondition>,
         /// Earlier procedures: one for each `Procedure`.
@@ -530,6 +540,8 @@ mirrors! {
         title: Option<String>,
         /// The latest date that the document is about, as it gives it: a FHIR date.
         date: Option<String>,
+        /// The period that `date` belongs to, as the document gives it; null where it is no part of one.
+        date_period: Option<Period>,
         /// The measured values: one for each `Observation`. A blood pressure has its systolic and
         /// diastolic value among its components.
         measurements: Vec<Measurement>,
@@ -546,6 +558,8 @@ mirrors! {
         title: Option<String>,
         /// The latest date that the document is about, as it gives it: a FHIR date.
         date: Option<String>,
+        /// The period that `date` belongs to, as the document gives it; null where it is no part of one.
+        date_period: Option<Period>,
         /// The imaging techniques: `modality` of studies, series and media.
         modalities: Vec<Concept>,
         /// The examinations: the `code` of the reports.
@@ -610,6 +624,8 @@ mirrors! {
         title: Option<String>,
         /// The latest date that the document is about, as it gives it: a FHIR date.
         date: Option<String>,
+        /// The period that `date` belongs to, as the document gives it; null where it is no part of one.
+        date_period: Option<Period>,
         /// The vaccinations given: one for each `Immunization`.
         vaccinations: Vec<GivenVaccine>,
         /// The recommended next doses: one for each date of each recommendation.
@@ -683,6 +699,11 @@ mirrors! {
         name = "date",
         ty = "&Option<std::string::String>",
         desc = "The latest date that the document is about, as it gives it: a FHIR date."
+    ),
+    field(
+        name = "date_period",
+        ty = "&Option<Period>",
+        desc = "The period that `date` belongs to, as the document gives it; null where it is no part of one."
     ),
     field(
         name = "unsupported_modifiers",

@@ -1,6 +1,6 @@
 //! `DIAGNOSIS`: which, in whose judgement, since when.
 
-use super::elements::{Coding, Concept, Party};
+use super::elements::{Coding, Concept, Party, Period};
 use super::parts::{Part, Parts};
 use super::silent::silent;
 
@@ -11,6 +11,8 @@ pub struct DiagnosisSummary {
     pub title: Option<String>,
     /// The latest date that it is about, as the document gives it.
     pub date: Option<String>,
+    /// The period that this date belongs to, as the document gives it; `None` where it is no part of one.
+    pub date_period: Option<Period>,
     /// Each `Condition`.
     pub diagnoses: Vec<Diagnosis>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
@@ -55,6 +57,7 @@ impl DiagnosisSummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            date_period: None,
             unsupported_modifiers: Vec::new(),
             diagnoses: parts.all("Condition").map(diagnosis).collect(),
         }

@@ -1,7 +1,7 @@
 //! `IMAGING`: how, of what, what was seen, and by whom.
 
 use super::document::{ReferredDocument, document};
-use super::elements::{Concept, Party};
+use super::elements::{Concept, Party, Period};
 use super::measurement::{Measurement, measurement};
 use super::parts::{Part, Parts, distinct};
 use super::report::{Report, is_void, report};
@@ -14,6 +14,8 @@ pub struct ImagingSummary {
     pub title: Option<String>,
     /// The latest date that it is about, as the document gives it.
     pub date: Option<String>,
+    /// The period that this date belongs to, as the document gives it; `None` where it is no part of one.
+    pub date_period: Option<Period>,
     /// `modality` of studies, series and media.
     pub modalities: Vec<Concept>,
     /// `code` of reports: which examination.
@@ -90,6 +92,7 @@ impl ImagingSummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            date_period: None,
             document_references: parts.all("DocumentReference").map(document).collect(),
             unsupported_modifiers: Vec::new(),
             modalities: distinct(

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::document::{ReferredDocument, document};
-use super::elements::{Concept, Party};
+use super::elements::{Concept, Party, Period};
 use super::measurement::{Measurement, measurement};
 use super::parts::{Parts, distinct};
 use super::report::{Report, is_void, report};
@@ -16,6 +16,8 @@ pub struct LabResultSummary {
     pub title: Option<String>,
     /// The latest date that it is about, as the document gives it.
     pub date: Option<String>,
+    /// The period that this date belongs to, as the document gives it; `None` where it is no part of one.
+    pub date_period: Option<Period>,
     /// What was ordered: the `code` of each report, or of each `Observation` where there is none.
     pub tests: Vec<Concept>,
     /// Each `DiagnosticReport`, with its state.
@@ -54,6 +56,7 @@ impl LabResultSummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            date_period: None,
             document_references: parts.all("DocumentReference").map(document).collect(),
             unsupported_modifiers: Vec::new(),
             tests,

@@ -2,7 +2,7 @@
 
 use super::diagnosis::first_code;
 use super::document::{ReferredDocument, document};
-use super::elements::{Coding, Concept, Party};
+use super::elements::{Coding, Concept, Party, Period};
 use super::measurement::{Measurement, measurement};
 use super::medication::{MedicationGiven, MedicationTaken, given, taken};
 use super::parts::{Part, Parts, distinct};
@@ -16,6 +16,8 @@ pub struct MedicalHistorySummary {
     pub title: Option<String>,
     /// The latest date that it is about, as the document gives it.
     pub date: Option<String>,
+    /// The period that this date belongs to, as the document gives it; `None` where it is no part of one.
+    pub date_period: Option<Period>,
     /// Each `Condition`.
     pub conditions: Vec<PastCondition>,
     /// Each `Procedure`.
@@ -164,6 +166,7 @@ impl MedicalHistorySummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            date_period: None,
             document_references: parts.all("DocumentReference").map(document).collect(),
             unsupported_modifiers: Vec::new(),
             conditions: parts.all("Condition").map(condition).collect(),

@@ -90,6 +90,7 @@ impl Summary {
         with!(&mut bare, it => {
             it.title = None;
             it.date = None;
+            it.date_period = None;
         });
         match bare {
             Self::Diagnosis(it) => it == DiagnosisSummary::default(),
@@ -111,6 +112,11 @@ impl Summary {
     /// The latest date that it is about, as the document gives it.
     pub fn date(&self) -> Option<&str> {
         with!(self, it => it.date.as_deref())
+    }
+
+    /// The period that this date belongs to, as the document gives it.
+    pub fn date_period(&self) -> Option<&Period> {
+        with!(self, it => it.date_period.as_ref())
     }
 
     /// What can turn the rest into its opposite and has no field of its own.
@@ -136,10 +142,15 @@ pub fn summarise(document: &Json, record_type: RecordType) -> Summary {
     let unsupported = modifiers::unsupported(document, record_type);
     let heading = title::title(&parts, record_type, !unsupported.is_empty());
     let date = searchable::date(document).map(str::to_owned);
+    let period = searchable::period(document).map(|(start, end)| Period {
+        start: start.map(str::to_owned),
+        end: end.map(str::to_owned),
+    });
     with!(&mut summary, it => {
         it.unsupported_modifiers = unsupported;
         it.title = heading;
         it.date = date;
+        it.date_period = period;
     });
     summary
 }

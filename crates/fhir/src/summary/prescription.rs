@@ -13,6 +13,8 @@ pub struct PrescriptionSummary {
     pub title: Option<String>,
     /// The latest date that it is about, as the document gives it.
     pub date: Option<String>,
+    /// The period that this date belongs to, as the document gives it; `None` where it is no part of one.
+    pub date_period: Option<Period>,
     /// Each `MedicationRequest`.
     pub medications: Vec<PrescribedMedication>,
     /// Each `MedicationStatement`: what somebody says is taken, or is not. It orders nothing.
@@ -100,6 +102,7 @@ impl PrescriptionSummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            date_period: None,
             unsupported_modifiers: Vec::new(),
             medications: parts.all("MedicationRequest").map(prescribed).collect(),
             medication_statements: parts.all("MedicationStatement").map(taken).collect(),

@@ -12,6 +12,8 @@ pub struct TreatmentPlanSummary {
     pub title: Option<String>,
     /// The latest date that it is about, as the document gives it.
     pub date: Option<String>,
+    /// The period that this date belongs to, as the document gives it; `None` where it is no part of one.
+    pub date_period: Option<Period>,
     /// Each `CarePlan`, with its state.
     pub plans: Vec<PlanState>,
     /// `description`, likewise.
@@ -116,6 +118,7 @@ impl TreatmentPlanSummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            date_period: None,
             unsupported_modifiers: Vec::new(),
             plans: plans().map(plan_state).collect(),
             description: plans().find_map(|plan| plan.written("description")),

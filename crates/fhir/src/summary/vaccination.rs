@@ -1,6 +1,6 @@
 //! `VACCINATION`: which, when, of which lot, and when the next is due.
 
-use super::elements::{Concept, Party, Quantity};
+use super::elements::{Concept, Party, Period, Quantity};
 use super::parts::{Part, Parts};
 use super::silent::silent;
 
@@ -11,6 +11,8 @@ pub struct VaccinationSummary {
     pub title: Option<String>,
     /// The latest date that it is about, as the document gives it.
     pub date: Option<String>,
+    /// The period that this date belongs to, as the document gives it; `None` where it is no part of one.
+    pub date_period: Option<Period>,
     /// Each `Immunization`.
     pub vaccinations: Vec<Vaccination>,
     /// Each date of each recommendation.
@@ -78,6 +80,7 @@ impl VaccinationSummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            date_period: None,
             unsupported_modifiers: Vec::new(),
             vaccinations: parts.all("Immunization").map(vaccination).collect(),
             next_doses: parts

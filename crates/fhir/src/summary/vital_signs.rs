@@ -1,5 +1,6 @@
 //! `VITAL_SIGNS`: what was measured, and when.
 
+use super::elements::Period;
 use super::measurement::{Measurement, measurement};
 use super::parts::Parts;
 use super::silent::silent;
@@ -11,6 +12,8 @@ pub struct VitalSignsSummary {
     pub title: Option<String>,
     /// The latest date that it is about, as the document gives it.
     pub date: Option<String>,
+    /// The period that this date belongs to, as the document gives it; `None` where it is no part of one.
+    pub date_period: Option<Period>,
     /// Each `Observation`. A blood pressure has systolic and diastolic among its components.
     pub measurements: Vec<Measurement>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
@@ -26,6 +29,7 @@ impl VitalSignsSummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            date_period: None,
             unsupported_modifiers: Vec::new(),
             measurements: parts.all("Observation").map(measurement).collect(),
         }

@@ -38,8 +38,8 @@ pub struct Filter {
     pub created_from: Option<DateTime<Utc>>,
     /// Stored before.
     pub created_to: Option<DateTime<Utc>>,
-    /// So at or after: a year, a month or a day counts to its end. What does not say when it was so counts by when it was
-    /// stored.
+    /// So at or after: a year, a month, a day or a period counts to its end. What does not say when it was so counts by when it
+    /// was stored.
     pub effective_from: Option<DateTime<Utc>>,
     /// So before.
     pub effective_to: Option<DateTime<Utc>>,

@@ -12,16 +12,20 @@ CROSS JOIN LATERAL (
       AND record.erased_at IS NULL
       AND record.created_at >= COALESCE($1::timestamptz, '-infinity')
       AND record.created_at < COALESCE($2::timestamptz, 'infinity')
-      AND COALESCE(record.effective_at, record.created_at)
+      AND (COALESCE(record.effective_at, record.created_at)
           >= COALESCE($3::timestamptz - INTERVAL '366 days', '-infinity')
-      -- What is dated by a year, a month or a day was so until its end.
+          OR record.record_metadata ? 'dateEnd')
+      -- What is dated by a year, a month or a day was so until its end, and a period until that of its last day.
       AND ($3::timestamptz IS NULL OR COALESCE(record.effective_at, record.created_at) >= $3
           OR (record.effective_at AT TIME ZONE 'UTC') + CASE length(record.record_metadata ->> 'date')
               WHEN 4 THEN INTERVAL '1 year'
               WHEN 7 THEN INTERVAL '1 month'
               WHEN 10 THEN CASE WHEN record.effective_at = date_trunc('day', record.effective_at, 'UTC')
                   THEN INTERVAL '1 day' END
-              END > $3 AT TIME ZONE 'UTC')
+              END > $3 AT TIME ZONE 'UTC'
+          OR (record.record_metadata ->> 'dateEnd') COLLATE "C"
+              >= left(to_char(LEAST($3, '9999-12-31Z') AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
+                  length(record.record_metadata ->> 'dateEnd')))
       AND COALESCE(record.effective_at, record.created_at) < COALESCE($4::timestamptz, 'infinity')
       AND ($5::uuid IS NULL OR record.author_id = $5)
       AND ($6::boolean IS NULL OR (record.missing_elements IS NULL) = $6)
