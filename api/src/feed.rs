@@ -6,6 +6,7 @@
 
 mod interest;
 mod live;
+mod routes;
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -22,10 +23,13 @@ use store::{
 };
 use tokio::{sync::watch, task::JoinSet};
 
-use self::live::{Live, LogReader};
 pub(crate) use self::{
     interest::{EventFilter, Interest},
     live::Listener,
+};
+use self::{
+    live::{Live, LogReader},
+    routes::DoctorRoutes,
 };
 use crate::{error::Error, visibility::EventVisibility};
 
@@ -194,7 +198,10 @@ impl FeedReader {
                 return Ok(());
             };
             from = last;
-            log.pass_on(stretch.rows, last);
+            // Who begins to listen after the entries were read finds them in the log.
+            let doctors = log.listening().filter_map(Interest::doctor).collect();
+            let routes = DoctorRoutes::find(conn, doctors, &stretch.rows).await;
+            log.pass_on_besides(stretch.rows, last, |row| routes.of(row));
         }
     }
 
