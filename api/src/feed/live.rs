@@ -298,7 +298,7 @@ mod tests {
         let rows = (1..).zip(rows).map(|(nth, of)| NumberedEntry(nth, of));
         let besides = |row: &NumberedEntry| {
             let is_of_ana = row.1.contains(&Account(ana));
-            is_of_ana.then_some(bo).into_iter().collect()
+            Vec::from_iter(is_of_ana.then_some(bo))
         };
         reader.pass_on_besides(rows.collect(), 4, besides);
 

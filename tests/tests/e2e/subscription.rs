@@ -759,8 +759,8 @@ async fn a_stream_costs_what_it_tells_and_not_what_happens_to_everybody() {
         happens(&ana, 9).await;
     }
 
-    // 180 of 2,180 events, again from the beginning. A doctor's stream decides on all of them, an administrator is told
-    // of all: nine decisions, if nothing waits.
+    // 180 of 2,180 events, again from the beginning. A doctor's stream reads those of patients who may let the doctor in, an
+    // administrator is told of all: nine decisions, if nothing waits.
     for person in [&ana, &bo, world.first_admin().await] {
         let person = person.at(&api);
         asked(&tap);
@@ -811,6 +811,27 @@ async fn a_stream_costs_what_it_tells_and_not_what_happens_to_everybody() {
     assert!(besides <= 40, "{besides} statements besides");
 }
 
+/// One event about a patient.
+async fn one_happens(world: &World, patient: &Person) {
+    let statement = format!(
+        "INSERT INTO integrity_feed (kind, patient_id, record_id, record_type)
+         VALUES ('ANCHOR_PENDING', '{}', gen_random_uuid(), 'VITAL_SIGNS');
+         NOTIFY integrity_feed",
+        patient.id
+    );
+    world.executes(&statement).await;
+}
+
+/// Waits until this account has begun 200 streams.
+async fn have_begun(world: &World, person: &Person) {
+    let begun = "user_id::text = '%' AND new_value ->> 'subscription' IS NOT NULL";
+    eventually("all of them have begun", async || {
+        let rows = world.audit_rows(&begun.replace('%', &person.id)).await;
+        (rows.len() >= 200).then_some(())
+    })
+    .await;
+}
+
 /// How often it was decided by consents, and how often it was found which doctors a batch of entries can concern, since this
 /// was last asked.
 fn asked_about_doctors(tap: &Wiretap) -> (usize, usize) {
@@ -833,22 +854,8 @@ async fn doctors_streams_are_woken_for_those_who_may_let_them_in_and_for_nobody_
     let clinic = world.organization("Clinic", "ID").await;
     ana.lets(&bo, &["SEARCH"]).await;
     cara.lets_members(&clinic, "ID", &["SEARCH"]).await;
-    let happens = async |patient: &Person| {
-        let statement = format!(
-            "INSERT INTO integrity_feed (kind, patient_id, record_id, record_type)
-             VALUES ('ANCHOR_PENDING', '{}', gen_random_uuid(), 'VITAL_SIGNS');
-             NOTIFY integrity_feed",
-            patient.id
-        );
-        world.executes(&statement).await;
-    };
     let mut sockets = follow_by_sockets(&api, &bo).await;
-    let begun = "user_id::text = '%' AND new_value ->> 'subscription' IS NOT NULL";
-    eventually("all of them have begun", async || {
-        let rows = world.audit_rows(&begun.replace('%', &bo.id)).await;
-        (rows.len() >= 200).then_some(())
-    })
-    .await;
+    have_begun(&world, &bo).await;
     let hear = async |sockets: &mut Vec<Socket>, patient: &Person| {
         for socket in sockets {
             for _ in 0..20 {
@@ -866,7 +873,7 @@ async fn doctors_streams_are_woken_for_those_who_may_let_them_in_and_for_nobody_
     // An administrator's stream says that an entry was passed on.
     let mut witness = kim.at(&api).watches(json!({})).await;
     let passes_on = async |events: &mut Events, patient: &Person| {
-        happens(patient).await;
+        one_happens(&world, patient).await;
         let event = events.next().await;
         assert_eq!(event["patientId"], patient.id.as_str());
     };
@@ -912,21 +919,8 @@ async fn what_an_entry_costs_does_not_grow_with_the_administrators_streams() {
         .another_api("tapped", &[("DATABASE_URL", tap.url())])
         .await;
     let (ana, kim) = (world.patient("ana").await, world.admin("kim").await);
-    let happens = async || {
-        let statement = format!(
-            "INSERT INTO integrity_feed (kind, patient_id) VALUES ('ANCHOR_PENDING', '{}');
-             NOTIFY integrity_feed",
-            ana.id
-        );
-        world.executes(&statement).await;
-    };
     let mut sockets = follow_by_sockets(&api, &kim).await;
-    let begun = "user_id::text = '%' AND new_value ->> 'subscription' IS NOT NULL";
-    eventually("all of them have begun", async || {
-        let rows = world.audit_rows(&begun.replace('%', &kim.id)).await;
-        (rows.len() >= 200).then_some(())
-    })
-    .await;
+    have_begun(&world, &kim).await;
     let hear_all = async |sockets: &mut Vec<Socket>| {
         for socket in sockets {
             for _ in 0..20 {
@@ -935,11 +929,11 @@ async fn what_an_entry_costs_does_not_grow_with_the_administrators_streams() {
         }
     };
     // The streams have read the log to its end once they tell of something new.
-    happens().await;
+    one_happens(&world, &ana).await;
     hear_all(&mut sockets).await;
     asked(&tap);
     for _ in 0..4 {
-        happens().await;
+        one_happens(&world, &ana).await;
         hear_all(&mut sockets).await;
     }
 
