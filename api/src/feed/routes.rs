@@ -80,6 +80,21 @@ impl DoctorRoutes {
         }
         doctors.into_iter().map(Interest::PatientsOf).collect()
     }
+
+    /// The same, and these accounts, of which the entry need not be.
+    pub(super) fn with_accounts(
+        &self,
+        row: &FeedRow,
+        accounts: &BTreeSet<UserId>,
+    ) -> Vec<Interest> {
+        let mut interests = self.of(row);
+        // An entry says of its own patient itself.
+        let others = accounts
+            .iter()
+            .filter(|account| Some(**account) != row.entry.patient);
+        interests.extend(others.copied().map(Interest::Account));
+        interests
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +142,10 @@ mod tests {
             assert_eq!(found.len(), expected.len(), "{what}: each once");
             assert_eq!(BTreeSet::from_iter(found), expected, "{what}");
             assert_eq!(unsure.of(&row).len(), 3, "{what}: who is unsure is woken");
+            let accounts = BTreeSet::from([ana, UserId::fresh()]);
+            let more = routes.with_accounts(&row, &accounts).len() - expected.len();
+            let others = if patient == Some(ana) { 1 } else { 2 };
+            assert_eq!(more, others, "{what}: who was given a role hears of it");
         }
     }
 }

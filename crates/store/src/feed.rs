@@ -79,6 +79,22 @@ pub async fn append(tx: &mut Tx<'_>, entries: &[FeedEntry]) -> Result<(), StoreE
     Ok(())
 }
 
+/// Says to the readers, when the transaction commits, that this account has another role: whoever follows the log under it may
+/// have to hear of other entries.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn tell_of_role(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "SELECT pg_notify(notice_channel($1), $2)",
+        CHANNEL,
+        user.0.to_string(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// An entry with its position, and what is known of the finding it speaks of.
 #[derive(Debug, Clone)]
 pub struct FeedRow {

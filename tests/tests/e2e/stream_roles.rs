@@ -108,7 +108,8 @@ async fn a_doctor_who_becomes_an_administrator_and_a_doctor_again_misses_nothing
 async fn who_becomes_a_doctor_is_told_of_a_record_that_they_followed_in_vain_before() {
     let world = World::start().await;
     let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
-    let admins = [&world.admin("kim").await, world.first_admin().await];
+    let kim = world.admin("kim").await;
+    let admins = [&kim, world.first_admin().await];
     let mut events = eve.watches(json!({ "recordId": numbered(1) })).await;
     for _ in 0..3 {
         happens(&world, Some(&ana), 1).await;
@@ -121,4 +122,38 @@ async fn who_becomes_a_doctor_is_told_of_a_record_that_they_followed_in_vain_bef
     let event = events.next().await;
     assert_eq!(event["recordId"], numbered(1));
     assert_eq!(event["patientId"], ana.id.as_str());
+}
+
+#[tokio::test]
+async fn a_patient_who_becomes_a_doctor_hears_of_those_who_let_the_doctor_in() {
+    let world = World::start().await;
+    let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
+    let ben = world.patient("ben").await;
+    let kim = world.admin("kim").await;
+    let admins = [&kim, world.first_admin().await];
+    let mut events = eve.watches(json!({})).await;
+    is_given(&eve, "DOCTOR", admins).await;
+    ana.lets(&eve, &["SEARCH"]).await;
+    let is_over = AtomicBool::new(false);
+
+    // The reader may hear of an entry before it hears of the role: more of them follow.
+    let writes = async {
+        let mut number = 0;
+        while !is_over.load(Ordering::SeqCst) {
+            for patient in [&ana, &ben] {
+                number += 1;
+                happens(&world, Some(patient), number).await;
+            }
+        }
+    };
+    let follows = async {
+        let mut told = Vec::new();
+        takes_past(&mut events, 20, &mut told).await;
+        is_over.store(true, Ordering::SeqCst);
+        told
+    };
+    let ((), told) = tokio::join!(writes, follows);
+
+    let all_of_ana: Vec<i64> = (1..=21).step_by(2).collect();
+    assert_eq!(told, all_of_ana);
 }
