@@ -6,8 +6,9 @@
 
 mod interest;
 mod live;
+mod routes;
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, time::Duration};
 
 use domain::ids::UserId;
 use futures::{FutureExt as _, Stream, stream};
@@ -22,10 +23,13 @@ use store::{
 };
 use tokio::{sync::watch, task::JoinSet};
 
-use self::live::{Live, LogReader};
 pub(crate) use self::{
     interest::{EventFilter, Interest},
     live::Listener,
+};
+use self::{
+    live::{Live, LogReader},
+    routes::DoctorRoutes,
 };
 use crate::{error::Error, visibility::EventVisibility};
 
@@ -68,6 +72,7 @@ impl Feed {
             notifications: notifications_read,
             accesses: accesses_read,
             head: head_read,
+            given_roles: BTreeSet::new(),
         };
         tasks.spawn(follow(pool, url, reader));
         Self {
@@ -145,7 +150,9 @@ async fn follow(pool: Pool, url: String, mut reader: FeedReader) {
             ),
             Err(_) => tracing::error!("The feed's reader panicked; trying again"),
         }
-        notices.next().await;
+        if let Some(account) = notices.next().await {
+            reader.given_roles.insert(UserId(account));
+        }
     }
 }
 
@@ -157,6 +164,9 @@ struct FeedReader {
     notifications: LogReader<Notification>,
     accesses: LogReader<access_feed::AccessStretch>,
     head: watch::Sender<Option<IndexedHead>>,
+    /// Accounts that were given another role, and may be listened for by who was a patient: they hear of every entry, so that
+    /// they find out.
+    given_roles: BTreeSet<UserId>,
 }
 
 impl FeedReader {
@@ -194,7 +204,16 @@ impl FeedReader {
                 return Ok(());
             };
             from = last;
-            log.pass_on(stretch.rows, last);
+            // Who begins to listen after the entries were read finds them in the log.
+            let listening: BTreeSet<Interest> = log.listening().collect();
+            let is_heard = |account: &UserId| listening.contains(&Interest::Account(*account));
+            self.given_roles.retain(is_heard);
+            let accounts = &self.given_roles;
+            let doctors = listening.into_iter().filter_map(Interest::doctor).collect();
+            let routes = DoctorRoutes::find(conn, doctors, &stretch.rows).await;
+            log.pass_on_besides(stretch.rows, last, |row| {
+                routes.with_accounts(row, accounts)
+            });
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which events a subscriber may see: decided for many events, and for many subscribers, together.
 //!
 //! Nothing is kept from one decision to the next: a consent withdrawn or a session ended binds whatever is
-//! decided after it. Nobody is asked about what the account and the event say by themselves.
+//! decided after it. A decision says which role it was made by: it is of use to whoever asked as that role alone.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -77,7 +77,7 @@ impl EventVisibility {
     }
 }
 
-/// Whether an event can concern an account of this role at all: what does not is neither decided nor told.
+/// Whether an event can concern an account of this role at all: what does not is not told.
 pub(crate) fn concerns(row: &FeedRow, user: UserId, role: Role) -> bool {
     match role {
         Role::Admin => true,

@@ -55,9 +55,10 @@ impl<T> Channels<T> {
 }
 
 impl<T: Addressed> Channels<T> {
-    fn pass_on(&self, row: T) {
+    /// To those whom the entry names, and to these besides.
+    fn pass_on(&self, row: T, besides: Vec<Interest>) {
         let row = Arc::new(row);
-        for interest in row.interests() {
+        for interest in row.interests().chain(besides) {
             // Whoever is woken takes no lock that is held here.
             let channel = self.lock().get(&interest).cloned();
             if let Some(channel) = channel {
@@ -135,14 +136,31 @@ impl<T> LogReader<T> {
     pub(super) fn is_heard(&self) -> bool {
         self.channels.are_heard()
     }
+
+    /// What is listened for at this moment.
+    pub(super) fn listening(&self) -> impl Iterator<Item = Interest> + use<T> {
+        let interests: Vec<Interest> = self.channels.lock().keys().copied().collect();
+        interests.into_iter()
+    }
 }
 
 impl<T: Addressed> LogReader<T> {
     pub(super) fn pass_on(&mut self, rows: Vec<T>, last: i64) {
+        self.pass_on_besides(rows, last, |_| Vec::new());
+    }
+
+    /// The same, and each entry to those besides of whom it says nothing itself; each of them once.
+    pub(super) fn pass_on_besides(
+        &mut self,
+        rows: Vec<T>,
+        last: i64,
+        besides: impl Fn(&T) -> Vec<Interest>,
+    ) {
         let passed = u64::try_from(rows.len()).unwrap_or_default();
         instruments().feed_entries.inc_by(passed);
         for row in rows {
-            self.channels.pass_on(row);
+            let besides = besides(&row);
+            self.channels.pass_on(row, besides);
         }
         self.position = Some(last);
     }
@@ -254,15 +272,17 @@ mod tests {
 
     #[test]
     fn each_hears_what_they_listen_for_once_and_in_order() {
-        use Interest::{Account, AnyPatient, Everything, Record};
+        use Interest::{Account, Everything, PatientsOf, Record};
         let (ana, ben) = (UserId::fresh(), UserId::fresh());
         let record = RecordId::fresh();
         let (live, mut reader) = Live::new();
-        let of_ana = || vec![Everything, AnyPatient, Account(ana), Record(record)];
-        let of_ben = || vec![Everything, AnyPatient, Account(ben)];
+        let (bo, wu) = (PatientsOf(UserId::fresh()), PatientsOf(UserId::fresh()));
+        let of_ana = || vec![Everything, Account(ana), Record(record)];
+        let of_ben = || vec![Everything, Account(ben)];
         let table = [
             ("everything", Everything, vec![1, 2, 3, 4]),
-            ("patients", AnyPatient, vec![1, 2, 4]),
+            ("a doctor", bo, vec![1, 4]),
+            ("another doctor", wu, vec![]),
             ("ana", Account(ana), vec![1, 4]),
             ("ana again", Account(ana), vec![1, 4]),
             ("ben", Account(ben), vec![2]),
@@ -276,8 +296,14 @@ mod tests {
 
         let rows = [of_ana(), of_ben(), vec![Everything], of_ana()];
         let rows = (1..).zip(rows).map(|(nth, of)| NumberedEntry(nth, of));
-        reader.pass_on(rows.collect(), 4);
+        let besides = |row: &NumberedEntry| {
+            let is_of_ana = row.1.contains(&Account(ana));
+            Vec::from_iter(is_of_ana.then_some(bo))
+        };
+        reader.pass_on_besides(rows.collect(), 4, besides);
 
+        let mut listening = reader.listening();
+        assert!(listening.any(|it| it == bo));
         for ((who, _, expected), listener) in table.iter().zip(&mut listeners) {
             assert_eq!(hears(listener), *expected, "{who}");
         }

@@ -23,7 +23,7 @@ use crate::{
     cursor::{ListCursors, StreamStart, bad_cursor},
     error::Error,
     feed::{BATCH, EventFilter, Feed, Follower, Interest, Listener, told},
-    visibility::{VisibilityRequest, concerns},
+    visibility::VisibilityRequest,
 };
 
 /// How many events are decided on together.
@@ -37,7 +37,7 @@ struct Subscriber {
     pool: Pool,
     feed: Feed,
     caller: Caller,
-    /// Their role as it was last decided by. Whoever is given another one subscribes again.
+    /// Their role as it was last decided by: what is listened for, and which part of the log is read, goes by it.
     role: Role,
     wanted: EventFilter,
     /// The last entry that was read.
@@ -122,6 +122,8 @@ impl Follower for Subscriber {
             {
                 return Ok(row);
             }
+            let before = self.visible.front().map(|row| row.position - 1);
+            let before = before.unwrap_or(self.position);
             let events = self.gather().await?;
             let inquiry = VisibilityRequest {
                 caller: self.caller.clone(),
@@ -129,15 +131,20 @@ impl Follower for Subscriber {
                 events,
             };
             let decided = self.feed.decisions.ask(inquiry).await?;
-            self.decided_at = Instant::now();
-            self.visible = decided.visible.into();
-            self.has_role(decided.role);
+            if decided.role == self.role {
+                self.decided_at = Instant::now();
+                self.visible = decided.visible.into();
+            } else {
+                // What was gathered, and what it was decided by, is what the role before hears of.
+                self.go_on_as(decided.role, before);
+            }
         }
     }
 }
 
 impl Subscriber {
-    /// What has to be decided on: at least one event, and as many as are there without waiting.
+    /// What has to be decided on: at least one event, and as many as are there without waiting. Whether they concern the
+    /// subscriber is for the decision to say, which knows the role that they have now.
     async fn gather(&mut self) -> Result<Vec<Arc<FeedRow>>, Error> {
         let mut events: Vec<_> = self.visible.drain(..).collect();
         while events.len() < TOGETHER {
@@ -150,7 +157,7 @@ impl Subscriber {
                 continue;
             }
             self.position = row.position;
-            if self.wanted.wants(&row.entry) && concerns(&row, self.caller.user, self.role) {
+            if self.wanted.wants(&row.entry) {
                 events.push(row);
             }
         }
@@ -179,14 +186,14 @@ impl Subscriber {
         Ok(())
     }
 
-    /// They are decided by this role from now on. Who was given another one listens for something else, and reads the log from
-    /// where they stand.
-    fn has_role(&mut self, role: Role) {
-        if role != self.role {
-            self.role = role;
-            let interest = Interest::of(self.caller.user, role, &self.wanted);
-            self.log = self.feed.listen(interest);
-        }
+    /// Their role is another one than they were followed by. They listen for what this one can be told, and read the log from
+    /// this position: nothing after it was handed out, and what the role before had no part in is there.
+    fn go_on_as(&mut self, role: Role, position: i64) {
+        self.role = role;
+        self.position = position;
+        self.visible.clear();
+        let interest = Interest::of(self.caller.user, role, &self.wanted);
+        self.log = self.feed.listen(interest);
     }
 
     /// The part of the log that can concern them: read by an index, however long the log is.
@@ -195,7 +202,8 @@ impl Subscriber {
             (Some(record), ..) => Part::OfRecord(record),
             (None, Role::Patient, _) => Part::OfPatient(self.caller.user),
             (None, Role::Admin | Role::Doctor, Some(patient)) => Part::OfPatient(patient),
-            (None, Role::Admin | Role::Doctor, None) => Part::Whole,
+            (None, Role::Doctor, None) => Part::OfDoctor(self.caller.user),
+            (None, Role::Admin, None) => Part::Whole,
         }
     }
 }

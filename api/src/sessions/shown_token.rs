@@ -2,7 +2,7 @@
 //! paid by the account of a good one, and not by its network.
 
 use async_graphql::{
-    Value as ConstValue, Variables,
+    Name, Value as ConstValue, Variables,
     parser::types::{Field, OperationDefinition, OperationType, Selection},
 };
 use async_graphql_value::Value;
@@ -18,7 +18,10 @@ use crate::error::Error;
 
 /// The field by which an operation exchanges a refresh token.
 #[derive(Clone, Copy)]
-pub(crate) struct Exchange<'a>(&'a Field);
+pub(crate) struct Exchange<'a> {
+    field: &'a Field,
+    operation: &'a OperationDefinition,
+}
 
 impl<'a> Exchange<'a> {
     /// Of an operation that exchanges a token and does nothing else; `None` of any other.
@@ -31,37 +34,78 @@ impl<'a> Exchange<'a> {
         };
         let exchanges =
             operation.ty == OperationType::Mutation && field.node.name.node == "refreshSession";
-        exchanges.then_some(Self(&field.node))
+        exchanges.then_some(Self {
+            field: &field.node,
+            operation,
+        })
     }
 
-    /// The token that it shows, in its input or else by a cookie that may be used.
+    /// The token that it shows: what its input says, whatever that is; a cookie that may be used only where the input says none.
+    /// A cookie beside a written token is not exchanged, and so its account does not pay.
     pub(crate) fn shown_token(
         self,
         variables: &Variables,
         cookie: Option<&RefreshCookie>,
     ) -> Option<RefreshToken> {
-        self.written_token(variables)
-            .or_else(|| cookie.and_then(RefreshCookie::token))
+        match self.written(variables) {
+            WrittenToken::Text(text) => RefreshToken::parse(text),
+            WrittenToken::Unfit => None,
+            WrittenToken::Absent => cookie.and_then(RefreshCookie::token),
+        }
     }
 
-    fn written_token(self, variables: &Variables) -> Option<RefreshToken> {
-        let input = self.0.get_argument("input")?;
-        // By reference: a variable may be as long as a request.
-        let given = match &input.node {
-            Value::Variable(name) => match variables.get(name)? {
-                ConstValue::Object(members) => members.get("refreshToken")?,
-                _ => return None,
-            },
-            Value::Object(members) => match members.get("refreshToken")? {
-                Value::String(text) => return RefreshToken::parse(text),
-                Value::Variable(name) => variables.get(name)?,
-                _ => return None,
-            },
-            _ => return None,
+    fn written<'b>(self, variables: &'b Variables) -> WrittenToken<'b>
+    where
+        'a: 'b,
+    {
+        let Some(input) = self.field.get_argument("input") else {
+            return WrittenToken::Unfit;
         };
+        // By reference: a variable may be as long as a request.
+        match &input.node {
+            Value::Variable(name) => match self.value_of(name, variables) {
+                Some(ConstValue::Object(members)) => WrittenToken::of(members.get("refreshToken")),
+                _ => WrittenToken::Unfit,
+            },
+            Value::Object(members) => match members.get("refreshToken") {
+                Some(Value::String(text)) => WrittenToken::Text(text),
+                Some(Value::Variable(name)) => WrittenToken::of(self.value_of(name, variables)),
+                None | Some(Value::Null) => WrittenToken::Absent,
+                Some(_) => WrittenToken::Unfit,
+            },
+            _ => WrittenToken::Unfit,
+        }
+    }
+
+    /// What a variable stands for: what was sent, or else its default.
+    fn value_of<'b>(self, name: &Name, variables: &'b Variables) -> Option<&'b ConstValue>
+    where
+        'a: 'b,
+    {
+        variables.get(name).or_else(|| {
+            let mut definitions = self.operation.variable_definitions.iter();
+            let definition = definitions.find(|it| it.node.name.node == *name)?;
+            definition.node.default_value.as_ref().map(|it| &it.node)
+        })
+    }
+}
+
+/// What an input says of the token.
+enum WrittenToken<'a> {
+    /// This, whether it is a token or not.
+    Text(&'a str),
+    /// Something that is no text: nothing is exchanged.
+    Unfit,
+    /// Nothing: it is in the cookie.
+    Absent,
+}
+
+impl<'a> WrittenToken<'a> {
+    fn of(given: Option<&'a ConstValue>) -> Self {
         match given {
-            ConstValue::String(text) => RefreshToken::parse(text),
-            _ => None,
+            Some(ConstValue::String(text)) => Self::Text(text),
+            None | Some(ConstValue::Null) => Self::Absent,
+            Some(_) => Self::Unfit,
         }
     }
 }
@@ -127,17 +171,18 @@ mod tests {
         }
     }
 
+    fn cookie(site: &'static str) -> RefreshCookie {
+        let token = RefreshToken::fresh().reveal();
+        let cookie = format!("__Host-meditrustal_refresh={token}");
+        let mut headers = HeaderMap::new();
+        headers.insert("cookie", HeaderValue::from_str(&cookie).unwrap());
+        headers.insert("x-meditrustal-csrf", HeaderValue::from_static("1"));
+        headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+        RefreshCookie::read(&headers, true)
+    }
+
     #[test]
     fn a_token_that_is_not_written_is_read_from_a_cookie_that_may_be_used() {
-        let cookie = |site: &'static str| {
-            let token = RefreshToken::fresh().reveal();
-            let cookie = format!("__Host-meditrustal_refresh={token}");
-            let mut headers = HeaderMap::new();
-            headers.insert("cookie", HeaderValue::from_str(&cookie).unwrap());
-            headers.insert("x-meditrustal-csrf", HeaderValue::from_static("1"));
-            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
-            RefreshCookie::read(&headers, true)
-        };
         for (document, site, is_shown) in [
             (
                 "mutation { refreshSession(input: {}) { expiresAt } }",
@@ -161,6 +206,52 @@ mod tests {
                 exchange.shown_token(&Variables::default(), Some(&cookie(site)))
             });
             assert_eq!(shown.is_some(), is_shown, "{document:?} {site}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_beside_a_written_token_is_not_shown_whatever_is_written() {
+        let exchange = |definition: &str, input: &str| {
+            format!("mutation{definition} {{ refreshSession(input: {input}) {{ expiresAt }} }}")
+        };
+        let of_text =
+            |default: &str| exchange(&format!("($t: String{default})"), "{ refreshToken: $t }");
+        let of_input = exchange("($input: RefreshSessionInput!)", "$input");
+        let written = |text: &str| exchange("", &format!("{{ refreshToken: {text} }}"));
+        for (document, variables, is_shown) in [
+            (written("null"), json!({}), true),
+            (written("\"none of ours\""), json!({}), false),
+            (written("\"\""), json!({}), false),
+            (written("7"), json!({}), false),
+            (of_text(""), json!({}), true),
+            (of_text(""), json!({ "t": null }), true),
+            (of_text(""), json!({ "t": "none of ours" }), false),
+            (of_text(" = \"none of ours\""), json!({}), false),
+            (of_text(" = \"none of ours\""), json!({ "t": null }), true),
+            (of_input.clone(), json!({ "input": {} }), true),
+            (
+                of_input.clone(),
+                json!({ "input": { "refreshToken": null } }),
+                true,
+            ),
+            (
+                of_input.clone(),
+                json!({ "input": { "refreshToken": "none of ours" } }),
+                false,
+            ),
+            (
+                of_input.clone(),
+                json!({ "input": { "refreshToken": ["x"] } }),
+                false,
+            ),
+            (of_input, json!({}), false),
+        ] {
+            let parsed = parse_query(&document).unwrap();
+            let operation = chosen(&parsed, None).unwrap();
+            let given = Variables::from_json(variables.clone());
+            let shown = Exchange::alone(operation)
+                .and_then(|exchange| exchange.shown_token(&given, Some(&cookie("same-origin"))));
+            assert_eq!(shown.is_some(), is_shown, "{document} {variables}");
         }
     }
 }

@@ -11,7 +11,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    Pool, Tx, audit, barrier,
+    Pool, Tx, audit, barrier, feed,
     role_proposals::{self, ProposalCursor},
     users,
 };
@@ -161,6 +161,7 @@ async fn give(
         None => json!({ "role": role }),
     };
     audit_role_change(&mut tx, caller, &user, said).await?;
+    feed::tell_of_role(&mut tx, user.id).await?;
     tx.commit().await?;
     Ok((User { role, ..user }, RoleChange::Done))
 }

@@ -4,6 +4,7 @@
 //! order: a reader that remembers the last position it saw misses nothing, ever. A writer takes the
 //! lock last, after all its row locks, so it cannot be part of a deadlock.
 
+mod doctors;
 mod entry;
 
 use chrono::{DateTime, Utc};
@@ -15,7 +16,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::entry::{AnchorSubject, FeedEntry, OnChainLocation};
+pub use self::{
+    doctors::{DoctorsConcerned, doctors_concerned},
+    entry::{AnchorSubject, FeedEntry, OnChainLocation},
+};
 use crate::{StoreError, Tx, rows};
 
 /// The channel on which writers say that there is something new.
@@ -72,6 +76,22 @@ pub async fn append(tx: &mut Tx<'_>, entries: &[FeedEntry]) -> Result<(), StoreE
     sqlx::query!("SELECT pg_notify(notice_channel($1), '')", CHANNEL)
         .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+/// Says to the readers, when the transaction commits, that this account has another role: whoever follows the log under it may
+/// have to hear of other entries.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn tell_of_role(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "SELECT pg_notify(notice_channel($1), $2)",
+        CHANNEL,
+        user.0.to_string(),
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -142,6 +162,8 @@ pub enum Part {
     Whole,
     /// Those of this patient's records.
     OfPatient(UserId),
+    /// Those of the records of patients who may let this doctor in, and of the doctor's own.
+    OfDoctor(UserId),
     /// Those of this record.
     OfRecord(RecordId),
 }
@@ -252,7 +274,8 @@ pub struct FeedPage {
 
 /// Entries of this part after `position`, oldest first. One that cannot be read is logged and passed over: whoever
 /// wrote it must not stop everybody's events. Served by the primary key,
-/// `idx_integrity_feed_patient_id` and `idx_integrity_feed_record_id`.
+/// `idx_integrity_feed_patient_id` and `idx_integrity_feed_record_id`; the patients of a doctor by
+/// `idx_data_processing_consents_third_parties` and `idx_memberships_user_id`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -266,6 +289,33 @@ pub async fn after(
         Part::Whole => after!(conn, "", position, limit),
         Part::OfPatient(patient) => {
             after!(conn, "AND feed.patient_id = $3", position, limit, patient.0)
+        }
+        Part::OfDoctor(doctor) => {
+            after!(
+                conn,
+                "AND feed.patient_id IN (
+                 SELECT $3::uuid
+                 UNION ALL
+                 SELECT consent.user_id
+                 FROM data_processing_consents AS consent
+                 WHERE consent.consent_withdrawn_at IS NULL
+                   AND consent.third_parties @> ANY(ARRAY(
+                       SELECT jsonb_build_array(jsonb_build_object('kind', 'user', 'id', $3::uuid))
+                       UNION ALL
+                       SELECT jsonb_build_array(jsonb_build_object('kind', 'role'))
+                       UNION ALL
+                       SELECT jsonb_build_array(
+                           jsonb_build_object('kind', 'org', 'id', membership.organization_id)
+                       )
+                       FROM memberships AS membership
+                       WHERE membership.user_id = $3
+                         AND membership.ended_at IS NULL
+                   ))
+             )",
+                position,
+                limit,
+                doctor.0,
+            )
         }
         Part::OfRecord(record) => {
             after!(conn, "AND feed.record_id = $3", position, limit, record.0)

@@ -1,9 +1,10 @@
-//! Notices of PostgreSQL: they wake whoever reads a table, and carry nothing. One that was lost costs
+//! Notices of PostgreSQL: they wake whoever reads a table, and carry at most an id. One that was lost costs
 //! latency only, because readers also poll.
 
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
+use uuid::Uuid;
 
 use crate::{StoreError, session};
 
@@ -32,17 +33,22 @@ impl Notices {
     }
 
     /// Waits until it is time to read. Returns at once where it has just begun to listen: what was
-    /// written before that was not heard.
-    pub async fn next(&mut self) {
+    /// written before that was not heard. Answers the id that a notice carries.
+    pub async fn next(&mut self) -> Option<Uuid> {
         let Some(listener) = &mut self.listener else {
             self.listener = listen(&self.url, self.channel).await.ok();
             if self.listener.is_none() {
                 tokio::time::sleep(self.poll).await;
             }
-            return;
+            return None;
         };
-        if let Ok(Err(_)) = tokio::time::timeout(self.poll, listener.recv()).await {
-            self.listener = None;
+        match tokio::time::timeout(self.poll, listener.recv()).await {
+            Ok(Ok(notice)) => Uuid::try_parse(notice.payload()).ok(),
+            Ok(Err(_)) => {
+                self.listener = None;
+                None
+            }
+            Err(_) => None,
         }
     }
 }

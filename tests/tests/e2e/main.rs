@@ -100,6 +100,7 @@ mod shares;
 mod signers;
 mod sources;
 mod starts;
+mod stream_roles;
 mod subscription;
 mod summary;
 mod telemetry;

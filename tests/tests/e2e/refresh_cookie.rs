@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tests::{Person, Program, Reply, World, text};
+use tests::{Person, Program, Reply, World, eventually, text};
 
 const LOG_IN: &str = "mutation LogIn($input: LogInInput!) {
   logIn(input: $input) { accessToken refreshToken refreshExpiresAt session { id } }
@@ -314,6 +314,57 @@ async fn a_token_that_has_expired_may_be_sent_with_what_only_refreshes() {
         let refused = page.asks(query, json!({}), &headers).await;
         assert_eq!((refused.status, refused.code().as_str()), (401, code));
     }
+    given(&page.refreshes(&[]).await, "refreshSession");
+}
+
+#[tokio::test]
+async fn a_written_token_that_is_no_good_is_paid_by_the_network_and_not_by_the_account_of_the_cookie()
+ {
+    let settings = [
+        ("MEDITRUSTAL_COST_A_MINUTE", "2000"),
+        // Else it would be the failures that make it wait.
+        ("MEDITRUSTAL_ADDRESS_FAILURES", "100000"),
+    ];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let world = World::with(|options| options.api.extend(settings)).await;
+    let ana = world.patient("ana").await;
+    let mut page = Page::of(&world.api);
+    page.logs_in(&ana).await;
+    let (own, cookie) = (world.api.url(), page.cookie.clone().expect("a cookie"));
+    let uses_up = async || {
+        for _ in 0..2000 {
+            let answer = world.nobody().asks("{ __typename }", json!({})).await;
+            if answer.code() == Some("THROTTLED") {
+                return;
+            }
+        }
+        panic!("nobody is charged");
+    };
+    let shows = async |token: &str| {
+        let headers = [
+            ("origin", own.as_str()),
+            ("x-meditrustal-csrf", "1"),
+            ("cookie", cookie.as_str()),
+        ];
+        let input = json!({ "refreshToken": token });
+        posts(&world.api, &headers, REFRESH, &input).await.code()
+    };
+
+    // A text that is no token, and a token that nobody was given.
+    for wrong in ["not one of ours".to_owned(), "A".repeat(43)] {
+        // On a busy machine the network has a little again by the time that it asks.
+        eventually("the network pays", async || {
+            uses_up().await;
+            let code = shows(&wrong).await;
+            assert!(
+                ["THROTTLED", "SESSION_ENDED"].contains(&code.as_str()),
+                "{code}"
+            );
+            (code == "THROTTLED").then_some(())
+        })
+        .await;
+    }
+    uses_up().await;
     given(&page.refreshes(&[]).await, "refreshSession");
 }
 

@@ -759,8 +759,8 @@ async fn a_stream_costs_what_it_tells_and_not_what_happens_to_everybody() {
         happens(&ana, 9).await;
     }
 
-    // 180 of 2,180 events, again from the beginning. A doctor's stream decides on all of them, an administrator is told
-    // of all: nine decisions, if nothing waits.
+    // 180 of 2,180 events, again from the beginning. A doctor's stream reads those of patients who may let the doctor in, an
+    // administrator is told of all: nine decisions, if nothing waits.
     for person in [&ana, &bo, world.first_admin().await] {
         let person = person.at(&api);
         asked(&tap);
@@ -809,4 +809,136 @@ async fn a_stream_costs_what_it_tells_and_not_what_happens_to_everybody() {
     let (decisions, besides) = asked(&tap);
     assert!(decisions <= 80, "{decisions} decisions for four events");
     assert!(besides <= 40, "{besides} statements besides");
+}
+
+/// One event about a patient.
+async fn one_happens(world: &World, patient: &Person) {
+    let statement = format!(
+        "INSERT INTO integrity_feed (kind, patient_id, record_id, record_type)
+         VALUES ('ANCHOR_PENDING', '{}', gen_random_uuid(), 'VITAL_SIGNS');
+         NOTIFY integrity_feed",
+        patient.id
+    );
+    world.executes(&statement).await;
+}
+
+/// Waits until this account has begun 200 streams.
+async fn have_begun(world: &World, person: &Person) {
+    let begun = "user_id::text = '%' AND new_value ->> 'subscription' IS NOT NULL";
+    eventually("all of them have begun", async || {
+        let rows = world.audit_rows(&begun.replace('%', &person.id)).await;
+        (rows.len() >= 200).then_some(())
+    })
+    .await;
+}
+
+/// How often it was decided by consents, and how often it was found which doctors a batch of entries can concern, since this
+/// was last asked.
+fn asked_about_doctors(tap: &Wiretap) -> (usize, usize) {
+    let heard = tap.takes_asked();
+    let times = |part: &str| heard.iter().filter(|text| text.contains(part)).count();
+    (times("is_in_force("), times("AS party(named)"))
+}
+
+#[tokio::test]
+async fn doctors_streams_are_woken_for_those_who_may_let_them_in_and_for_nobody_else() {
+    let world = World::start().await;
+    let url = world.foundation.url_of("meditrustal_api");
+    let tap = Wiretap::before(&url.expect("there is such a role")).await;
+    let api = world
+        .another_api("tapped", &[("DATABASE_URL", tap.url())])
+        .await;
+    let (ana, ben) = (world.patient("ana").await, world.patient("ben").await);
+    let cara = world.patient("cara").await;
+    let (bo, kim) = (world.doctor("bo").await, world.admin("kim").await);
+    let clinic = world.organization("Clinic", "ID").await;
+    ana.lets(&bo, &["SEARCH"]).await;
+    cara.lets_members(&clinic, "ID", &["SEARCH"]).await;
+    let mut sockets = follow_by_sockets(&api, &bo).await;
+    have_begun(&world, &bo).await;
+    let hear = async |sockets: &mut Vec<Socket>, patient: &Person| {
+        for socket in sockets {
+            for _ in 0..20 {
+                let told = socket.hears().await.expect("a message");
+                assert_eq!(told["type"], "next", "{told}");
+                let event = &told["payload"]["data"]["integrityEvents"];
+                assert!(
+                    event["cursor"].is_string(),
+                    "of {}: {told}",
+                    patient.username
+                );
+            }
+        }
+    };
+    // An administrator's stream says that an entry was passed on.
+    let mut witness = kim.at(&api).watches(json!({})).await;
+    let passes_on = async |events: &mut Events, patient: &Person| {
+        one_happens(&world, patient).await;
+        let event = events.next().await;
+        assert_eq!(event["patientId"], patient.id.as_str());
+    };
+
+    for (patient, other) in [
+        (&ana, [&ben, &cara]),
+        (&ben, [&cara, &cara]),
+        (&cara, [&ana, &ben]),
+    ] {
+        // What comes about: a consent, a membership; and the consent before is taken back.
+        if patient.id == ben.id {
+            ben.lets(&bo, &["SEARCH"]).await;
+        } else if patient.id == cara.id {
+            world.joins(&bo, &clinic).await;
+            for withdraws in [&ana, &ben] {
+                let consents = "SELECT id FROM data_processing_consents
+                                WHERE consent_withdrawn_at IS NULL AND user_id::text = '%'";
+                let consents = world.sql(&consents.replace('%', &withdraws.id)).await;
+                withdraws.withdraws(&id(&consents[0])).await;
+            }
+        }
+        // The streams have read the log to its end once they tell of something new.
+        passes_on(&mut witness, patient).await;
+        hear(&mut sockets, patient).await;
+        asked_about_doctors(&tap);
+        for _ in 0..10 {
+            for patient in other {
+                passes_on(&mut witness, patient).await;
+            }
+        }
+        let (decisions, routes) = asked_about_doctors(&tap);
+        assert_eq!(decisions, 0, "nobody's stream is woken for others");
+        assert!(routes <= 20, "{routes} statements for 20 entries");
+    }
+}
+
+#[tokio::test]
+async fn what_an_entry_costs_does_not_grow_with_the_administrators_streams() {
+    let world = World::start().await;
+    let url = world.foundation.url_of("meditrustal_api");
+    let tap = Wiretap::before(&url.expect("there is such a role")).await;
+    let api = world
+        .another_api("tapped", &[("DATABASE_URL", tap.url())])
+        .await;
+    let (ana, kim) = (world.patient("ana").await, world.admin("kim").await);
+    let mut sockets = follow_by_sockets(&api, &kim).await;
+    have_begun(&world, &kim).await;
+    let hear_all = async |sockets: &mut Vec<Socket>| {
+        for socket in sockets {
+            for _ in 0..20 {
+                assert_eq!(socket.hears().await.expect("a message")["type"], "next");
+            }
+        }
+    };
+    // The streams have read the log to its end once they tell of something new.
+    one_happens(&world, &ana).await;
+    hear_all(&mut sockets).await;
+    asked(&tap);
+    for _ in 0..4 {
+        one_happens(&world, &ana).await;
+        hear_all(&mut sockets).await;
+    }
+
+    // How many of them are decided on together is a matter of time; that each decision costs the same is not.
+    let (decisions, besides) = asked(&tap);
+    assert!(decisions > 0, "each entry is decided on");
+    assert!(besides <= 40, "{besides} statements besides {decisions}");
 }
