@@ -33,7 +33,7 @@ use crate::{
         enums::{AnchorState, FindingKind, IntegrityEventKind, RegistryEventKind},
         event::{EventCursor, stream_start},
         request,
-        scalars::{Address, Hash, Time, TxHash},
+        scalars::{Address, ChainId, Hash, Time, TxHash},
     },
 };
 
@@ -48,8 +48,8 @@ pub(crate) struct Registry {
 #[Object]
 impl Registry {
     /// The ID of the chain that the contract is on (EIP-155).
-    async fn chain_id(&self) -> u64 {
-        self.deployment.chain_id
+    async fn chain_id(&self) -> ChainId {
+        ChainId(self.deployment.chain_id.to_string())
     }
 
     /// The address of the contract.
@@ -122,8 +122,8 @@ pub(crate) struct IndexStatus {
 #[Object]
 impl IndexStatus {
     /// The ID of the chain that the contract is on (EIP-155).
-    async fn chain_id(&self) -> u64 {
-        self.chain_id
+    async fn chain_id(&self) -> ChainId {
+        ChainId(self.chain_id.to_string())
     }
 
     /// The number of the newest block of the chain, as it was last seen; null before the first one.
@@ -430,8 +430,8 @@ pub(crate) struct ChainHead {
 #[Object]
 impl ChainHead {
     /// The ID of the chain that the contract is on (EIP-155).
-    async fn chain_id(&self) -> u64 {
-        self.chain_id
+    async fn chain_id(&self) -> ChainId {
+        ChainId(self.chain_id.to_string())
     }
 
     /// The number of the newest block of the chain, as it was last seen.
