@@ -134,6 +134,7 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
             entry,
             finding: None,
+            version: None,
         }
     }
 

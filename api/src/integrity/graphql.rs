@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use super::{
     chain_head::{self, KnownHead},
-    public_events, subscription,
+    public_events,
+    subscription::{self, FollowedEvents},
 };
 use crate::{
     cursor::Cursor,
@@ -35,6 +36,7 @@ use crate::{
         request,
         scalars::{Address, ChainId, Hash, Time, TxHash},
     },
+    records::graphql::{self as records, MedicalRecord},
 };
 
 /// The contract that records are anchored in, and how far its events have been read.
@@ -272,6 +274,14 @@ impl IntegrityEvent {
         self.0.entry.record.map(|id| id.0)
     }
 
+    /// The record as `medicalRecord` shows it, decided and recorded in the audit trail as there; null where there is none and where
+    /// the caller may not read it.
+    async fn record(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
+        let id = self.0.entry.record?;
+        let found = Box::pin(records::referred(ctx, id, None)).await;
+        found.map_err(Into::into).transpose()
+    }
+
     /// The ID of the patient whose record it is; null where there is no record.
     async fn patient_id(&self) -> Option<Uuid> {
         self.0.entry.patient.map(|id| id.0)
@@ -506,14 +516,18 @@ impl IntegritySubscription {
         let (app, caller) = request(ctx)?;
         let cursors = subscription::cursors(&app.index_key);
         let (start, kinds) = both(stream_start(ctx, &cursors, after.as_ref()), kinds_of(types))?;
-        let wanted = EventFilter {
+        let followed = FollowedEvents {
+            subscription: "integrityEvents",
             record: record_id.map(RecordId),
-            patient: patient_id.map(UserId),
-            kinds,
+            wanted: EventFilter {
+                record: record_id.map(RecordId),
+                patient: patient_id.map(UserId),
+                kinds,
+            },
         };
         let (pool, feed) = (app.pool.clone(), app.feed.clone());
         // In a box: async-graphql keeps the room of this method for as long as the stream is open.
-        let events = Box::pin(subscription::follow(pool, feed, caller, start, wanted)).await?;
+        let events = Box::pin(subscription::follow(pool, feed, caller, start, followed)).await?;
         let told = ctx.data::<EventCursor>()?.clone();
         Ok(events.map(move |event| {
             let row = event?;
