@@ -79,6 +79,7 @@ mod profiles;
 mod public_events;
 mod random_kills;
 mod readme;
+mod record_updates;
 mod records;
 mod refresh_cookie;
 mod relay;
