@@ -365,7 +365,7 @@ pub(crate) async fn referred(
     on_behalf_of: Option<UserId>,
 ) -> Result<Option<MedicalRecord>, Error> {
     let found = ctx.data::<ReferredRecords>().map_err(|_| Error::Internal)?;
-    let found = found.find(record, on_behalf_of).await?;
+    let found = found.find(record, None, on_behalf_of).await?;
     Ok(found.map(|disclosed| {
         let disclosed_for = DisclosedFor {
             purpose: disclosed.purpose,

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use serde_json::json;
 use store::records::Record;
 
-use super::disclosure::{DisclosedFor, DisclosureRequest, Wanted};
+use super::{disclosure::DisclosedFor, referred::ReferredRecords};
 use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
@@ -20,26 +20,20 @@ use crate::{
 /// not be seen.
 ///
 /// # Errors
-/// As of [`crate::records::disclosure::RecordDisclosure::ask`], but for what may not be seen.
+/// As of [`ReferredRecords::find`].
 pub(super) async fn version(
     ctx: &Context<'_>,
     id: RecordId,
     disclosed_for: DisclosedFor,
 ) -> Result<Option<Arc<Record>>, Error> {
-    let (app, caller) = request(ctx)?;
-    let caller = caller.acting_for(disclosed_for.on_behalf_of)?;
-    let inquiry = DisclosureRequest {
-        caller,
-        record: id,
-        purpose: Some(disclosed_for.purpose),
-        wanted: Wanted::Metadata,
-        budget: None,
-    };
-    match app.disclosure.ask(inquiry).await {
-        Ok(seen) => Ok(Some(seen.record)),
-        Err(Error::NotFound(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let found = ctx.data::<ReferredRecords>();
+    let found = found.map_err(|_| Error::Internal)?;
+    let DisclosedFor {
+        purpose,
+        on_behalf_of,
+    } = disclosed_for;
+    let seen = found.find(id, Some(purpose), on_behalf_of).await?;
+    Ok(seen.map(|seen| Arc::clone(&seen.record)))
 }
 
 /// A page of the versions of a record.
@@ -53,7 +47,7 @@ pub(super) struct VersionPage {
 }
 
 /// A page of the versions of a record, newest first. The record itself was disclosed already; the
-/// others go through the record disclosure together.
+/// others are decided on together, with those of all other records of the answer.
 ///
 /// # Errors
 /// [`Error::BadInput`] for a page there is not.

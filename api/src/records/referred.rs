@@ -1,9 +1,12 @@
-//! Records that events and entries of logs name: asked for one by one, decided and written down together.
+//! Records that events, entries of logs and other versions name: asked for one by one, decided and written down together.
 
 use std::{collections::HashMap, sync::Arc};
 
 use dataloader::{BatchFn, cached::Loader};
-use domain::ids::{RecordId, UserId};
+use domain::{
+    ids::{RecordId, UserId},
+    purpose::Purpose,
+};
 use store::Pool;
 
 use super::disclosure::{self, Disclosed, DisclosureRequest, Wanted};
@@ -14,10 +17,11 @@ const YIELDS: usize = 3;
 /// How many records are decided on in one transaction: it locks their patients.
 const MAX_BATCH: usize = 500;
 
-/// A record, and for which patient the caller acts.
+/// A record, why it is asked for, if that is said, and for which patient the caller acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct ReferredRecord {
     record: RecordId,
+    purpose: Option<Purpose>,
     on_behalf_of: Option<UserId>,
 }
 
@@ -37,7 +41,7 @@ impl ReferredRecordBatch {
             requests.push(Arc::new(DisclosureRequest {
                 caller: caller.clone().acting_for(key.on_behalf_of)?,
                 record: key.record,
-                purpose: None,
+                purpose: key.purpose,
                 wanted: Wanted::Metadata,
                 budget: None,
             }));
@@ -94,10 +98,12 @@ impl ReferredRecords {
     pub(super) async fn find(
         &self,
         record: RecordId,
+        purpose: Option<Purpose>,
         on_behalf_of: Option<UserId>,
     ) -> Result<Option<Arc<Disclosed>>, Error> {
         let key = ReferredRecord {
             record,
+            purpose,
             on_behalf_of,
         };
         let loaded = self.0.try_load(key).await;
