@@ -519,6 +519,7 @@ impl IntegritySubscription {
         let followed = FollowedEvents {
             subscription: "integrityEvents",
             record: record_id.map(RecordId),
+            patient: patient_id.map(UserId),
             wanted: EventFilter {
                 record: record_id.map(RecordId),
                 patient: patient_id.map(UserId),

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    ids::RecordId,
+    ids::{RecordId, UserId},
     purpose::Purpose,
     users::Role,
 };
@@ -75,6 +75,8 @@ pub(super) struct FollowedEvents {
     pub(super) subscription: &'static str,
     /// The record that they asked for, all of its versions or this one.
     pub(super) record: Option<RecordId>,
+    /// The patient whom they named. Whose record it is that they asked for is not written down: they may not be one who is told.
+    pub(super) patient: Option<UserId>,
     /// Which of the events that they may see they are told of.
     pub(super) wanted: EventFilter,
 }
@@ -94,6 +96,7 @@ pub(super) async fn follow(
     let FollowedEvents {
         subscription,
         record,
+        patient,
         wanted,
     } = followed;
     let mut tx = pool.begin().await?;
@@ -106,7 +109,7 @@ pub(super) async fn follow(
         new_value: Some(json!({
             "subscription": subscription,
             "record": record,
-            "patient": wanted.patient,
+            "patient": patient,
             "types": wanted.kinds,
         })),
         classification: Classification::Internal,

@@ -199,7 +199,15 @@ async fn a_record_of_somebody_else_is_followed_as_one_that_does_not_exist() {
         "user_id = '{}' AND new_value ->> 'subscription' = 'recordUpdated'",
         eve.id
     );
-    assert_eq!(world.audit_rows(&begun).await.len(), 2);
+    let begun = world.audit_rows(&begun).await;
+    assert_eq!(begun.len(), 2);
+    for row in &begun {
+        assert_eq!(
+            row["new_value"]["patient"],
+            Value::Null,
+            "whose it is: {row}"
+        );
+    }
     // A cursor of another list is none of this log.
     let wrong = r#"subscription { recordUpdated(after: "nonsense") { change } }"#;
     let mut refused = EventStream::open(&eve, &world.api, wrong).await;

@@ -149,6 +149,7 @@ async fn follow(
     let followed = FollowedEvents {
         subscription: NAME,
         record: asked.record,
+        patient: asked.patient,
         wanted,
     };
     let events = subscription::follow(pool, feed, caller, start, followed).await?;
