@@ -2,7 +2,7 @@
 import { Kind, parse, print, visit } from 'graphql';
 
 /** The subscriptions that take `after`, a cursor of an earlier event. */
-const FIELDS = ['integrityEvents', 'publicIntegrityEvents', 'notifications', 'accessEvents'];
+const FIELDS = ['integrityEvents', 'recordUpdated', 'publicIntegrityEvents', 'notifications', 'accessEvents'];
 
 /** The same operation with `cursor` as its `after`: in the variable that it has for it, or written into it. */
 export function goOnAfter({ query, variables, ...rest }, cursor) {

@@ -126,6 +126,13 @@ impl AnswerBudget {
         })
     }
 
+    /// Gives everything back: the next answer of a stream has as much room as the one before.
+    pub(crate) fn begin_anew(&self) {
+        let mut held = self.0.memory.held();
+        let bytes = self.0.bytes.swap(0, Ordering::Relaxed);
+        self.0.give_back(&mut held, bytes);
+    }
+
     /// Takes what the text of the answer has beyond what was charged for it.
     ///
     /// # Errors

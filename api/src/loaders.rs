@@ -371,6 +371,17 @@ impl Loaders {
         Ok(found.unwrap_or_default())
     }
 
+    /// Forgets all of it: what an answer of a stream shows is read for that answer.
+    pub(crate) async fn forget(&self) {
+        self.users.clear_all().await;
+        self.anchors.clear_all().await;
+        self.successors.clear_all().await;
+        self.versions.clear_all().await;
+        self.organizations.clear_all().await;
+        self.memberships.clear_all().await;
+        self.receipts.clear_all().await;
+    }
+
     /// Keeps accounts that are known already.
     pub(crate) async fn keep_users(&self, users: impl IntoIterator<Item = Arc<User>>) {
         let known = users.into_iter().map(|user| (user.id, Ok(Some(user))));

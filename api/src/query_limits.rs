@@ -162,6 +162,9 @@ const CONTENT_WEIGHT: u64 = 25;
 /// How much each object weighs that is asked for by its ID, besides what is asked of it: as much as a request for one is
 /// charged at the least. Each is decided on and written down by itself, whatever little is shown of it.
 const BY_ID_WEIGHT: u64 = 10;
+/// The fields that show an object of which something else has the ID: a record that an event or an entry of a log is about, and a
+/// consent that decided. Of a mutation they are what it wrote, and weigh as other fields do.
+const REFERRED: [&str; 2] = ["record", "consent"];
 /// How much a list weighs whose rows are grouped: thousands of rows are read for a page, however short it is.
 const GROUPED_WEIGHT: u64 = 2000;
 /// The list whose rows are always grouped.
@@ -225,9 +228,13 @@ pub(crate) fn check(
         }
         // All of them are validated, so all of them are paid for.
         weight = weight.saturating_add(sum.weight);
-        if operation.node.ty == OperationType::Mutation {
-            weight = weight.saturating_add(sum.roots.saturating_mul(MUTATION_WEIGHT));
-        }
+        let more = match operation.node.ty {
+            OperationType::Mutation => sum.roots.saturating_mul(MUTATION_WEIGHT),
+            OperationType::Query | OperationType::Subscription => {
+                sum.referred.saturating_mul(BY_ID_WEIGHT)
+            }
+        };
+        weight = weight.saturating_add(more);
         total = total.beside(sum);
     }
     for name in document.fragments.keys() {
@@ -358,6 +365,20 @@ mod tests {
         assert_eq!(weight(documents), Ok(1 + 100 * (1 + CONTENT_WEIGHT)));
         let mutation = "mutation { a: logOut { endedSessions } b: logOut { endedSessions } }";
         assert_eq!(weight(mutation), Ok(4 + 2 * MUTATION_WEIGHT));
+    }
+
+    #[test]
+    fn what_a_log_refers_to_weighs_as_what_is_asked_for_by_its_id() {
+        let weight = |query| judge(query).map(|counted| counted.weight);
+
+        let entries = "{ myAccessLog(first: 100) { nodes { record { id } consent { id } } } }";
+        assert_eq!(weight(entries), Ok(1 + 100 * (5 + 2 * BY_ID_WEIGHT)));
+        let spread = "{ ...f } fragment f on Q { myAccessLog(first: 100) { nodes { record { id } consent { id } } } }";
+        assert_eq!(weight(spread), weight(entries));
+        let event = "subscription { recordUpdated { change record { id } } }";
+        assert_eq!(weight(event), Ok(4 + BY_ID_WEIGHT));
+        let written = "mutation { createMedicalRecord { record { id } } }";
+        assert_eq!(weight(written), Ok(3 + MUTATION_WEIGHT));
     }
 
     #[test]

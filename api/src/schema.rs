@@ -35,6 +35,7 @@ use crate::{
         document::graphql::{ConsentDocumentMutation, ConsentDocumentQuery},
         graphql::{ConsentMutation, ConsentQuery},
         receipts::graphql::{ReceiptMutation, ReceiptQuery},
+        referred::ReferredConsents,
     },
     cost_limit::{CostPermit, REFUSAL_COST, STREAM_COST},
     countries::graphql::{CountryMutation, CountryQuery},
@@ -44,7 +45,10 @@ use crate::{
     graphql::{document, event::EventCursor, root::NullableFields},
     input_limits::{InputLimits, TooLong},
     instruments::instruments,
-    integrity::graphql::{IntegrityQuery, IntegritySubscription},
+    integrity::{
+        graphql::{IntegrityQuery, IntegritySubscription},
+        record_updates::graphql::RecordUpdateSubscription,
+    },
     literals,
     loaders::Loaders,
     my_data::graphql::MyDataQueries,
@@ -58,6 +62,7 @@ use crate::{
         AmendmentMutation, ImportMutation,
         decrypted::DecryptedRecords,
         graphql::{RecordMutation, RecordQuery},
+        referred::ReferredRecords,
     },
     rejected::{InvalidField, Rejected},
     representatives::graphql::{RepresentativeMutation, RepresentativeQuery},
@@ -148,6 +153,7 @@ pub(crate) struct Mutation(
 #[derive(MergedSubscription, Default)]
 pub(crate) struct Subscription(
     IntegritySubscription,
+    RecordUpdateSubscription,
     NotificationSubscription,
     AuditSubscription,
 );
@@ -322,6 +328,8 @@ impl Schema {
             .data(context.clone())
             .data(Loaders::new(&self.app.pool, &self.app.seals))
             .data(AccessLogs::new(&self.app.pool, context))
+            .data(ReferredRecords::new(&self.app.pool, context))
+            .data(ReferredConsents::new(&self.app.pool, context))
             .data(DecryptedRecords::default())
             .data(self.app.answers.begin(context.party()))
             .data(Weight(counted.weight))
@@ -524,6 +532,7 @@ impl Schema {
     ) -> impl Stream<Item = Response> + Send + use<> {
         let schema = self.clone();
         let refusal = EventCursor::default();
+        let kept = Arc::new(KeptForAnswer::of(&request));
         let request = request.data(refusal.clone());
         let promised = Arc::new(PromisedRows::default());
         self.inner
@@ -532,8 +541,10 @@ impl Schema {
                 refusal.write(&mut response);
                 let (schema, context) = (schema.clone(), context.clone());
                 let promised = Arc::clone(&promised);
+                let kept = Arc::clone(&kept);
                 // In a box: most of the time no answer is on its way.
                 Box::pin(async move {
+                    kept.forget().await;
                     let mut response = schema.audit_refusals(response, &context).await;
                     let pool = &schema.app.pool;
                     promised.write(pool, &context, &mut response).await;
@@ -574,6 +585,46 @@ impl Schema {
             extensions.set("requestId", context.origin.request.to_string());
         }
         response
+    }
+}
+
+/// What is kept while an answer is made. A stream makes many, and keeps nothing from one to the next: each is decided by itself, and
+/// shows how things are then.
+struct KeptForAnswer {
+    loaders: Option<Loaders>,
+    records: Option<ReferredRecords>,
+    consents: Option<ReferredConsents>,
+    opened: Option<DecryptedRecords>,
+    budget: Option<AnswerBudget>,
+}
+
+impl KeptForAnswer {
+    fn of(request: &Request) -> Self {
+        Self {
+            loaders: of_request(request),
+            records: of_request(request),
+            consents: of_request(request),
+            opened: of_request(request),
+            budget: of_request(request),
+        }
+    }
+
+    async fn forget(&self) {
+        if let Some(loaders) = &self.loaders {
+            loaders.forget().await;
+        }
+        if let Some(records) = &self.records {
+            records.forget().await;
+        }
+        if let Some(consents) = &self.consents {
+            consents.forget().await;
+        }
+        if let Some(opened) = &self.opened {
+            opened.forget();
+        }
+        if let Some(budget) = &self.budget {
+            budget.begin_anew();
+        }
     }
 }
 

@@ -16,6 +16,7 @@ const config: CodegenConfig = {
         nonOptionalTypename: false,
         scalars: {
           Address: 'string',
+          ChainId: 'string',
           Cursor: 'string',
           DateTime: 'string',
           Decimal: 'string',

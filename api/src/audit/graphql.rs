@@ -6,7 +6,7 @@ use async_graphql::{Context, ID, Object, Result, Subscription};
 use chrono::{DateTime, Utc};
 use domain::{
     audit::{self, Classification},
-    ids::{RecordId, UserId},
+    ids::{ConsentId, RecordId, UserId},
     purpose::Purpose,
 };
 use futures::{Stream, StreamExt as _};
@@ -23,6 +23,7 @@ use super::{
     words::{AuditAction, DataClassification, EncryptionStatus, ResourceType},
 };
 use crate::{
+    consents::graphql::{self as consents, Consent},
     cursor::{Cursor, ListCursors},
     error::{Error, all, both, check_time},
     graphql::{
@@ -34,6 +35,7 @@ use crate::{
         scalars::Time,
     },
     page::{self, Connection, Node, PageArguments, PageRange},
+    records::graphql::{self as records, MedicalRecord},
     users::graphql::User,
 };
 
@@ -176,6 +178,8 @@ impl AuditLog {
 pub(crate) struct AccessLogEntry {
     row: Arc<AuditRow>,
     reader: UserId,
+    /// Whether it is told as it happens. Reading what it names is an access, too: told of in its turn, it would never end.
+    is_streamed: bool,
 }
 
 impl Node for AccessLogEntry {
@@ -186,6 +190,12 @@ impl Node for AccessLogEntry {
 impl AccessLogEntry {
     fn page_key(&self) -> i64 {
         self.row.run.oldest
+    }
+
+    /// The patient for whom the caller acts who reads it.
+    fn on_behalf_of(&self, ctx: &Context<'_>) -> Result<Option<UserId>, Error> {
+        let (_, caller) = request(ctx)?;
+        Ok((caller.user != self.reader).then_some(self.reader))
     }
 }
 
@@ -228,6 +238,15 @@ impl AccessLogEntry {
         self.row.run.record.map(|id| id.0)
     }
 
+    /// The record that was accessed, as `medicalRecord` shows it, decided and recorded in the audit trail as there. Null where
+    /// `recordId` is, where the caller may not read the record, and in `accessEvents`, which would tell of that reading in its turn.
+    async fn record(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
+        let id = self.row.run.record.filter(|_| !self.is_streamed)?;
+        let found = async { records::referred(ctx, id, self.on_behalf_of(ctx)?).await };
+        let found = Box::pin(found).await;
+        found.map_err(Into::into).transpose()
+    }
+
     /// How many records of the caller the access was to, each counted once; 0 where it was to none.
     async fn records(&self) -> i32 {
         i32::try_from(self.row.run.records).unwrap_or(i32::MAX)
@@ -265,6 +284,15 @@ impl AccessLogEntry {
     /// The ID of the consent that permitted or refused the access; null where none decided.
     async fn consent_id(&self) -> Option<Uuid> {
         self.row.consent_reference
+    }
+
+    /// The consent that permitted or refused the access, as `consents` shows it, recorded in the audit trail as there. Null where
+    /// `consentId` is, and in `accessEvents`, which would tell of that reading in its turn.
+    async fn consent(&self, ctx: &Context<'_>) -> Option<Result<Consent>> {
+        let id = self.row.consent_reference.filter(|_| !self.is_streamed)?;
+        let found = async { consents::referred(ctx, ConsentId(id), self.on_behalf_of(ctx)?).await };
+        let found = Box::pin(found).await;
+        found.map_err(Into::into).transpose()
     }
 
     /// The whole entry as one English sentence, to be shown to the patient.
@@ -470,7 +498,11 @@ impl AuditSubscription {
             let (place, row) = told?;
             position.set(cursors.at(&place));
             let row = Arc::new(row);
-            Ok::<_, async_graphql::Error>(AccessLogEntry { row, reader })
+            Ok::<_, async_graphql::Error>(AccessLogEntry {
+                row,
+                reader,
+                is_streamed: true,
+            })
         }))
     }
 }
@@ -546,6 +578,7 @@ async fn entries(
     let entry = |row| AccessLogEntry {
         row: Arc::new(row),
         reader,
+        is_streamed: false,
     };
     let entries = found.rows.into_iter().map(entry).collect();
     let key = |entry: &AccessLogEntry| cursors.at(&entry.page_key());

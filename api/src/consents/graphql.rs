@@ -15,6 +15,7 @@ use super::{
     document::write,
     grant, list,
     receipts::{self, graphql::ConsentReceipt},
+    referred::ReferredConsents,
     withdraw,
 };
 use crate::{
@@ -347,6 +348,20 @@ pub(crate) async fn by_ids(
     let found = list::by_ids(&app.pool, &app.seals, &caller, &ids).await?;
     let found = shown(ctx, found).await?.into_iter();
     Ok(found.map(|it| (it.key(), it)).collect())
+}
+
+/// A consent that an entry of the access log names, as `consents` shows it; `None` where it is not the caller's, nor the patient's for
+/// whom they act.
+pub(crate) async fn referred(
+    ctx: &Context<'_>,
+    consent: ConsentId,
+    on_behalf_of: Option<UserId>,
+) -> Result<Option<Consent>, Error> {
+    let found = ctx.data::<ReferredConsents>();
+    let found = found.map_err(|_| Error::Internal)?;
+    let found = found.find(consent, on_behalf_of).await?;
+    let now = app(ctx)?.clock.now();
+    Ok(found.map(|listed| Consent::listed(now, list::ListedConsent::clone(&listed))))
 }
 
 /// A grantee of a new consent: exactly one of the three fields.

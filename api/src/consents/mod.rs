@@ -13,5 +13,6 @@ mod list;
 mod looking;
 mod patients;
 pub(crate) mod receipts;
+pub(crate) mod referred;
 mod refusals;
 mod withdraw;

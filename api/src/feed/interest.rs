@@ -142,6 +142,7 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
             entry,
             finding: None,
+            version: None,
         }
     }
 

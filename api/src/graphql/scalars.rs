@@ -59,6 +59,13 @@ text_scalar!(
     "Decimal",
     "https://hl7.org/fhir/R4/datatypes.html#decimal"
 );
+text_scalar!(
+    /// The ID of a chain (EIP-155): a decimal number as text, because it may be larger than the numbers that JavaScript and the
+    /// type `Int` can hold.
+    ChainId,
+    "ChainId",
+    "https://eips.ethereum.org/EIPS/eip-155"
+);
 
 /// What the schema says of `DateTime`.
 const TIME_DESCRIPTION: &str = "A time, as RFC 3339 writes it. Answers have it in UTC, always with six digits after the second: \
@@ -103,6 +110,20 @@ impl OutputType for Time {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use super::*;
+
+    #[test]
+    fn the_id_of_a_chain_keeps_every_digit_however_large_it_is() {
+        // One more than the largest integer that every number of JavaScript holds, and the largest of all.
+        for (id, text) in [
+            (31_337, "31337"),
+            (9_007_199_254_740_993, "9007199254740993"),
+            (u64::MAX, "18446744073709551615"),
+        ] {
+            let told = ChainId(id.to_string()).to_value();
+            assert_eq!(told, Value::String(text.to_owned()));
+        }
+        assert!(ChainId::parse(Value::from(31_337)).is_err(), "it is a text");
+    }
 
     #[test]
     fn a_time_has_six_digits_after_the_second_and_is_in_utc() {

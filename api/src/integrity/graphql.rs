@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use super::{
     chain_head::{self, KnownHead},
-    public_events, subscription,
+    public_events,
+    subscription::{self, FollowedEvents},
 };
 use crate::{
     cursor::Cursor,
@@ -33,8 +34,9 @@ use crate::{
         enums::{AnchorState, FindingKind, IntegrityEventKind, RegistryEventKind},
         event::{EventCursor, stream_start},
         request,
-        scalars::{Address, Hash, Time, TxHash},
+        scalars::{Address, ChainId, Hash, Time, TxHash},
     },
+    records::graphql::{self as records, MedicalRecord},
 };
 
 /// The contract that records are anchored in, and how far its events have been read.
@@ -48,8 +50,8 @@ pub(crate) struct Registry {
 #[Object]
 impl Registry {
     /// The ID of the chain that the contract is on (EIP-155).
-    async fn chain_id(&self) -> u64 {
-        self.deployment.chain_id
+    async fn chain_id(&self) -> ChainId {
+        ChainId(self.deployment.chain_id.to_string())
     }
 
     /// The address of the contract.
@@ -122,8 +124,8 @@ pub(crate) struct IndexStatus {
 #[Object]
 impl IndexStatus {
     /// The ID of the chain that the contract is on (EIP-155).
-    async fn chain_id(&self) -> u64 {
-        self.chain_id
+    async fn chain_id(&self) -> ChainId {
+        ChainId(self.chain_id.to_string())
     }
 
     /// The number of the newest block of the chain, as it was last seen; null before the first one.
@@ -270,6 +272,14 @@ impl IntegrityEvent {
     /// The ID of the record; null for a hash on the chain that belongs to no record.
     async fn record_id(&self) -> Option<Uuid> {
         self.0.entry.record.map(|id| id.0)
+    }
+
+    /// The record as `medicalRecord` shows it, decided and recorded in the audit trail as there; null where there is none and where
+    /// the caller may not read it.
+    async fn record(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
+        let id = self.0.entry.record?;
+        let found = Box::pin(records::referred(ctx, id, None)).await;
+        found.map_err(Into::into).transpose()
     }
 
     /// The ID of the patient whose record it is; null where there is no record.
@@ -430,8 +440,8 @@ pub(crate) struct ChainHead {
 #[Object]
 impl ChainHead {
     /// The ID of the chain that the contract is on (EIP-155).
-    async fn chain_id(&self) -> u64 {
-        self.chain_id
+    async fn chain_id(&self) -> ChainId {
+        ChainId(self.chain_id.to_string())
     }
 
     /// The number of the newest block of the chain, as it was last seen.
@@ -506,14 +516,19 @@ impl IntegritySubscription {
         let (app, caller) = request(ctx)?;
         let cursors = subscription::cursors(&app.index_key);
         let (start, kinds) = both(stream_start(ctx, &cursors, after.as_ref()), kinds_of(types))?;
-        let wanted = EventFilter {
+        let followed = FollowedEvents {
+            subscription: "integrityEvents",
             record: record_id.map(RecordId),
             patient: patient_id.map(UserId),
-            kinds,
+            wanted: EventFilter {
+                record: record_id.map(RecordId),
+                patient: patient_id.map(UserId),
+                kinds,
+            },
         };
         let (pool, feed) = (app.pool.clone(), app.feed.clone());
         // In a box: async-graphql keeps the room of this method for as long as the stream is open.
-        let events = Box::pin(subscription::follow(pool, feed, caller, start, wanted)).await?;
+        let events = Box::pin(subscription::follow(pool, feed, caller, start, followed)).await?;
         let told = ctx.data::<EventCursor>()?.clone();
         Ok(events.map(move |event| {
             let row = event?;

@@ -6,6 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    ids::{RecordId, UserId},
     purpose::Purpose,
     users::Role,
 };
@@ -67,6 +68,19 @@ pub(super) fn cursors(index_key: &Arc<IndexKey>) -> ListCursors {
     ListCursors::of_log(index_key, "integrityEvents")
 }
 
+/// What somebody follows.
+#[derive(Debug)]
+pub(super) struct FollowedEvents {
+    /// The name of the subscription.
+    pub(super) subscription: &'static str,
+    /// The record that they asked for, all of its versions or this one.
+    pub(super) record: Option<RecordId>,
+    /// The patient whom they named. Whose record it is that they asked for is not written down: they may not be one who is told.
+    pub(super) patient: Option<UserId>,
+    /// Which of the events that they may see they are told of.
+    pub(super) wanted: EventFilter,
+}
+
 /// Begins a stream, with its audit row.
 ///
 /// # Errors
@@ -77,8 +91,14 @@ pub(super) async fn follow(
     feed: Feed,
     caller: Caller,
     start: LogStart,
-    wanted: EventFilter,
+    followed: FollowedEvents,
 ) -> Result<impl Stream<Item = Result<Arc<FeedRow>, Error>>, Error> {
+    let FollowedEvents {
+        subscription,
+        record,
+        patient,
+        wanted,
+    } = followed;
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     // Listening begins before the log is read, so nothing falls between the two.
@@ -87,9 +107,9 @@ pub(super) async fn follow(
     let entry = AuditEntry {
         resource_type: ResourceType::AuditLog,
         new_value: Some(json!({
-            "subscription": "integrityEvents",
-            "record": wanted.record,
-            "patient": wanted.patient,
+            "subscription": subscription,
+            "record": record,
+            "patient": patient,
             "types": wanted.kinds,
         })),
         classification: Classification::Internal,

@@ -10,7 +10,7 @@ use async_graphql_value::Value;
 
 use super::{
     BY_ID_WEIGHT, BY_IDS, CONTENT_WEIGHT, GROUPED, GROUPED_WEIGHT, IMPORTS, LISTS, LOOK_WEIGHT,
-    LOOKS_THROUGH, LimitError, OPENS, QueryLimits, too_much,
+    LOOKS_THROUGH, LimitError, OPENS, QueryLimits, REFERRED, too_much,
 };
 use crate::{
     codes::{Excess, QueryLimit},
@@ -28,6 +28,8 @@ pub(super) struct Sum {
     pub(super) directives: u64,
     cost: u64,
     pub(super) weight: u64,
+    /// How many objects are shown of which something else has the ID.
+    pub(super) referred: u64,
     pub(super) variable_bytes: u64,
 }
 
@@ -42,6 +44,7 @@ impl Sum {
             directives: self.directives.saturating_add(other.directives),
             cost: self.cost.saturating_add(other.cost),
             weight: self.weight.saturating_add(other.weight),
+            referred: self.referred.saturating_add(other.referred),
             variable_bytes: self.variable_bytes.saturating_add(other.variable_bytes),
         }
     }
@@ -213,6 +216,10 @@ impl<'a> CostCounter<'a> {
                 .weight
                 .saturating_mul(times)
                 .saturating_add(own_weight),
+            referred: inner
+                .referred
+                .saturating_mul(times)
+                .saturating_add(REFERRED.contains(&name).into()),
         })
     }
 

@@ -41,6 +41,16 @@ struct DecryptedSlot {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DecryptedRecords(Arc<Mutex<Slots>>);
 
+impl DecryptedRecords {
+    /// Forgets them: what comes next is decided anew.
+    pub(crate) fn forget(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
 /// Why a record was not opened, told to each field that asked for its content.
 #[derive(Debug)]
 pub(crate) struct Withheld(Arc<Error>);

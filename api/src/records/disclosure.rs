@@ -18,7 +18,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Plans, Pool, StoreError, Tx, audit,
+    Plans, Pool, StoreError, Transaction, Tx, audit,
     records::{self, Record},
 };
 use tokio::task::JoinSet;
@@ -200,13 +200,30 @@ impl RecordDisclosure {
     }
 }
 
-/// Serves a batch in one transaction: the facts, a decision for each, the audit rows, and the envelopes of
-/// what is allowed.
+/// Serves a batch in one transaction.
 async fn serve_batch(pool: &Pool, batch: &Batch<DisclosureRequest>) -> BatchAnswers<Disclosed> {
-    let mut tx = pool
+    let tx = pool
         .begin_with_lock_wait(batch.lock_wait, Plans::Kept)
         .await?;
-    let batch = batch.requests.as_slice();
+    Ok(disclose(tx, &batch.requests).await?)
+}
+
+/// Asks for several records by one transaction of their own, however many they are: what became of each, in their order.
+///
+/// # Errors
+/// The database's, for all of them.
+pub(super) async fn together(
+    pool: &Pool,
+    requests: &[Arc<DisclosureRequest>],
+) -> Result<Vec<Result<Disclosed, Error>>, StoreError> {
+    disclose(pool.begin().await?, requests).await
+}
+
+/// The facts, a decision for each, the audit rows, and the envelopes of what is allowed.
+async fn disclose(
+    mut tx: Transaction,
+    batch: &[Arc<DisclosureRequest>],
+) -> Result<Vec<Result<Disclosed, Error>>, StoreError> {
     let asked = distinct(batch.iter().map(|inquiry| inquiry.record));
     let callers = batch.iter().map(|inquiry| &inquiry.caller);
     let facts = Facts::gather_of_records(&mut tx, callers, &asked).await?;

@@ -21,6 +21,7 @@ use super::{
     draft::Stored,
     filter_input::{self, RecordFilterInput, RecordOrder},
     history, list,
+    referred::ReferredRecords,
     summary::RecordSummary,
     verification::RecordVerification,
     verify::{Verifying, verify},
@@ -85,6 +86,13 @@ impl MedicalRecord {
         Ok(Self::new(Arc::new(stored.record), disclosed_for))
     }
 
+    /// Another version of the record; `None` where the caller may not see it.
+    async fn other_version(&self, ctx: &Context<'_>, id: RecordId) -> Option<Result<Self>> {
+        let found = history::version(ctx, id, self.disclosed_for).await;
+        let found = found.map_err(async_graphql::Error::from).transpose()?;
+        Some(found.map(|record| Self::new(record, self.disclosed_for)))
+    }
+
     /// The exact bytes that were hashed: audited, opened, and compared with their hash.
     async fn bytes(&self, ctx: &Context<'_>) -> Result<Arc<Content>, Withheld> {
         // Boxed, as all that few fields need: each field of each record would be as large, asked for it or not.
@@ -141,7 +149,7 @@ impl MedicalRecord {
     /// The version before this one; null for the first, and where the caller may not see it.
     async fn predecessor(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
         let id = self.record.predecessor?;
-        Box::pin(history::version(ctx, id, self.disclosed_for)).await
+        Box::pin(self.other_version(ctx, id)).await
     }
 
     /// The version that superseded this one; null for the current one, and where the caller may not see
@@ -149,7 +157,7 @@ impl MedicalRecord {
     async fn successor(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
         let found = async { loaders(ctx)?.successor(self.record.id).await };
         match found.await.transpose()? {
-            Ok(id) => Box::pin(history::version(ctx, id, self.disclosed_for)).await,
+            Ok(id) => Box::pin(self.other_version(ctx, id)).await,
             Err(error) => Some(Err(error.into())),
         }
     }
@@ -163,7 +171,13 @@ impl MedicalRecord {
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
     ) -> Result<Connection<MedicalRecord>> {
-        Box::pin(history::page(ctx, self, first, after.as_ref())).await
+        let of = (&self.record, self.disclosed_for);
+        let page = Box::pin(history::page(ctx, of, first, after.as_ref())).await?;
+        let versions = page.versions.into_iter();
+        let versions = versions.map(|record| MedicalRecord::new(record, self.disclosed_for));
+        let key = |it: &MedicalRecord| page.cursors.at(&i64::from(it.record.version));
+        let (versions, continued) = (versions.collect(), after.is_some());
+        Ok(Connection::whole(versions, page.has_more, continued, key))
     }
 
     /// Why this version superseded the one before; null for the first. It is encrypted with the
@@ -346,6 +360,24 @@ async fn disclosed(
         decrypted::keep(ctx, disclosed_for, &[sealed]).await?;
     }
     Ok(MedicalRecord::new(disclosed.record, disclosed_for))
+}
+
+/// A record that an event or an entry of a log names, decided and written down as `medicalRecord` is; null where the caller may not
+/// see it, and where it is gone.
+pub(crate) async fn referred(
+    ctx: &Context<'_>,
+    record: RecordId,
+    on_behalf_of: Option<UserId>,
+) -> Result<Option<MedicalRecord>, Error> {
+    let found = ctx.data::<ReferredRecords>().map_err(|_| Error::Internal)?;
+    let found = found.find(record, None, on_behalf_of).await?;
+    Ok(found.map(|disclosed| {
+        let disclosed_for = DisclosedFor {
+            purpose: disclosed.purpose,
+            on_behalf_of,
+        };
+        MedicalRecord::new(Arc::clone(&disclosed.record), disclosed_for)
+    }))
 }
 
 /// The same of several, which go through the record disclosure together: what became of each.

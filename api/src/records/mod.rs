@@ -21,6 +21,7 @@ pub(crate) mod list;
 pub(crate) mod patient_keys;
 mod prepare;
 mod record_rows;
+pub(crate) mod referred;
 mod restore;
 mod restored;
 mod signing;

@@ -19,7 +19,7 @@ use crate::{
         global_id::{GlobalId, NodeKind},
         payload::Payload,
         request,
-        scalars::{Address, Time},
+        scalars::{Address, ChainId, Time},
     },
     page::{self, Connection, CountedConnection, Node, asks_total},
     second_factor::check::Code,
@@ -81,8 +81,8 @@ impl Wallet {
     }
 
     /// The ID of the chain that the wallet was linked on (EIP-155).
-    async fn chain_id(&self) -> i64 {
-        self.0.chain_id
+    async fn chain_id(&self) -> ChainId {
+        ChainId(self.0.chain_id.to_string())
     }
 
     /// How the wallet proved its signature when it was linked.

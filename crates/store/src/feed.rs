@@ -106,6 +106,19 @@ pub struct FeedRow {
     pub entry: FeedEntry,
     /// The finding, if it speaks of one.
     pub finding: Option<FeedFinding>,
+    /// The version of a record, if it speaks of one that is there.
+    pub version: Option<FeedVersion>,
+}
+
+/// A version of a record as an entry speaks of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedVersion {
+    /// The version that it superseded; `None` of a record's first.
+    pub predecessor: Option<RecordId>,
+    /// Whether it withdraws the record.
+    pub is_withdrawal: bool,
+    /// Whether the entry is the first that there is of it: then it was written with the version.
+    pub is_new: bool,
 }
 
 /// A finding as a subscriber is told of it.
@@ -188,6 +201,9 @@ struct FeedColumns {
     resolved_at: Option<DateTime<Utc>>,
     /// As text: not every number that JSONB holds can be read.
     details: Option<String>,
+    predecessor_id: Option<Uuid>,
+    withdrawn: Option<bool>,
+    is_first: bool,
 }
 
 impl TryFrom<FeedColumns> for FeedRow {
@@ -210,6 +226,11 @@ impl TryFrom<FeedColumns> for FeedRow {
             }),
             _ => None,
         };
+        let version = row.withdrawn.map(|is_withdrawal| FeedVersion {
+            predecessor: row.predecessor_id.map(RecordId),
+            is_withdrawal,
+            is_new: row.is_first,
+        });
         let entry = FeedEntry {
             kind: rows::text(&row.kind, "event kind")?,
             record: row.record_id.map(RecordId),
@@ -235,6 +256,7 @@ impl TryFrom<FeedColumns> for FeedRow {
             at: row.at,
             entry,
             finding,
+            version,
         })
     }
 }
@@ -250,9 +272,16 @@ macro_rules! after {
                 finding.kind AS "finding_kind?",
                 finding.opened_at AS "opened_at?",
                 finding.resolved_at AS "resolved_at?",
-                finding.details::text AS "details?"
+                finding.details::text AS "details?",
+                record.predecessor_id AS "predecessor_id?",
+                record.withdrawn AS "withdrawn?",
+                (feed.kind = 'ANCHOR_PENDING' AND NOT EXISTS (
+                     SELECT FROM integrity_feed AS earlier
+                     WHERE earlier.record_id = feed.record_id AND earlier.position < feed.position
+                 )) AS "is_first!"
              FROM integrity_feed AS feed
              LEFT JOIN integrity_findings AS finding ON finding.id = feed.finding_id
+             LEFT JOIN medical_records AS record ON record.id = feed.record_id
              WHERE feed.position > $1 "# + $of + "
              ORDER BY feed.position
              LIMIT $2",
@@ -275,7 +304,8 @@ pub struct FeedPage {
 /// Entries of this part after `position`, oldest first. One that cannot be read is logged and passed over: whoever
 /// wrote it must not stop everybody's events. Served by the primary key,
 /// `idx_integrity_feed_patient_id` and `idx_integrity_feed_record_id`; the patients of a doctor by
-/// `idx_data_processing_consents_third_parties` and `idx_memberships_user_id`.
+/// `idx_data_processing_consents_third_parties` and `idx_memberships_user_id`, the versions by the primary key of
+/// `medical_records`.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -56,7 +56,7 @@ async fn a_new_block_is_told_to_everybody_and_so_is_one_that_takes_the_place_of_
         let told = until(stream, &block["hash"]).await;
         assert_eq!(told["headBlock"], number, "{told}");
         assert_eq!(told["indexedBlock"], number, "{told}");
-        assert_eq!(told["chainId"], 31337, "{told}");
+        assert_eq!(told["chainId"], "31337", "{told}");
         let status = ana.asks(STATUS, json!({})).await;
         let status = &status.data()["indexStatus"];
         for field in ["chainId", "headBlock", "indexedBlock", "headSequence"] {

@@ -15,7 +15,7 @@ const FILLED: [&str; 6] = [
     "users",
 ];
 /// The content of a record of a page is asked for by the record disclosure, which takes up to 64 at a time.
-const AT_THE_DESK: [&str; 3] = ["document", "canonical", "summary"];
+const AT_THE_DESK: [&str; 4] = ["document", "canonical", "summary", "reason"];
 
 /// How a connection that is given back is proven to be outside a transaction (`store::pool`). The relay's and
 /// health's are, too, whenever they like; a list is in a transaction, which needs no proof.
@@ -26,10 +26,10 @@ const INTROSPECTION: &str = "{ __schema { queryType { name } types { kind name f
     fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
 
 /// A schema as introspection tells it: each type's kind and fields, by its name.
-struct Schema(HashMap<String, Value>);
+pub(super) struct Schema(HashMap<String, Value>);
 
 impl Schema {
-    async fn of(person: &Person) -> Self {
+    pub(super) async fn of(person: &Person) -> Self {
         let answer = person.asks(INTROSPECTION, json!({})).await;
         let types = answer.data()["__schema"]["types"]
             .as_array()
@@ -49,8 +49,24 @@ impl Schema {
             .unwrap_or_default()
     }
 
+    /// Every field of every type, with the name of the type.
+    pub(super) fn all_fields(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let types = self.0.keys().map(String::as_str);
+        types.flat_map(move |of| self.fields(of).into_iter().map(move |field| (of, field)))
+    }
+
+    /// The type of the nodes of a field that gives pages, which is written `Type.field`.
+    pub(super) fn nodes_of(&self, field: &str) -> String {
+        let (of, name) = field.split_once('.').expect("a type and a field");
+        let named = |fields: Vec<&'_ Value>, name: &str| {
+            let found = fields.into_iter().find(|it| it["name"] == name);
+            Self::type_of(found.unwrap_or_else(|| panic!("{field} has no {name}")))
+        };
+        named(self.fields(&named(self.fields(of), name)), "nodes")
+    }
+
     /// The name of a field's type, without what is around it.
-    fn type_of(field: &Value) -> String {
+    pub(super) fn type_of(field: &Value) -> String {
         let mut found = &field["type"];
         while !found["ofType"].is_null() {
             found = &found["ofType"];
@@ -77,7 +93,7 @@ impl Schema {
     }
 
     /// All that can be selected of a type without an argument, and of what it holds one level down.
-    fn selection(&self, of: &str, levels: usize) -> String {
+    pub(super) fn selection(&self, of: &str, levels: usize) -> String {
         let mut selected = vec!["__typename".to_owned()];
         for field in self.fields(of) {
             let (name, kind) = (text(&field["name"]), Self::type_of(field));
@@ -136,7 +152,7 @@ async fn no_list_runs_more_statements_for_a_longer_page() {
             if nodes < 100 {
                 continue;
             }
-            let counts = counts((&tap, &idle), person, &query).await;
+            let counts = counts((&tap, &idle), person, &query, [1, 20, 100]).await;
             longer.insert(list.as_str(), counts);
         }
     }
@@ -155,14 +171,18 @@ async fn no_list_runs_more_statements_for_a_longer_page() {
     }
 }
 
-/// What a query runs for 1, 20 and 100 nodes: what is heard each time it is asked, without what is heard when nobody asks.
+/// What a query runs for pages of three lengths: what is heard each time it is asked, without what is heard when nobody asks.
 /// Asked until the three run as many statements, ten times at most: a connection that is opened meanwhile has a word of its
 /// own to say, but what a page needs is heard each time.
-async fn counts(tap: (&Wiretap, &[String]), person: &Person, query: &str) -> [Vec<String>; 3] {
-    const LENGTHS: [usize; 3] = [1, 20, 100];
+pub(super) async fn counts(
+    tap: (&Wiretap, &[String]),
+    person: &Person,
+    query: &str,
+    lengths: [usize; 3],
+) -> [Vec<String>; 3] {
     let mut always: [Option<Vec<String>>; 3] = Default::default();
     for _ in 0..10 {
-        for (always, first) in always.iter_mut().zip(LENGTHS) {
+        for (always, first) in always.iter_mut().zip(lengths) {
             let heard = statements(tap, person, query, first).await;
             *always = Some(match always.take() {
                 None => heard,
@@ -177,7 +197,7 @@ async fn counts(tap: (&Wiretap, &[String]), person: &Person, query: &str) -> [Ve
     always.map(Option::unwrap_or_default)
 }
 
-fn are_equal(counts: &[Vec<String>; 3]) -> bool {
+pub(super) fn are_equal(counts: &[Vec<String>; 3]) -> bool {
     counts
         .iter()
         .all(|it| it.len() == counts[0].len() && !it.is_empty())

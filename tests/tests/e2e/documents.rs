@@ -37,7 +37,7 @@ fn named(document: &str) -> Value {
 async fn a_document_that_was_sent_with_its_hash_is_known_by_it() {
     let world = World::start().await;
     let api = &world.api;
-    let found = json!({ "registry": { "chainId": 31337 } });
+    let found = json!({ "registry": { "chainId": "31337" } });
     let by_hash = json!({ "extensions": named(WHOSE) });
 
     assert_eq!(
@@ -103,7 +103,7 @@ async fn where_the_operator_wants_it_the_documents_of_the_frontend_alone_are_run
     let strict = world.another_api("strict", &strict).await;
     let open = [("MEDITRUSTAL_TRUSTED_DOCUMENTS", path)];
     let open = world.another_api("open", &open).await;
-    let found = json!({ "registry": { "chainId": 31337 } });
+    let found = json!({ "registry": { "chainId": "31337" } });
     let other = "{ registry { address } }";
 
     for body in [

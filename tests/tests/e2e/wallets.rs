@@ -45,7 +45,7 @@ async fn a_wallet_is_linked_logged_in_with_and_unlinked() {
     assert_eq!(wallet["provenBy"], "KEY");
     assert_eq!(listed["me"]["blockchainAddress"], account);
     assert_eq!(listed["myWallets"]["nodes"][0]["id"], wallet["id"]);
-    assert_eq!(listed["myWallets"]["nodes"][0]["chainId"], 31337);
+    assert_eq!(listed["myWallets"]["nodes"][0]["chainId"], "31337");
     let session = &session.data()["logInWithWallet"];
     assert_eq!(session["user"]["id"], ana.id.as_str());
     let token = text(&session["accessToken"]);

@@ -63,8 +63,9 @@ async fn last_row(cast: &Cast) -> i64 {
 }
 
 /// The subscriptions, a field of what they tell, what they tell of, and some to whom there is something to be told.
-const SUBSCRIPTIONS: [(&str, &str, &str, &[&str]); 3] = [
+const SUBSCRIPTIONS: [(&str, &str, &str, &[&str]); 4] = [
     ("integrityEvents", "kind", "an event", &["ana", "kim"]),
+    ("recordUpdated", "change", "an update", &["ana", "kim"]),
     ("notifications", "kind", "a notification", &["budi"]),
     ("accessEvents", "id", "an access", &["ana"]),
 ];

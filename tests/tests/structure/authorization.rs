@@ -842,11 +842,13 @@ pub(super) const CASES: [Case; 92] = [
 ];
 
 /// Fields that are asked for in a test of their own below.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
     "Mutation.deactivateAccount",
     "Mutation.logOut",
     "Mutation.logOutEverywhere",
     "Subscription.integrityEvents",
+    // `record_updates` of the tests over the real programs: told to whom `integrityEvents` are told.
+    "Subscription.recordUpdated",
     // `accesses_are_told_as_they_are_written_over_all_processes_and_again_after_a_cursor` of the tests over the real programs.
     "Subscription.accessEvents",
     // `what_happens_is_told_at_once_in_order_and_again_after_a_cursor` of the tests over the real programs.

@@ -52,7 +52,7 @@ const ADMINISTRATORS: Wanted = [
 /// `null`; or `none` where the list above it is empty.
 struct Case(&'static str, &'static str, &'static str, Wanted);
 
-const CASES: [Case; 46] = [
+const CASES: [Case; 48] = [
     Case(
         "MedicalRecord.patient",
         r#"{ medicalRecord(id: "$SECOND") { patient { id } } }"#,
@@ -283,6 +283,18 @@ const CASES: [Case; 46] = [
         ],
     ),
     Case(
+        "AccessLogEntry.record",
+        "{ myAccessLog(first: 1, action: RECORD_CREATE) { nodes { record { id } } } }",
+        "/myAccessLog/nodes/0/record",
+        OWN_ALONE,
+    ),
+    Case(
+        "AccessLogEntry.consent",
+        r#"{ myAccessLog(first: 1, userId: "$BO", action: RECORD_READ, allowed: true) { nodes { consent { id } } } }"#,
+        "/myAccessLog/nodes/0/consent",
+        OWN_ALONE,
+    ),
+    Case(
         "AccessDay.who",
         "{ myAccessLogByDay(first: 1) { nodes { who { id } } } }",
         "/myAccessLogByDay/nodes/0/who",
@@ -391,7 +403,12 @@ const CASES: [Case; 46] = [
 ];
 
 /// Who is told which event is a test of its own (`events_are_delivered_to_those_who_may_see_the_record`).
-const ELSEWHERE: [&str; 1] = ["IntegrityEvent.finding"];
+const ELSEWHERE: [&str; 3] = [
+    "IntegrityEvent.finding",
+    // `record_updates` of the tests over the real programs.
+    "IntegrityEvent.record",
+    "RecordUpdate.record",
+];
 
 /// What a record says, and what is found by it: the fields that are more than facts about a row.
 const CONTENT: [&str; 6] = [

@@ -5,7 +5,7 @@ use domain::records::DataHash;
 use store::{checkpoints::AnchoredCheckpoint, cursor::Registry};
 
 use super::RowProof;
-use crate::graphql::scalars::{Address, Hash, TxHash};
+use crate::graphql::scalars::{Address, ChainId, Hash, TxHash};
 
 /// What proves that a row of the audit trail was written, and has not been changed since. `docs/audit-proofs.md` says how it
 /// is checked, with nothing but a node of the chain.
@@ -112,8 +112,8 @@ impl AuditCheckpoint {
     }
 
     /// The ID of the chain that the registry is on (EIP-155).
-    async fn chain_id(&self) -> i64 {
-        self.registry.chain_id
+    async fn chain_id(&self) -> ChainId {
+        ChainId(self.registry.chain_id.to_string())
     }
 
     /// The address of the registry.

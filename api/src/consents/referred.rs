@@ -1,0 +1,120 @@
+//! Consents that entries of the access log name: asked for one by one, read and written down together.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use dataloader::{BatchFn, cached::Loader};
+use domain::ids::{ConsentId, UserId};
+use store::Pool;
+
+use super::list::{self, ListedConsent};
+use crate::{caller::RequestContext, error::Error};
+
+/// How often it is yielded before what has gathered is read. It is no timer: an idle process goes on at once.
+const YIELDS: usize = 3;
+/// How many consents are read in one transaction.
+const MAX_BATCH: usize = 500;
+
+/// A consent, and for which patient the caller acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ReferredConsent {
+    consent: ConsentId,
+    on_behalf_of: Option<UserId>,
+}
+
+/// `None` for what may not be seen and for what does not exist.
+type ReadConsent = Result<Option<Arc<ListedConsent>>, Arc<Error>>;
+
+struct ReferredConsentBatch {
+    pool: Pool,
+    context: RequestContext,
+}
+
+impl ReferredConsentBatch {
+    async fn read(
+        &self,
+        on_behalf_of: Option<UserId>,
+        ids: &[ConsentId],
+    ) -> Result<Vec<ListedConsent>, Error> {
+        let caller = self.context.caller()?.acting_for(on_behalf_of)?;
+        match list::by_ids(&self.pool, &self.context.seals, &caller, ids).await {
+            Err(Error::NotFound(_)) => Ok(Vec::new()),
+            read => read,
+        }
+    }
+}
+
+impl BatchFn<ReferredConsent, ReadConsent> for ReferredConsentBatch {
+    async fn load(&mut self, keys: &[ReferredConsent]) -> HashMap<ReferredConsent, ReadConsent> {
+        let mut by_patient = BTreeMap::<Option<UserId>, Vec<ConsentId>>::new();
+        for key in keys {
+            let of_patient = by_patient.entry(key.on_behalf_of).or_default();
+            of_patient.push(key.consent);
+        }
+        let mut all = HashMap::with_capacity(keys.len());
+        for (on_behalf_of, ids) in by_patient {
+            let key = |consent| ReferredConsent {
+                consent,
+                on_behalf_of,
+            };
+            match Box::pin(self.read(on_behalf_of, &ids)).await {
+                Ok(found) => {
+                    all.extend(ids.into_iter().map(|id| (key(id), Ok(None))));
+                    let found = found.into_iter();
+                    all.extend(found.map(|it| (key(it.0.id), Ok(Some(Arc::new(it))))));
+                }
+                Err(error) => {
+                    let error = Arc::new(error);
+                    let failed = ids.into_iter();
+                    all.extend(failed.map(|id| (key(id), Err(Arc::clone(&error)))));
+                }
+            }
+        }
+        all
+    }
+}
+
+/// Finds the consents that one answer names, each once.
+#[derive(Clone)]
+pub(crate) struct ReferredConsents(Loader<ReferredConsent, ReadConsent, ReferredConsentBatch>);
+
+impl ReferredConsents {
+    /// Nothing is read yet.
+    pub(crate) fn new(pool: &Pool, context: &RequestContext) -> Self {
+        let batch = ReferredConsentBatch {
+            pool: pool.clone(),
+            context: context.clone(),
+        };
+        let loader = Loader::new(batch);
+        Self(
+            loader
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH),
+        )
+    }
+
+    /// A consent of the caller's, or of the patient's for whom they act; `None` for any other. Written down before it is given.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], [`Error::Busy`], [`Error::Unavailable`].
+    pub(super) async fn find(
+        &self,
+        consent: ConsentId,
+        on_behalf_of: Option<UserId>,
+    ) -> Result<Option<Arc<ListedConsent>>, Error> {
+        let key = ReferredConsent {
+            consent,
+            on_behalf_of,
+        };
+        let loaded = self.0.try_load(key).await;
+        let loaded = loaded.map_err(|_| Error::Unavailable)?;
+        loaded.map_err(|error| error.again())
+    }
+
+    /// Forgets them: what comes next is read anew.
+    pub(crate) async fn forget(&self) {
+        self.0.clear_all().await;
+    }
+}

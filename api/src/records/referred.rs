@@ -1,0 +1,118 @@
+//! Records that events, entries of logs and other versions name: asked for one by one, decided and written down together.
+
+use std::{collections::HashMap, sync::Arc};
+
+use dataloader::{BatchFn, cached::Loader};
+use domain::{
+    ids::{RecordId, UserId},
+    purpose::Purpose,
+};
+use store::Pool;
+
+use super::disclosure::{self, Disclosed, DisclosureRequest, Wanted};
+use crate::{caller::RequestContext, error::Error};
+
+/// How often it is yielded before what has gathered is read. It is no timer: an idle process goes on at once.
+const YIELDS: usize = 3;
+/// How many records are decided on in one transaction: it locks their patients.
+const MAX_BATCH: usize = 500;
+
+/// A record, why it is asked for, if that is said, and for which patient the caller acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ReferredRecord {
+    record: RecordId,
+    purpose: Option<Purpose>,
+    on_behalf_of: Option<UserId>,
+}
+
+/// `None` for what may not be seen and for what does not exist.
+type DisclosedRecord = Result<Option<Arc<Disclosed>>, Arc<Error>>;
+
+struct ReferredRecordBatch {
+    pool: Pool,
+    context: RequestContext,
+}
+
+impl ReferredRecordBatch {
+    async fn read(&self, keys: &[ReferredRecord]) -> Result<Vec<Result<Disclosed, Error>>, Error> {
+        let caller = self.context.caller()?;
+        let mut requests = Vec::with_capacity(keys.len());
+        for key in keys {
+            requests.push(Arc::new(DisclosureRequest {
+                caller: caller.clone().acting_for(key.on_behalf_of)?,
+                record: key.record,
+                purpose: key.purpose,
+                wanted: Wanted::Metadata,
+                budget: None,
+            }));
+        }
+        Ok(disclosure::together(&self.pool, &requests).await?)
+    }
+}
+
+impl BatchFn<ReferredRecord, DisclosedRecord> for ReferredRecordBatch {
+    async fn load(&mut self, keys: &[ReferredRecord]) -> HashMap<ReferredRecord, DisclosedRecord> {
+        let seen = |outcome: Result<Disclosed, Error>| match outcome {
+            Ok(disclosed) => Ok(Some(Arc::new(disclosed))),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(Arc::new(error)),
+        };
+        match Box::pin(self.read(keys)).await {
+            Ok(outcomes) => {
+                let outcomes = outcomes.into_iter().map(seen);
+                keys.iter().copied().zip(outcomes).collect()
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                let failed = keys.iter().map(|key| (*key, Err(Arc::clone(&error))));
+                failed.collect()
+            }
+        }
+    }
+}
+
+/// Finds the records that one answer names, each once.
+#[derive(Clone)]
+pub(crate) struct ReferredRecords(Loader<ReferredRecord, DisclosedRecord, ReferredRecordBatch>);
+
+impl ReferredRecords {
+    /// Nothing is read yet.
+    pub(crate) fn new(pool: &Pool, context: &RequestContext) -> Self {
+        let batch = ReferredRecordBatch {
+            pool: pool.clone(),
+            context: context.clone(),
+        };
+        let loader = Loader::new(batch);
+        Self(
+            loader
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH),
+        )
+    }
+
+    /// A record, without its content; `None` where the caller may not read it, and where there is none. Written down before it is
+    /// given.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], [`Error::Busy`], [`Error::Unavailable`].
+    pub(super) async fn find(
+        &self,
+        record: RecordId,
+        purpose: Option<Purpose>,
+        on_behalf_of: Option<UserId>,
+    ) -> Result<Option<Arc<Disclosed>>, Error> {
+        let key = ReferredRecord {
+            record,
+            purpose,
+            on_behalf_of,
+        };
+        let loaded = self.0.try_load(key).await;
+        let loaded = loaded.map_err(|_| Error::Unavailable)?;
+        loaded.map_err(|error| error.again())
+    }
+
+    /// Forgets them: what comes next is decided anew.
+    pub(crate) async fn forget(&self) {
+        self.0.clear_all().await;
+    }
+}
