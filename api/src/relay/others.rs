@@ -9,7 +9,7 @@ use store::{
     signers::SignerAccount,
 };
 
-use super::{BATCH, RETRY_IN, Relay, sendable, stuck::StuckReason};
+use super::{BATCH, RETRY_IN, Relay, claim_sendable, stuck::StuckReason};
 
 impl Relay {
     /// Sends what other accounts have signed.
@@ -42,9 +42,7 @@ impl Relay {
         if due.is_empty() {
             return Ok(());
         }
-        drop(conn);
-        let _turn = self.ends.lock().await;
-        let mut conn = self.pool.acquire().await?;
+        let decision = self.ends.begin();
         let under_way = outbox::under_way(&mut conn, signer).await?;
         drop(conn);
         let room = match self.client.room(account).await {
@@ -54,7 +52,7 @@ impl Relay {
         if !room.paused && !room.may_anchor {
             return self.take_over(account, &due).await;
         }
-        let held = due.split_off(sendable(&due, room, under_way));
+        let held = due.split_off(claim_sendable(&decision, &due, room, under_way));
         self.send(account, &due).await?;
         let held: Vec<i64> = held.iter().map(|it| it.outbox).collect();
         if held.is_empty() {

@@ -1,9 +1,13 @@
 //! Two accounts share the load of anchoring: each patient's records are of one of them, in their order, and one that gets nowhere
 //! holds up nobody of the other's.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
+use crate::lying_node::{Delivered, LyingNode};
 use crate::monitoring::{tells_metrics, tries_to_scrape};
 
 /// anvil's account 8: what `cargo dev` has beside the first registrar.
@@ -267,6 +271,63 @@ async fn what_one_account_has_signed_is_not_kept_from_its_room_by_anothers_closi
         (world.sql(closed).await == [json!({ "closed": 1 })]).then_some(())
     })
     .await;
+    nothing_is_wrong(&world).await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_silent_about_one_account_holds_up_nothing_of_the_other() {
+    let mut world = world().await;
+    let prompt = first(&world);
+    let (ana, of_ana) = patient_of(&world, &prompt).await;
+    let (eve, of_eve) = patient_of(&world, SECOND).await;
+    is_anchored_by(&world, &of_ana, &prompt).await;
+    is_anchored_by(&world, &of_eve, SECOND).await;
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    world.api.stop().await;
+    let asked = [("CHAIN_RPC_URL", node.url())];
+    world.api = world.another_api("api-behind-a-silent-node", &asked).await;
+    let (ana, eve) = (ana.at(&world.api), eve.at(&world.api));
+    let held = Arc::new(AtomicUsize::new(0));
+    let (count, account) = (Arc::clone(&held), SECOND[2..].to_lowercase());
+    node.delivers(move |questions, answer| {
+        let questions = questions.to_string();
+        if questions.contains("eth_call") && questions.contains(&account) {
+            count.fetch_add(1, Ordering::Relaxed);
+            return Delivered::Silent;
+        }
+        Delivered::Whole(answer)
+    });
+    let version = amended(&eve, &of_eve).await;
+    let given_up = || {
+        let log = world.api.log();
+        log.matches("The node cannot be reached; the outbox waits")
+            .count()
+    };
+
+    // What ends a record, too, which both decide about. A machine that is slow for once may have the question given up meanwhile.
+    let mut newest = of_ana;
+    let mut is_held_up = true;
+    for _ in 0..3 {
+        let before = held.load(Ordering::Relaxed);
+        eventually("another question is held back", async || {
+            (held.load(Ordering::Relaxed) > before).then_some(())
+        })
+        .await;
+        let before = given_up();
+        newest = amended(&ana, &newest).await;
+        is_anchored_by(&world, &newest, &prompt).await;
+        is_held_up = given_up() > before;
+        if !is_held_up {
+            break;
+        }
+    }
+    assert!(
+        !is_held_up,
+        "it waits until the other's question is given up"
+    );
+
+    node.is_honest_again();
+    is_anchored_by(&world, &version, SECOND).await;
     nothing_is_wrong(&world).await;
 }
 
