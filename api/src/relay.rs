@@ -25,14 +25,14 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use chain::{ChainAddress, Client, Fees, RegistryRoom, Signer, Signers};
 use store::{
-    Pool, StoreError,
+    PgConnection, Pool, StoreError,
     closings::{ClosedBy, DueClosing},
     outbox::{
         self, DueTransaction, EndsUnderWay,
         again::{self as failed_anchors, FailedAnchor},
     },
     receipts::{StoredReceipt, relaying as receipts},
-    signers::SignerAccount,
+    signers::{self, SignerAccount},
 };
 use tokio::sync::{Mutex, Notify, watch};
 use vault::keyring::Keyring;
@@ -161,11 +161,11 @@ impl Relay {
 
     /// What there is to do for the account.
     async fn due_work(&self, signer: SignerAccount<'_>) -> Result<DueWork, StoreError> {
-        let in_use = self.signers.addresses();
         let mut conn = self.pool.acquire().await?;
+        let in_use = self.in_use(&mut conn).await?;
         let transactions = outbox::due(&mut conn, signer, BATCH).await?;
         let mut failed = failed_anchors::due(&mut conn, signer, &in_use, AGAIN_AT_ONCE).await?;
-        // What none of those that are in use has signed goes to the patient's account.
+        // What none of those that are in use has signed goes to the account that begins the patient's records.
         failed.retain(|it| it.signer == signer.address || self.is_of_patient(it));
         let by = ClosedBy {
             signer,
@@ -185,6 +185,16 @@ impl Relay {
             closings,
             receipts,
         })
+    }
+
+    /// The accounts whose work is their own: those whose keys are here, and those that are in use, whoever has their keys. Has the
+    /// writer begin with those in use.
+    async fn in_use(&self, conn: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+        let in_use = signers::in_use(conn, self.chain_id).await?;
+        self.signers.begin_with(&in_use);
+        let here = self.signers.addresses();
+        let elsewhere = in_use.into_iter().filter(|it| !here.contains(it));
+        Ok(here.iter().cloned().chain(elsewhere).collect())
     }
 
     fn is_of_patient(&self, anchor: &FailedAnchor) -> bool {

@@ -1,5 +1,5 @@
 //! `meditrustal signer`: the accounts that sign for us on the chain, their nonces, and what waits of them; going on behind nonces
-//! that somebody else has used; and another key in the place of the one before.
+//! that somebody else has used; another key in the place of the one before; and which accounts the apis are to sign with.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -39,6 +39,10 @@ pub(crate) enum SignerCommand {
     AdoptNonce(AdoptNonce),
     /// Replace the key of an account by another one; what the old key has signed is still sent
     Rotate(RotateSigner),
+    /// Have every api begin records with an account too, once each of them has its key
+    Use(ChangeUse),
+    /// Have no api begin records with an account any more; then its key can be taken out of each
+    Retire(ChangeUse),
 }
 
 /// Where the accounts are looked at.
@@ -125,12 +129,36 @@ pub(crate) struct RotateSigner {
     form: ResultForm,
 }
 
+/// Settings of `signer use` and `signer retire`.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeUse {
+    #[command(flatten)]
+    places: SignerPlaces,
+
+    /// The account
+    #[arg(long = "signer", value_name = "ADDRESS")]
+    account: ChainAddress,
+
+    /// Change nothing; say what would be done
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+
+    /// Do it
+    #[arg(long)]
+    yes: bool,
+
+    #[command(flatten)]
+    form: ResultForm,
+}
+
 impl SignerCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Status(settings) => settings.run().await,
             Self::AdoptNonce(settings) => settings.run().await,
             Self::Rotate(settings) => settings.run().await,
+            Self::Use(settings) => settings.run(true).await,
+            Self::Retire(settings) => settings.run(false).await,
         }
     }
 }
@@ -234,6 +262,7 @@ impl SignerStatus {
                 told.push(json!({
                     "address": signer.address,
                     "mayAnchor": may_anchor,
+                    "inUse": signer.in_use,
                     "balanceWei": balance.to_string(),
                     "transactionsLeft": left,
                     "nonces": {
@@ -251,8 +280,13 @@ impl SignerStatus {
                     "may not anchor"
                 };
                 let address = &signer.address;
+                let in_use = if signer.in_use {
+                    "in use"
+                } else {
+                    "not in use"
+                };
                 say(&format!(
-                    "{address} {role}, and has {balance} wei, for {left} transactions"
+                    "{address} is {in_use}, {role}, and has {balance} wei, for {left} transactions"
                 ))?;
                 tell_nonces(&signer, on_node)?;
                 tell_waiting(&waiting)?;
@@ -409,7 +443,11 @@ impl RotateSigner {
         let before = WhichSigner {
             address: self.before,
         };
-        let known = before.known(&opened).await?;
+        let mut known = before.known(&opened).await?;
+        if known.iter().any(|it| it.in_use) {
+            known.retain(|it| it.in_use);
+        }
+        known.retain(|it| it.address != address);
         let file = self.next.display();
         // Whoever has one account need not name it.
         let (old, how) = match (self.before, known.as_slice()) {
@@ -423,13 +461,18 @@ impl RotateSigner {
                 old.address.clone(),
                 format!("MEDITRUSTAL_REGISTRAR_KEY_FILE={file}"),
             ),
-            (None, _) => (
-                "the old account".to_owned(),
-                format!("{file} in the place of the old key"),
-            ),
+            (None, _) => {
+                return Err(
+                    "name the account to replace by --signer: it is not the only one that is known"
+                        .into(),
+                );
+            }
         };
+        if old == address {
+            return Err(format!("{file} is the key of {old} itself").into());
+        }
         self.form.say_words(&format!(
-            "1. {address} is made known, so that its anchors are ours\n\
+            "1. {address} is made known, so that its anchors are ours, and is in use in the place of {old}\n\
              2. then stop each api, and start them with {how}: they sign with the new key, and send what {old} has signed to its end\n\
              3. when `meditrustal signer status` says that nothing of {old} waits, let the registry's administrator call \
              revokeRole(REGISTRAR_ROLE, {old}), and destroy its key"
@@ -447,6 +490,12 @@ impl RotateSigner {
         };
         let mut tx = opened.pool.begin().await?;
         let next = signers::register(&mut tx, signer, nonce).await?;
+        signers::set_in_use(&mut tx, signer, true).await?;
+        let replaced = SignerAccount {
+            address: &old,
+            ..signer
+        };
+        signers::set_in_use(&mut tx, replaced, false).await?;
         let details = json!({ "signer": address, "nextNonce": next, "rotated": true });
         write_down(&mut tx, details).await?;
         tx.commit().await?;
@@ -456,6 +505,59 @@ impl RotateSigner {
             ),
             &json!({ "dryRun": false, "address": address, "nextNonce": next }),
         )
+    }
+}
+
+impl ChangeUse {
+    async fn run(&self, is_in_use: bool) -> Result<(), Failure> {
+        let opened = self.places.open().await?;
+        let address = self.account.to_string();
+        let which = WhichSigner {
+            address: Some(self.account),
+        };
+        let known = which.known(&opened).await?;
+        if is_in_use {
+            require_ready(&opened, self.account).await?;
+        }
+        if known.iter().all(|it| it.in_use == is_in_use) {
+            let told = json!({ "dryRun": self.dry_run, "address": address, "changed": false });
+            return self.form.say("nothing is to be changed", &told);
+        }
+        self.form.say_words(&if is_in_use {
+            format!(
+                "each api begins records with {address}, too: every one has to have its key by now. One that lacks it is not ready, and \
+                 refuses new versions of what {address} has anchored"
+            )
+        } else {
+            format!(
+                "no api begins records with {address} any more. Those with its key go on with what it has begun; take the key out of one \
+                 after the other, which anchor the next versions by another account: only a steward can end the ones before"
+            )
+        })?;
+        let told = |changed: bool| json!({ "dryRun": self.dry_run, "address": address, "changed": changed });
+        if self.dry_run {
+            return self.form.say("nothing was changed", &told(false));
+        }
+        if !self.yes {
+            return Err("nothing was changed: run it with --yes".into());
+        }
+        let signer = SignerAccount {
+            chain_id: opened.chain_id,
+            address: &address,
+        };
+        let mut tx = opened.pool.begin().await?;
+        let left = signers::set_in_use(&mut tx, signer, is_in_use).await?;
+        if left.is_empty() {
+            return Err(format!(
+                "nothing was changed: {address} is the only account in use; `meditrustal signer use`, or `rotate`, comes first"
+            )
+            .into());
+        }
+        let details = json!({ "signer": address, "inUse": is_in_use });
+        write_down(&mut tx, details).await?;
+        tx.commit().await?;
+        let now = format!("in use are now {}", left.join(", "));
+        self.form.say(&now, &told(true))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Transactions of accounts that are not in use: an earlier key's, and one's that was taken out. They are sent to their end, for
+//! Transactions of accounts that are not in use and whose keys are not here: an earlier key's, and one's that was taken out. They are sent to their end, for
 //! which nobody needs the key. Where such an account may not anchor any more they would be mined without effect, so what they were
 //! for is signed again by an account that is in use.
 
@@ -14,8 +14,8 @@ use super::{BATCH, RETRY_IN, Relay, claim_sendable, stuck::StuckReason};
 impl Relay {
     /// Sends what other accounts have signed.
     pub(super) async fn finish_others(&self) -> Result<(), StoreError> {
-        let in_use = self.signers.addresses();
         let mut conn = self.pool.acquire().await?;
+        let in_use = self.in_use(&mut conn).await?;
         let others = again::other_accounts(&mut conn, self.chain_id, &in_use).await?;
         drop(conn);
         for address in others {

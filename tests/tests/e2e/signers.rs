@@ -347,6 +347,7 @@ async fn what_is_signed_stays_with_its_account_when_one_is_taken_out_and_comes_b
     let key = world.foundation.dir().join("keys/registrar.key");
     let key = key.display().to_string();
     let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str())];
+    signer(&world, &["retire", "--signer", SECOND, "--yes"]).expect("it is not in use any more");
     world.api = world.another_api("api-with-one-signer", &alone).await;
 
     // Nobody here has the second key, and its transaction is sent to its end.
@@ -366,6 +367,7 @@ async fn what_is_signed_stays_with_its_account_when_one_is_taken_out_and_comes_b
     let begun = measured(&ana).await;
 
     world.api.stop().await;
+    signer(&world, &["use", "--signer", SECOND, "--yes"]).expect("it is in use again");
     world.api = world.another_api("api-with-two-again", &[]).await;
     let ana = ana.at(&world.api);
 
@@ -410,6 +412,7 @@ async fn anchors_of_an_account_that_was_taken_out_and_lost_its_role_are_signed_a
     let key = world.foundation.dir().join("keys/registrar.key");
     let key = key.display().to_string();
     let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str())];
+    signer(&world, &["retire", "--signer", SECOND, "--yes"]).expect("it is not in use any more");
     world.api = world.another_api("api-with-one-signer", &alone).await;
 
     is_anchored_by(&world, &record, &kept).await;
@@ -476,4 +479,101 @@ async fn one_account_is_not_named_twice() {
 
     let refused = started.expect_err("it does not start").to_string();
     assert!(refused.contains("are of one account"), "{refused}");
+}
+
+/// What an api says that does not start with only the first key.
+async fn refuses_to_start_alone(world: &World) -> String {
+    let key = world.foundation.dir().join("keys/registrar.key");
+    let port = dev::port::claim().expect("there are ports");
+    let mut environment = world.foundation.options().api.clone();
+    let alone = "MEDITRUSTAL_REGISTRAR_KEY_FILES".to_owned();
+    environment.push((alone, key.display().to_string()));
+    let started = world
+        .foundation
+        .api("api-that-refuses", port, &environment)
+        .await;
+    started.expect_err("it does not start").to_string()
+}
+
+#[tokio::test]
+async fn no_api_starts_without_the_key_of_an_account_in_use_until_it_is_retired() {
+    let world = world().await;
+    let kept = first(&world);
+    let (ana, _) = patient_of(&world, SECOND).await;
+
+    let refused = refuses_to_start_alone(&world).await;
+
+    let both_sets = format!("the accounts in use are {kept}, {SECOND}");
+    let other_order = format!("the accounts in use are {SECOND}, {kept}");
+    let refused_in = refused.to_lowercase();
+    assert!(
+        [&both_sets, &other_order]
+            .iter()
+            .any(|told| refused_in.contains(&told.to_lowercase())),
+        "{refused}"
+    );
+    let command = format!("meditrustal signer retire --signer {SECOND} --yes");
+    assert!(refused.contains(&command), "{refused}");
+
+    let told = signer(&world, &["retire", "--signer", SECOND]).expect_err("it is to be confirmed");
+    assert!(told.contains("--yes"), "{told}");
+    signer(&world, &["retire", "--signer", SECOND, "--yes"]).expect("it is done");
+    let last = signer(&world, &["retire", "--signer", &kept, "--yes"]);
+    let last = last.expect_err("somebody has to sign");
+    assert!(last.contains("the only account in use"), "{last}");
+
+    // The api that runs begins nothing by it any more, and goes on with what it has begun.
+    eventually("records of her are begun by the other", async || {
+        let record = measured(&ana).await;
+        let (by, _) = signed_by(&world, &record).await;
+        by.eq_ignore_ascii_case(&kept).then_some(())
+    })
+    .await;
+    let key = world.foundation.dir().join("keys/registrar.key");
+    let key = key.display().to_string();
+    let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str())];
+    let another = world.another_api("api-with-one-signer", &alone).await;
+    assert_eq!(another.says("/health/ready").await["signers"], Value::Null);
+    let rows = world.audit_rows("resource_type = 'SIGNER'").await;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["new_value"]["inUse"], false);
+    nothing_is_wrong(&world).await;
+}
+
+#[tokio::test]
+async fn an_api_without_the_key_of_an_account_in_use_divides_no_line_and_says_that_it_lacks_it() {
+    let world = world().await;
+    let kept = first(&world);
+    signer(&world, &["retire", "--signer", SECOND, "--yes"]).expect("it is done");
+    let key = world.foundation.dir().join("keys/registrar.key");
+    let key = key.display().to_string();
+    let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str())];
+    let lacking = world.another_api("api-with-one-signer", &alone).await;
+    // As an operator who is too early: one of them lacks the key.
+    signer(&world, &["use", "--signer", SECOND, "--yes"]).expect("it is done");
+    let (eve, begun) = patient_of(&world, SECOND).await;
+    is_anchored_by(&world, &begun, SECOND).await;
+    eventually("it says that it lacks a key", async || {
+        let said = lacking.says("/health/ready").await["signers"].clone();
+        let is_told = said
+            .as_str()
+            .is_some_and(|it| it.contains("1 account(s) in use"));
+        is_told.then_some(())
+    })
+    .await;
+
+    let elsewhere = eve.at(&lacking);
+    let refused = elsewhere.amends(&begun, documents::vital_signs(), json!({}));
+    assert_eq!(refused.await.code(), Some("UNAVAILABLE"));
+
+    // It is as it was, and an api with the key goes on with it. What is new, each begins by what it has.
+    let version = amended(&eve, &begun).await;
+    is_anchored_by(&world, &version, SECOND).await;
+    assert_eq!(predecessor(&world, &version).await, begun["dataHash"]);
+    let fresh = measured(&elsewhere).await;
+    is_anchored_by(&world, &fresh, &kept).await;
+    let closed = eve.retracts(&version, json!({})).await;
+    let closed = closed.data()["withdrawMedicalRecord"]["record"].clone();
+    is_anchored_by(&world, &closed, SECOND).await;
+    nothing_is_wrong(&world).await;
 }

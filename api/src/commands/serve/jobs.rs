@@ -129,6 +129,7 @@ pub(super) fn start_jobs(
         registry: resources.registry.clone(),
         client: client.clone(),
         keyring: Arc::clone(&resources.keyring),
+        signers: resources.signers.clone(),
         clock: &DATABASE_CLOCK,
         head_age: config.head_age(),
         silence: config.silence(),
