@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
+use crate::health::fails;
 use crate::lying_node::{Delivered, LyingNode};
 use crate::monitoring::{tells_metrics, tries_to_scrape};
 
@@ -533,7 +534,8 @@ async fn no_api_starts_without_the_key_of_an_account_in_use_until_it_is_retired(
     let key = key.display().to_string();
     let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str())];
     let another = world.another_api("api-with-one-signer", &alone).await;
-    assert_eq!(another.says("/health/ready").await["signers"], Value::Null);
+    let said = another.says("/health/ready").await;
+    assert_eq!(said["failing"]["signers"], Value::Null, "{said}");
     let rows = world.audit_rows("resource_type = 'SIGNER'").await;
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert_eq!(rows[0]["new_value"]["inUse"], false);
@@ -553,14 +555,8 @@ async fn an_api_without_the_key_of_an_account_in_use_divides_no_line_and_says_th
     signer(&world, &["use", "--signer", SECOND, "--yes"]).expect("it is done");
     let (eve, begun) = patient_of(&world, SECOND).await;
     is_anchored_by(&world, &begun, SECOND).await;
-    eventually("it says that it lacks a key", async || {
-        let said = lacking.says("/health/ready").await["signers"].clone();
-        let is_told = said
-            .as_str()
-            .is_some_and(|it| it.contains("1 account(s) in use"));
-        is_told.then_some(())
-    })
-    .await;
+    let why = fails(&lacking, "signers").await;
+    assert!(why.contains("1 account(s) in use"), "{why}");
 
     let elsewhere = eve.at(&lacking);
     let refused = elsewhere.amends(&begun, documents::vital_signs(), json!({}));
