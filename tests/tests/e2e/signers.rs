@@ -92,6 +92,13 @@ async fn predecessor(world: &World, record: &Value) -> Value {
 
 async fn nothing_is_wrong(world: &World) {
     world.wait_for_indexer().await;
+    // The relay closes what it has told of an anchor when it next looks.
+    let stuck =
+        "SELECT 1 FROM integrity_findings WHERE resolved_at IS NULL AND kind = 'ANCHOR_STUCK'";
+    eventually("nothing is stuck", async || {
+        world.sql(stuck).await.is_empty().then_some(())
+    })
+    .await;
     let open = "SELECT kind, details FROM integrity_findings WHERE resolved_at IS NULL";
     assert_eq!(world.sql(open).await, Vec::<Value>::new());
 }
