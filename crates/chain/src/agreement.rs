@@ -11,7 +11,7 @@ use crate::{
     error::{CheckError, ClientError},
 };
 
-/// How long all other nodes together may take.
+/// How long all other nodes together may take for one comparison.
 const WITHIN: Duration = Duration::from_secs(2);
 /// When blocks that differ are compared once more: nodes that follow the tip may part for a moment.
 const AGAIN_IN: Duration = Duration::from_millis(250);
@@ -45,33 +45,57 @@ impl Client {
         };
         let each_within = WITHIN / u32::try_from(others.len().max(1)).unwrap_or(u32::MAX);
         for (other, _) in others.iter().filter(|(_, health)| health.is_well) {
-            let compared = time::timeout(each_within, compare_twice(asked, other, told)).await;
-            match compared {
-                Ok(Ok(None)) => return Ok(()),
-                Ok(Ok(Some(number))) => return Err(ClientError::NodesDiffer { number }),
-                // It says nothing; the next one may.
-                Ok(Err(_)) | Err(_) => {}
+            match compare_twice(asked, other, told, each_within).await {
+                ComparisonOutcome::Same => return Ok(()),
+                ComparisonOutcome::Other(number) => {
+                    return Err(ClientError::NodesDiffer { number });
+                }
+                // The next one may say something.
+                ComparisonOutcome::Unknown => {}
             }
         }
         Ok(())
     }
 }
 
-/// The number of a block in which two nodes differ, twice; `None` where they do not.
+/// What a comparison with another node comes to.
+enum ComparisonOutcome {
+    /// It has the same.
+    Same,
+    /// It has something else in this block.
+    Other(u64),
+    /// It says nothing of our chain.
+    Unknown,
+}
+
+/// Compares, and once more where the two differ. Who differs and is silent then has differed.
 async fn compare_twice(
     asked: &Client,
     other: &Client,
     told: Option<ToldAnchor>,
-) -> Result<Option<u64>, CheckError> {
-    if compare(asked, other, told).await?.is_none() {
-        return Ok(None);
-    }
+    within: Duration,
+) -> ComparisonOutcome {
+    let Ok(Ok(first)) = time::timeout(within, compare(asked, other, told)).await else {
+        return ComparisonOutcome::Unknown;
+    };
+    let Some(number) = first else {
+        return ComparisonOutcome::Same;
+    };
     // One of another chain, or that has no registry yet, says nothing of ours.
-    other.check().await?;
+    if let Ok(Err(error)) = time::timeout(within, other.check()).await
+        && !matches!(error, CheckError::Client(_))
+    {
+        return ComparisonOutcome::Unknown;
+    }
     time::sleep(AGAIN_IN).await;
-    Ok(compare(asked, other, told).await?)
+    match time::timeout(within, compare(asked, other, told)).await {
+        Ok(Ok(None)) => ComparisonOutcome::Same,
+        Ok(Ok(Some(again))) => ComparisonOutcome::Other(again),
+        Ok(Err(_)) | Err(_) => ComparisonOutcome::Other(number),
+    }
 }
 
+/// The number of a block in which two nodes differ, or after which they say something else of an anchor.
 async fn compare(
     asked: &Client,
     other: &Client,
