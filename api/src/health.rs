@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chain::Client;
+use chain::{Client, Signers};
 use chrono::TimeDelta;
 use domain::clock::{Ahead, Clock};
 use serde::Serialize;
@@ -49,6 +49,9 @@ pub(crate) struct FailingParts {
     indexer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
+    /// The accounts that sign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signers: Option<String>,
     /// Not looked at, but told to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<String>,
@@ -63,6 +66,7 @@ impl FailingParts {
             ("keys", &self.keys),
             ("indexer", &self.indexer),
             ("node", &self.node),
+            ("signers", &self.signers),
         ];
         let failing = parts.iter().filter(|(_, why)| why.is_some());
         failing.map(|(name, _)| *name).collect()
@@ -78,7 +82,7 @@ impl FailingParts {
 
     /// Whether what is served comes to its end, too.
     pub(crate) const fn is_ready(&self) -> bool {
-        self.can_serve() && self.indexer.is_none() && self.node.is_none()
+        self.can_serve() && self.indexer.is_none() && self.node.is_none() && self.signers.is_none()
     }
 }
 
@@ -202,6 +206,7 @@ impl Health {
         log_change("keys", before.keys, parts.keys);
         log_change("indexer", before.indexer, parts.indexer);
         log_change("node", before.node, parts.node);
+        log_change("signers", before.signers, parts.signers);
     }
 }
 
@@ -229,6 +234,8 @@ pub(crate) struct HealthMonitor {
     pub(crate) client: Client,
     /// The master keys, which a token may hold.
     pub(crate) keyring: Arc<Keyring>,
+    /// The accounts that sign.
+    pub(crate) signers: Signers,
     /// The database's clock, kept here.
     pub(crate) clock: &'static Ahead,
     /// How old the newest block may be; `None` for any age.
@@ -268,6 +275,7 @@ impl HealthMonitor {
             );
             let mut parts = FailingParts {
                 keys,
+                signers: self.lacking_signers(),
                 ..FailingParts::default()
             };
             match database {
@@ -309,6 +317,16 @@ impl HealthMonitor {
             self.health.record(parts);
             tokio::time::sleep(EVERY).await;
         }
+    }
+
+    /// Why versions of some records are refused here; nothing where this process has the key of each account in use.
+    fn lacking_signers(&self) -> Option<String> {
+        let lacking = self.signers.lacking();
+        (lacking > 0).then(|| {
+            format!(
+                "{lacking} account(s) in use whose keys are not here: see `meditrustal signer status`"
+            )
+        })
     }
 
     fn stale_head(&self, made: u64) -> Option<String> {

@@ -16,6 +16,7 @@
 mod again;
 mod closings;
 mod consents;
+pub(crate) mod ends;
 mod handing_over;
 mod others;
 mod stuck;
@@ -24,19 +25,22 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use chain::{ChainAddress, Client, Fees, RegistryRoom, Signer, Signers};
 use store::{
-    Pool, StoreError,
+    PgConnection, Pool, StoreError,
     closings::{ClosedBy, DueClosing},
     outbox::{
         self, DueTransaction, EndsUnderWay,
         again::{self as failed_anchors, FailedAnchor},
     },
     receipts::{StoredReceipt, relaying as receipts},
-    signers::SignerAccount,
+    signers::{self, SignerAccount},
 };
 use tokio::sync::{Mutex, Notify, watch};
 use vault::keyring::Keyring;
 
-use self::stuck::StuckReason;
+use self::{
+    ends::{EndClaims, EndDecision},
+    stuck::StuckReason,
+};
 
 /// How often the outbox is looked at without a notification.
 const POLL: Duration = Duration::from_millis(500);
@@ -64,8 +68,8 @@ pub(crate) struct Relay {
     pub(crate) signer: Arc<Signer>,
     /// All that are in use.
     pub(crate) signers: Signers,
-    /// Held while it is decided what may supersede or close a record: the registry counts those of all accounts together.
-    pub(crate) ends: Arc<Mutex<()>>,
+    /// What all relays have decided to supersede or close: the registry counts those of all accounts together.
+    pub(crate) ends: EndClaims,
     /// What a transaction should offer now.
     pub(crate) fees: watch::Receiver<Fees>,
     /// The most that one may offer. Unit: wei per gas.
@@ -108,12 +112,6 @@ impl DueWork {
             && self.failed.is_empty()
             && self.closings.is_empty()
             && self.receipts.is_empty()
-    }
-
-    /// Whether any of it may supersede or close a record.
-    fn may_end(&self) -> bool {
-        let mut transactions = self.transactions.iter();
-        !self.failed.is_empty() || !self.closings.is_empty() || transactions.any(|it| it.ends)
     }
 }
 
@@ -163,11 +161,11 @@ impl Relay {
 
     /// What there is to do for the account.
     async fn due_work(&self, signer: SignerAccount<'_>) -> Result<DueWork, StoreError> {
-        let in_use = self.signers.addresses();
         let mut conn = self.pool.acquire().await?;
+        let in_use = self.in_use(&mut conn).await?;
         let transactions = outbox::due(&mut conn, signer, BATCH).await?;
         let mut failed = failed_anchors::due(&mut conn, signer, &in_use, AGAIN_AT_ONCE).await?;
-        // What none of those that are in use has signed goes to the patient's account.
+        // What none of those that are in use has signed goes to the account that begins the patient's records.
         failed.retain(|it| it.signer == signer.address || self.is_of_patient(it));
         let by = ClosedBy {
             signer,
@@ -189,6 +187,16 @@ impl Relay {
         })
     }
 
+    /// The accounts whose work is their own: those whose keys are here, and those that are in use, whoever has their keys. Has the
+    /// writer begin with those in use.
+    async fn in_use(&self, conn: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+        let in_use = signers::in_use(conn, self.chain_id).await?;
+        self.signers.begin_with(&in_use);
+        let here = self.signers.addresses();
+        let elsewhere = in_use.into_iter().filter(|it| !here.contains(it));
+        Ok(here.iter().cloned().chain(elsewhere).collect())
+    }
+
     fn is_of_patient(&self, anchor: &FailedAnchor) -> bool {
         self.signers.of_patient(anchor.patient).address() == self.signer.address()
     }
@@ -203,11 +211,8 @@ impl Relay {
         if work.is_empty() {
             return Ok(false);
         }
-        let _turn = if work.may_end() {
-            Some(self.ends.lock().await)
-        } else {
-            None
-        };
+        // Until what is decided here is written down. Begun before it is read what is under way.
+        let decision = self.ends.begin();
         let DueWork {
             transactions: mut due,
             failed,
@@ -226,14 +231,18 @@ impl Relay {
             }
         };
         let is_full = i64::try_from(due.len()).is_ok_and(|rows| rows >= BATCH);
-        let held = due.split_off(sendable(&due, room, under_way));
+        let held = due.split_off(claim_sendable(&decision, &due, room, under_way));
         // Earlier versions come first: what is signed again gets its nonce before anything else does.
-        let again = self.sign_again(signer, &failed, room, under_way).await?;
+        let again = self
+            .sign_again(signer, &failed, room, (under_way, &decision))
+            .await?;
         let under_way = EndsUnderWay {
             queued: under_way.queued + again.ends,
             ..under_way
         };
-        let closed = self.close(signer, &to_close, room, under_way).await?;
+        let closed = self
+            .close(signer, &to_close, room, (under_way, &decision))
+            .await?;
         let waits = !held.is_empty() || !closed.all || !again.all;
         note_waiting(self.signer.address(), waiting, room, waits);
         self.hold(&held, room).await?;
@@ -293,6 +302,24 @@ impl Relay {
 /// When something is tried again that the node gave no answer to: as late as it asks for, at least.
 fn again_after(error: &chain::ClientError) -> Duration {
     error.retry_after().unwrap_or_default().max(RETRY_IN)
+}
+
+/// How many of these the registry would take now, beside what other relays have decided to end meanwhile.
+fn claim_sendable(
+    decision: &EndDecision,
+    due: &[DueTransaction],
+    room: RegistryRoom,
+    under_way: EndsUnderWay,
+) -> usize {
+    decision.claim(|taken| {
+        let under_way = EndsUnderWay {
+            sent: under_way.sent + taken,
+            ..under_way
+        };
+        let fits = sendable(due, room, under_way);
+        let new_ends = due.iter().take(fits).filter(|it| it.ends && !it.is_sent);
+        (fits, i64::try_from(new_ends.count()).unwrap_or(i64::MAX))
+    })
 }
 
 /// How many of these, in the order of nonces, the registry would take now: all that were handed over before, and as

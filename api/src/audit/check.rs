@@ -268,15 +268,16 @@ pub(crate) async fn all(
 }
 
 /// Asks the registry for the last checkpoints themselves, and for those of which something is open: one that it does not hold
-/// so is not pinned.
+/// so is not pinned. Says nothing where two nodes are on different chains.
 ///
 /// # Errors
-/// The node's.
+/// The node's; [`ClientError::NodesDiffer`].
 pub(crate) async fn ask_registry(
     client: &Client,
     open: &[OpenTrailFinding],
     checked: &mut CheckedTrail,
 ) -> Result<(), ClientError> {
+    client.require_agreement(None).await?;
     let number = |column: i64| u64::try_from(column).unwrap_or_default();
     let is_open = |checkpoint: &&AnchoredCheckpoint| {
         let mut open = open.iter();

@@ -265,6 +265,7 @@ pub(crate) async fn check(
         return Err(TrailFileError::OtherRegistry(of));
     }
     let held = client.latest_checkpoint().await?;
+    client.require_agreement(None).await?;
     let mut wanted: BTreeMap<u64, Pinned> = BTreeMap::new();
     // What is larger than the last one is of an epoch that was given up.
     let claims = header

@@ -1,5 +1,7 @@
 //! `meditrustal signer`: the accounts that sign for us on the chain, their nonces, and what waits of them; going on behind nonces
-//! that somebody else has used; and another key in the place of the one before.
+//! that somebody else has used; another key in the place of the one before; and which accounts the apis are to sign with.
+
+mod in_use;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -19,6 +21,7 @@ use store::{
     signers::{self, SignerAccount},
 };
 
+use self::in_use::ChangeUse;
 use super::output::{Failure, ResultForm, say};
 use crate::{
     config::{NodesConfig, database_url},
@@ -39,6 +42,10 @@ pub(crate) enum SignerCommand {
     AdoptNonce(AdoptNonce),
     /// Replace the key of an account by another one; what the old key has signed is still sent
     Rotate(RotateSigner),
+    /// Have every api begin records with an account too, once each of them has its key
+    Use(ChangeUse),
+    /// Have no api begin records with an account any more; then its key can be taken out of each
+    Retire(ChangeUse),
 }
 
 /// Where the accounts are looked at.
@@ -131,6 +138,8 @@ impl SignerCommand {
             Self::Status(settings) => settings.run().await,
             Self::AdoptNonce(settings) => settings.run().await,
             Self::Rotate(settings) => settings.run().await,
+            Self::Use(settings) => settings.run(true).await,
+            Self::Retire(settings) => settings.run(false).await,
         }
     }
 }
@@ -234,6 +243,7 @@ impl SignerStatus {
                 told.push(json!({
                     "address": signer.address,
                     "mayAnchor": may_anchor,
+                    "inUse": signer.in_use,
                     "balanceWei": balance.to_string(),
                     "transactionsLeft": left,
                     "nonces": {
@@ -251,8 +261,13 @@ impl SignerStatus {
                     "may not anchor"
                 };
                 let address = &signer.address;
+                let in_use = if signer.in_use {
+                    "in use"
+                } else {
+                    "not in use"
+                };
                 say(&format!(
-                    "{address} {role}, and has {balance} wei, for {left} transactions"
+                    "{address} is {in_use}, {role}, and has {balance} wei, for {left} transactions"
                 ))?;
                 tell_nonces(&signer, on_node)?;
                 tell_waiting(&waiting)?;
@@ -409,7 +424,11 @@ impl RotateSigner {
         let before = WhichSigner {
             address: self.before,
         };
-        let known = before.known(&opened).await?;
+        let mut known = before.known(&opened).await?;
+        if known.iter().any(|it| it.in_use) {
+            known.retain(|it| it.in_use);
+        }
+        known.retain(|it| it.address != address);
         let file = self.next.display();
         // Whoever has one account need not name it.
         let (old, how) = match (self.before, known.as_slice()) {
@@ -423,13 +442,18 @@ impl RotateSigner {
                 old.address.clone(),
                 format!("MEDITRUSTAL_REGISTRAR_KEY_FILE={file}"),
             ),
-            (None, _) => (
-                "the old account".to_owned(),
-                format!("{file} in the place of the old key"),
-            ),
+            (None, _) => {
+                return Err(
+                    "name the account to replace by --signer: it is not the only one that is known"
+                        .into(),
+                );
+            }
         };
+        if old == address {
+            return Err(format!("{file} is the key of {old} itself").into());
+        }
         self.form.say_words(&format!(
-            "1. {address} is made known, so that its anchors are ours\n\
+            "1. {address} is made known, so that its anchors are ours, and is in use in the place of {old}\n\
              2. then stop each api, and start them with {how}: they sign with the new key, and send what {old} has signed to its end\n\
              3. when `meditrustal signer status` says that nothing of {old} waits, let the registry's administrator call \
              revokeRole(REGISTRAR_ROLE, {old}), and destroy its key"
@@ -447,6 +471,12 @@ impl RotateSigner {
         };
         let mut tx = opened.pool.begin().await?;
         let next = signers::register(&mut tx, signer, nonce).await?;
+        signers::set_in_use(&mut tx, signer, true).await?;
+        let replaced = SignerAccount {
+            address: &old,
+            ..signer
+        };
+        signers::set_in_use(&mut tx, replaced, false).await?;
         let details = json!({ "signer": address, "nextNonce": next, "rotated": true });
         write_down(&mut tx, details).await?;
         tx.commit().await?;

@@ -108,7 +108,7 @@ pub(crate) struct RegistrarConfig {
     registrar_key_file: Option<PathBuf>,
 
     /// The keys of more accounts that anchor records, comma separated, up to eight in all. One of them anchors all records of a
-    /// patient. The same for every api process
+    /// patient. Every api needs the keys of those in use
     #[arg(
         long,
         env = "MEDITRUSTAL_REGISTRAR_KEY_FILES",

@@ -4,7 +4,7 @@ use domain::integrity::FindingKind;
 use metrics::{Counter, Gauge, Label, Labelled, Metrics};
 
 /// The parts of [`crate::health`].
-pub(crate) const PARTS: [&str; 5] = ["database", "clock", "keys", "indexer", "node"];
+pub(crate) const PARTS: [&str; 6] = ["database", "clock", "keys", "indexer", "node", "signers"];
 /// What [`crate::health::CheckpointState`] can be.
 pub(crate) const CHECKPOINT_STATES: [&str; 8] = [
     "OFF",

@@ -530,7 +530,7 @@ impl RecordQuery {
     /// of the request. Shows no content. Of a record that was erased, its patient is told so.
     ///
     /// Error codes: `NOT_FOUND` where it does not exist or the caller may not read it; `UNAVAILABLE`
-    /// where the chain does not answer, or its node is behind the record's anchor.
+    /// where the chain does not answer, its node is behind the record's anchor, or two nodes contradict each other.
     async fn verify_record(
         &self,
         ctx: &Context<'_>,

@@ -63,6 +63,37 @@ pub(super) async fn anchored(
     Ok(found.into_iter().map(|old| (old.record, old)).collect())
 }
 
+/// Answers the drafts of versions whose line belongs to another account that is in use, and gives the others: an api with the key
+/// of that account stores them. Nothing divides a line but an operator, who takes its account out of use
+/// (`docs/decisions/0090-signers-in-use.md`).
+pub(super) fn leave_to_others<'a>(
+    permitted: Vec<Permitted<'a>>,
+    followed: &HashMap<RecordId, AnchoredVersion>,
+    signer: SignerAccount<'_>,
+) -> Vec<Permitted<'a>> {
+    let is_anothers = |permitted: &Permitted<'_>| {
+        let old = permitted.asked.draft.follows;
+        let old = old.and_then(|old| followed.get(&old.id));
+        old.is_some_and(|old| belongs_to_another(old, signer))
+    };
+    let (others, ours): (Vec<_>, Vec<_>) = permitted.into_iter().partition(is_anothers);
+    if !others.is_empty() {
+        tracing::warn!(
+            versions = others.len(),
+            "The versions before were signed by an account that is in use and whose key this api lacks, or that changed in this moment"
+        );
+    }
+    for permitted in others {
+        permitted.asked.answer(Err(Error::Unavailable));
+    }
+    ours
+}
+
+/// Whether what follows a version is another account's to sign.
+fn belongs_to_another(old: &AnchoredVersion, signer: SignerAccount<'_>) -> bool {
+    old.is_in_use && old.chain_id == signer.chain_id && old.signer != signer.address
+}
+
 /// Where a version stands in its line, as its anchor will say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct VersionLink {
@@ -107,6 +138,7 @@ mod tests {
             state,
             chain_id,
             signer: signer.to_owned(),
+            is_in_use: true,
         };
         let us = SignerAccount {
             chain_id: 7,
@@ -117,10 +149,18 @@ mod tests {
             assert_eq!(link.predecessor, Some(hash), "{state}: it is remembered");
             assert!(link.supersedes, "{state}");
         }
-        for foreign in [
-            old(AnchorState::Finalized, 7, "0xThem"),
-            old(AnchorState::Finalized, 8, "0xUs"),
-        ] {
+        let theirs = old(AnchorState::Finalized, 7, "0xThem");
+        assert!(belongs_to_another(&theirs, us), "it is in use");
+        let left = AnchoredVersion {
+            is_in_use: false,
+            ..theirs
+        };
+        let elsewhere = old(AnchorState::Finalized, 8, "0xThem");
+        let own = old(AnchorState::Finalized, 7, "0xUs");
+        for free in [&left, &elsewhere, &own] {
+            assert!(!belongs_to_another(free, us), "{free:?}");
+        }
+        for foreign in [left, old(AnchorState::Finalized, 8, "0xUs")] {
             let link = VersionLink::after(Some(&foreign), us);
             assert_eq!((link.predecessor, link.superseded()), (Some(hash), None));
         }

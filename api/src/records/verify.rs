@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chain::{ChainAddress, Client, OnChainStatus};
+use chain::{ChainAddress, Client, OnChainAnchor, OnChainStatus, ToldAnchor};
 use chrono::{DateTime, Utc};
 use domain::{
     clock::Clock,
@@ -132,7 +132,7 @@ pub(crate) struct Verifying<'a> {
 ///
 /// # Errors
 /// [`Error::NotFound`] where the caller may not read it; [`Error::Unavailable`] where the node gives
-/// no answer, or is behind the anchor.
+/// no answer, or is behind the anchor, or another node contradicts it.
 pub(crate) async fn verify(
     verifying: Verifying<'_>,
     caller: Caller,
@@ -184,6 +184,10 @@ pub(crate) async fn verify(
     {
         has_block(verifying.chain, anchor.block_number).await?;
     }
+    // What was changed is told whatever the nodes say; what is not anchored yet is told of no chain.
+    if intact && (on_chain.is_some() || anchored == Anchored::Before) {
+        require_agreement(verifying.chain, computed, on_chain).await?;
+    }
     let verdict = Verdict::of(intact, anchored, on_chain.as_ref(), &registrars);
     let successor = match (verdict, computed) {
         (Verdict::Superseded, Some(hash)) => verifying
@@ -215,6 +219,9 @@ async fn of_erased(
         Some(hash) => verifying.chain.anchor_of(&hash).await.map_err(no_answer)?,
         None => None,
     };
+    if on_chain.is_some() {
+        require_agreement(verifying.chain, hash, on_chain).await?;
+    }
     Ok(Verification {
         record,
         disclosed_for,
@@ -224,6 +231,16 @@ async fn of_erased(
         successor: None,
         checked_at: verifying.clock.now(),
     })
+}
+
+/// Refuses to tell what one node says and another one contradicts: which of them is on the chain that stays is not known.
+async fn require_agreement(
+    chain: &Client,
+    hash: Option<DataHash>,
+    anchor: Option<OnChainAnchor>,
+) -> Result<(), Error> {
+    let told = hash.map(|hash| ToldAnchor { hash, anchor });
+    chain.require_agreement(told).await.map_err(no_answer)
 }
 
 /// Refuses a node that does not have the block of an anchor yet: that it does not know the anchor says nothing.

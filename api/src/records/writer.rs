@@ -24,7 +24,7 @@ use store::{
     record_sources,
     records::{self, NewRecord},
     signers::{self, SignerAccount},
-    versions,
+    versions::{self, AnchoredVersion},
 };
 use tokio::{
     sync::{Notify, watch},
@@ -40,7 +40,7 @@ use super::{
     restored::answer_restored,
     signing::sign,
     sources,
-    succession::{VersionLink, anchored, supersede_predecessors},
+    succession::{VersionLink, anchored, leave_to_others, supersede_predecessors},
 };
 use crate::{
     batcher::{Batch, BatchAnswers, BatchFailure, BatchLimits, Batcher},
@@ -227,13 +227,15 @@ impl WriterLine {
         let permitted = sources::answer_known(&mut tx, permitted, index_key).await?;
         let permitted = answer_replays(&mut tx, permitted).await?;
         let permitted = with_a_key(permitted, &keys);
+        let followed = anchored(&mut tx, &permitted).await?;
+        let permitted = leave_to_others(permitted, &followed, signer);
         let permitted = supersede_predecessors(&mut tx, permitted).await?;
         let sealed_for: Vec<UserId> = permitted.iter().map(|p| p.asked.draft.patient).collect();
         if !patient_keys::establish(&mut tx, &keys, &sealed_for).await? {
             tx.rollback().await?;
             return Ok(BatchOutcome::KeyChanged);
         }
-        let numbered = plan(&mut tx, permitted, first_nonce, signer).await?;
+        let numbered = plan(permitted, &followed, first_nonce, signer);
         let signing_requests = numbered
             .iter()
             .map(NumberedDraft::signing_request)
@@ -288,13 +290,12 @@ fn with_a_key<'a>(
 }
 
 /// Gives each draft its nonce and its place among the versions before.
-async fn plan<'a>(
-    tx: &mut Tx<'_>,
+fn plan<'a>(
     permitted: Vec<Permitted<'a>>,
+    followed: &HashMap<RecordId, AnchoredVersion>,
     first_nonce: i64,
     signer: SignerAccount<'_>,
-) -> Result<Vec<NumberedDraft<'a>>, StoreError> {
-    let followed = anchored(tx, &permitted).await?;
+) -> Vec<NumberedDraft<'a>> {
     let numbered = (first_nonce..).zip(permitted);
     let numbered = numbered.map(|(nonce, permitted)| {
         let old = permitted.asked.draft.follows;
@@ -305,7 +306,7 @@ async fn plan<'a>(
             nonce,
         }
     });
-    Ok(numbered.collect())
+    numbered.collect()
 }
 
 /// Remembers the clients' keys; `false` where one of them is taken.

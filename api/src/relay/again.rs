@@ -25,7 +25,7 @@ use store::{
     signers::{self, SignerAccount},
 };
 
-use super::{RETRY_IN, Relay, again_after};
+use super::{RETRY_IN, Relay, again_after, ends::EndDecision};
 
 /// When one is looked at again whose version before is not there yet.
 const LATER: Duration = Duration::from_secs(5);
@@ -79,7 +79,7 @@ impl Relay {
         signer: SignerAccount<'_>,
         failed: &[FailedAnchor],
         room: RegistryRoom,
-        under_way: EndsUnderWay,
+        (under_way, decision): (EndsUnderWay, &EndDecision),
     ) -> Result<AgainOutcome, StoreError> {
         let nothing = |all| AgainOutcome {
             any: false,
@@ -94,6 +94,7 @@ impl Relay {
             return Ok(nothing(false));
         }
         let left = i64::from(room.left) - under_way.sent - under_way.queued;
+        let left = decision.claim_up_to(left, failed.len());
         let plan = match self.plan_again(signer, failed, left).await {
             Ok(plan) => plan,
             Err(error) => {

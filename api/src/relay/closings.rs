@@ -13,7 +13,7 @@ use store::{
     signers::{self, SignerAccount},
 };
 
-use super::Relay;
+use super::{Relay, ends::EndDecision};
 
 /// How many records are closed in one go.
 pub(super) const AT_ONCE: i64 = 64;
@@ -37,14 +37,13 @@ impl Relay {
         signer: SignerAccount<'_>,
         due: &[DueClosing],
         room: RegistryRoom,
-        under_way: EndsUnderWay,
+        (under_way, decision): (EndsUnderWay, &EndDecision),
     ) -> Result<ClosingOutcome, StoreError> {
-        let left = i64::from(room.left) - under_way.sent - under_way.queued;
-        let left = usize::try_from(left).unwrap_or(0);
         let fits = if room.paused || !room.may_anchor {
             0
         } else {
-            due.len().min(left)
+            let left = i64::from(room.left) - under_way.sent - under_way.queued;
+            usize::try_from(decision.claim_up_to(left, due.len())).unwrap_or(0)
         };
         let (now, later) = due.split_at(fits);
         let mut closed = ClosingOutcome {

@@ -1,4 +1,4 @@
-//! Transactions of accounts that are not in use: an earlier key's, and one's that was taken out. They are sent to their end, for
+//! Transactions of accounts that are not in use and whose keys are not here: an earlier key's, and one's that was taken out. They are sent to their end, for
 //! which nobody needs the key. Where such an account may not anchor any more they would be mined without effect, so what they were
 //! for is signed again by an account that is in use.
 
@@ -9,13 +9,13 @@ use store::{
     signers::SignerAccount,
 };
 
-use super::{BATCH, RETRY_IN, Relay, sendable, stuck::StuckReason};
+use super::{BATCH, RETRY_IN, Relay, claim_sendable, stuck::StuckReason};
 
 impl Relay {
     /// Sends what other accounts have signed.
     pub(super) async fn finish_others(&self) -> Result<(), StoreError> {
-        let in_use = self.signers.addresses();
         let mut conn = self.pool.acquire().await?;
+        let in_use = self.in_use(&mut conn).await?;
         let others = again::other_accounts(&mut conn, self.chain_id, &in_use).await?;
         drop(conn);
         for address in others {
@@ -42,9 +42,7 @@ impl Relay {
         if due.is_empty() {
             return Ok(());
         }
-        drop(conn);
-        let _turn = self.ends.lock().await;
-        let mut conn = self.pool.acquire().await?;
+        let decision = self.ends.begin();
         let under_way = outbox::under_way(&mut conn, signer).await?;
         drop(conn);
         let room = match self.client.room(account).await {
@@ -54,7 +52,7 @@ impl Relay {
         if !room.paused && !room.may_anchor {
             return self.take_over(account, &due).await;
         }
-        let held = due.split_off(sendable(&due, room, under_way));
+        let held = due.split_off(claim_sendable(&decision, &due, room, under_way));
         self.send(account, &due).await?;
         let held: Vec<i64> = held.iter().map(|it| it.outbox).collect();
         if held.is_empty() {

@@ -89,6 +89,14 @@ pub enum ClientError {
         /// How much longer.
         rest: Duration,
     },
+    /// Two nodes are on different chains for the moment: what one of them says may be undone.
+    #[error(
+        "two of the chain's nodes differ in block {number}, or in what the registry holds there"
+    )]
+    NodesDiffer {
+        /// The block.
+        number: u64,
+    },
 }
 
 impl ClientError {
@@ -97,7 +105,7 @@ impl ClientError {
         match self {
             Self::TimedOut { .. } | Self::TooLong { .. } | Self::Unreadable { .. } => true,
             Self::Refused { .. } | Self::Http { .. } => !self.asks_for_patience(),
-            Self::Unreachable(_) | Self::Resting { .. } => false,
+            Self::Unreachable(_) | Self::Resting { .. } | Self::NodesDiffer { .. } => false,
         }
     }
 
@@ -113,7 +121,8 @@ impl ClientError {
             Self::Unreachable(_)
             | Self::TimedOut { .. }
             | Self::TooLong { .. }
-            | Self::Unreadable { .. } => false,
+            | Self::Unreadable { .. }
+            | Self::NodesDiffer { .. } => false,
         }
     }
 
@@ -126,7 +135,8 @@ impl ClientError {
             | Self::TimedOut { .. }
             | Self::Refused { .. }
             | Self::TooLong { .. }
-            | Self::Unreadable { .. } => None,
+            | Self::Unreadable { .. }
+            | Self::NodesDiffer { .. } => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! - [`Signer`]: makes an anchoring transaction whose hash is known before anything is sent. No I/O.
 //! - [`Signers`]: the accounts that share the load, and which of them anchors whose records.
 //! - [`Client`]: what a node is asked. Every call has a deadline and no error shows the node's URL. [`Failover`]: which of several.
+//! - [`ToldAnchor`]: what one node has told, held against another one.
 //! - [`HeadStream`]: new blocks, as a node tells of them by itself.
 //! - [`UnprovenLog`]: a log that is not where it says it is, by the node's own blocks and receipts.
 //! - [`Evidence`]: what the chain alone shows of one hash.
@@ -13,6 +14,7 @@
 //! - [`DeletionStatement`]: what a wallet signs to verify a deletion request (EIP-712).
 //! - [`event`]: reads the registry's logs, and computes the rolling head that proves none is missing.
 
+mod agreement;
 mod bindings;
 mod checkpoint;
 mod client;
@@ -35,6 +37,7 @@ pub mod siwe;
 mod wallet;
 mod wire;
 
+pub use agreement::ToldAnchor;
 pub use checkpoint::{NextCheckpoint, PinnedCheckpoint, signer_of};
 pub use client::{
     Block, Client, Fees, OnChainAnchor, OnChainEnding, OnChainStatus, Receipt, RegistryHead,

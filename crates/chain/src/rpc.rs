@@ -390,7 +390,7 @@ fn is_of_the_node(error: &ClientError, is_unreadable_failure: bool) -> bool {
             error.asks_for_patience() || (*code == INTERNAL_ERROR && *method != send::METHOD)
         }
         ClientError::Unreadable { .. } => is_unreadable_failure,
-        ClientError::Resting { .. } => false,
+        ClientError::Resting { .. } | ClientError::NodesDiffer { .. } => false,
     }
 }
 

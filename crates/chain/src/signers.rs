@@ -1,7 +1,13 @@
 //! The accounts that share the load of anchoring, and which of them signs for whom. Each has nonces of its own, so that none waits
 //! for another.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use alloy::primitives::keccak256;
 use domain::ids::{ConsentId, UserId};
@@ -13,9 +19,16 @@ use crate::{hash::ChainAddress, signer::Signer};
 #[error("two of these keys are of one account, {0}: name each once")]
 pub struct SameAccount(pub ChainAddress);
 
-/// The accounts that anchor, in the order in which they were named: at least one, each once. Cheap to clone.
+/// The accounts that anchor, in the order in which they were named: at least one, each once. Cheap to clone; clones share which of
+/// them are in use.
 #[derive(Clone)]
-pub struct Signers(Arc<[Arc<Signer>]>);
+pub struct Signers {
+    all: Arc<[Arc<Signer>]>,
+    /// A bit for each of the first 64: whether it begins something.
+    beginning: Arc<AtomicU64>,
+    /// How many accounts are in use whose keys are not here.
+    lacking: Arc<AtomicU64>,
+}
 
 impl fmt::Debug for Signers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,22 +50,49 @@ impl Signers {
             }
             all.push(Arc::new(signer));
         }
-        Ok(Self(all.into()))
+        Ok(Self {
+            all: all.into(),
+            beginning: Arc::new(AtomicU64::new(u64::MAX)),
+            lacking: Arc::default(),
+        })
+    }
+
+    /// Has only these accounts begin something from now on, as EIP-55 writes them. Where none of them is here, all that are do.
+    pub fn begin_with(&self, in_use: &[String]) {
+        let mut bits = 0;
+        let mut here = 0;
+        for (place, address) in self.addresses().iter().enumerate() {
+            if in_use.contains(address) {
+                here += 1;
+                bits |= 1_u64 << place.min(63);
+            }
+        }
+        let bits = if bits == 0 { u64::MAX } else { bits };
+        self.beginning.store(bits, Ordering::Relaxed);
+        let lacking = u64::try_from(in_use.len())
+            .unwrap_or(u64::MAX)
+            .saturating_sub(here);
+        self.lacking.store(lacking, Ordering::Relaxed);
+    }
+
+    /// How many accounts are in use whose keys are not here.
+    pub fn lacking(&self) -> u64 {
+        self.lacking.load(Ordering::Relaxed)
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// All of them, in the order in which they were named.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Signer>> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// The one that was named first: what is nobody's in particular is its.
     pub fn first(&self) -> &Arc<Signer> {
-        &self.0[0]
+        &self.all[0]
     }
 
     /// The addresses of all, as EIP-55 writes them.
@@ -71,26 +111,30 @@ impl Signers {
             .position(|it| it.address().to_string() == address)
     }
 
-    /// The place of the one that signs for a patient: always the same while the accounts are the same, in whatever order they are
-    /// named. Where one is added or taken away, nobody else's patients move.
+    /// The place of the one that begins the records of a patient: always the same while the accounts in use are the same, in
+    /// whatever order they are named. Where one is added or taken away, nobody else's patients move.
     pub fn place_of_patient(&self, patient: UserId) -> usize {
         self.place_by(patient.0.as_bytes())
     }
 
     /// The one that signs for a patient.
     pub fn of_patient(&self, patient: UserId) -> &Arc<Signer> {
-        &self.0[self.place_of_patient(patient)]
+        &self.all[self.place_of_patient(patient)]
     }
 
     /// The one that tells the registry of a consent: the same for all that is told of it.
     pub fn of_consent(&self, consent: ConsentId) -> &Arc<Signer> {
-        &self.0[self.place_by(consent.0.as_bytes())]
+        &self.all[self.place_by(consent.0.as_bytes())]
     }
 
     /// The one whose address gives the highest hash together with the key (rendezvous hashing).
     fn place_by(&self, key: &[u8; 16]) -> usize {
-        let scores = self.0.iter().map(|it| score(it.address(), key));
-        let highest = scores.enumerate().max_by_key(|(_, score)| *score);
+        let beginning = self.beginning.load(Ordering::Relaxed);
+        let scores = self.all.iter().map(|it| score(it.address(), key));
+        let scores = scores
+            .enumerate()
+            .filter(|(place, _)| (beginning >> (*place).min(63)) & 1 == 1);
+        let highest = scores.max_by_key(|(_, score)| *score);
         highest.map_or(0, |(place, _)| place)
     }
 }
@@ -184,6 +228,31 @@ mod tests {
             let address = one_way.of_patient(patient).address();
             assert_eq!(the_other.of_patient(patient).address(), address);
         }
+    }
+
+    #[test]
+    fn only_accounts_in_use_begin_something_and_others_are_missed() {
+        let (all, other) = (signers(&[1, 2, 3]), signer(4).address().to_string());
+        let clone = all.clone();
+        let two = signers(&[1, 3]);
+
+        all.begin_with(&two.addresses());
+
+        for patient in (0..200).map(patient) {
+            let wanted = two.of_patient(patient).address();
+            assert_eq!(clone.of_patient(patient).address(), wanted);
+        }
+        assert_eq!(clone.lacking(), 0);
+        all.begin_with(&[other.clone(), signer(2).address().to_string()]);
+        assert_eq!(
+            (clone.place_of_patient(patient(0)), clone.lacking()),
+            (1, 1)
+        );
+        // Somebody has to.
+        all.begin_with(&[other]);
+        let places = (0..200).map(|nth| clone.place_of_patient(patient(nth)));
+        assert_eq!(places.max(), Some(2));
+        assert_eq!(clone.lacking(), 1);
     }
 
     #[test]

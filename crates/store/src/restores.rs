@@ -14,6 +14,8 @@ pub struct KnownSigner {
     pub address: String,
     /// Its next nonce, as the database has it.
     pub next_nonce: i64,
+    /// Whether every api is to have its key.
+    pub in_use: bool,
 }
 
 /// The accounts that have signed on this chain.
@@ -26,7 +28,7 @@ pub async fn signers(
 ) -> Result<Vec<KnownSigner>, StoreError> {
     Ok(sqlx::query_as!(
         KnownSigner,
-        "SELECT address, next_nonce FROM signers WHERE chain_id = $1 ORDER BY address",
+        "SELECT address, next_nonce, in_use FROM signers WHERE chain_id = $1 ORDER BY address",
         chain_id,
     )
     .fetch_all(conn)

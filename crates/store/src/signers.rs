@@ -79,3 +79,70 @@ pub async fn addresses(conn: &mut PgConnection, chain_id: i64) -> Result<Vec<Str
     .fetch_all(conn)
     .await?)
 }
+
+/// The accounts that are in use, as EIP-55 writes them: every api is to have their keys.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn in_use(conn: &mut PgConnection, chain_id: i64) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT address FROM signers WHERE chain_id = $1 AND in_use ORDER BY address",
+        chain_id,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Marks these accounts as in use where none is. Gives those that are. Two processes that begin at once agree on one set.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn begin_use(
+    tx: &mut Tx<'_>,
+    chain_id: i64,
+    addresses: &[String],
+) -> Result<Vec<String>, StoreError> {
+    lock_set(tx).await?;
+    sqlx::query!(
+        "UPDATE signers
+         SET in_use = TRUE
+         WHERE chain_id = $1
+           AND address = ANY($2)
+           AND NOT EXISTS (SELECT FROM signers AS other WHERE other.chain_id = $1 AND other.in_use)",
+        chain_id,
+        addresses,
+    )
+    .execute(&mut **tx)
+    .await?;
+    in_use(tx, chain_id).await
+}
+
+/// Marks an account as in use, or as not in use any more. Gives those that are then. Until the transaction ends nobody else
+/// changes which are.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_in_use(
+    tx: &mut Tx<'_>,
+    signer: SignerAccount<'_>,
+    is_in_use: bool,
+) -> Result<Vec<String>, StoreError> {
+    lock_set(tx).await?;
+    sqlx::query!(
+        "UPDATE signers SET in_use = $3 WHERE chain_id = $1 AND address = $2",
+        signer.chain_id,
+        signer.address,
+        is_in_use,
+    )
+    .execute(&mut **tx)
+    .await?;
+    in_use(tx, signer.chain_id).await
+}
+
+/// Locks which accounts are in use until the transaction ends.
+async fn lock_set(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('signers in use', schema_key()))")
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -58,6 +58,8 @@ pub struct AnchoredVersion {
     pub chain_id: i64,
     /// The account that signed for it, as EIP-55 writes it.
     pub signer: String,
+    /// Whether that account is in use: what follows is its own then, and no other one's.
+    pub is_in_use: bool,
 }
 
 /// The anchors of these versions, and who signed for them.
@@ -73,11 +75,14 @@ pub async fn anchored(
     }
     let ids: Vec<Uuid> = versions.iter().map(|id| id.0).collect();
     let found = sqlx::query!(
-        "SELECT anchor.record_id, anchor.record_hash, anchor.state, anchor.chain_id, outbox.signer
+        r#"SELECT anchor.record_id, anchor.record_hash, anchor.state, anchor.chain_id, outbox.signer,
+                COALESCE(account.in_use, FALSE) AS "is_in_use!"
          FROM record_anchors AS anchor
          JOIN anchor_outbox AS outbox
              ON outbox.record_id = anchor.record_id AND outbox.kind = 'ANCHOR' AND NOT outbox.is_replaced
-         WHERE anchor.record_id = ANY($1)",
+         LEFT JOIN signers AS account
+             ON account.chain_id = outbox.chain_id AND account.address = outbox.signer
+         WHERE anchor.record_id = ANY($1)"#,
         &ids,
     )
     .fetch_all(conn)
@@ -91,6 +96,7 @@ pub async fn anchored(
                 state: rows::text(&row.state, "anchor state")?,
                 chain_id: row.chain_id,
                 signer: row.signer,
+                is_in_use: row.is_in_use,
             })
         })
         .collect()

@@ -90,7 +90,7 @@ async fn is_well(world: &World) -> Look {
     sees(world, "all was measured", |api, indexer| {
         let left = api.value("account_transactions_left", &[("account", "registrar")]);
         let nonce = |of: &str| api.value("registrar_nonce", &[("of", of)]);
-        let parts = ["database", "clock", "indexer", "node"];
+        let parts = ["database", "clock", "indexer", "node", "signers"];
         let fails = |part: &&str| api.value("health_failing", &[("part", *part)]) != Some(0.0);
         // Both are read one after the other, and the chain's goes on between.
         let is_even = nonce("database").is_none() || nonce("chain") <= nonce("database");

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
-use crate::lying_node::LyingNode;
+use crate::lying_node::{Delivered, LyingNode};
 use crate::node_line::NodeLine;
 
 /// Another api in the place of the world's, which asks this node first and the real one then; and somebody who speaks to it.
@@ -272,4 +272,94 @@ async fn commands_ask_another_node_where_the_first_is_gone() {
 
     let said = status("ws://127.0.0.1:9").expect_err("none is left that is asked");
     assert!(said.contains("cannot be reached"), "{said}");
+}
+
+/// Another api in the place of the world's, which asks the real node first and has this one beside it.
+async fn has_beside(world: &mut World, node: &str) -> Person {
+    let ana = world.patient("ana").await;
+    world.api.stop().await;
+    let environment = [("CHAIN_RPC_URLS", node)];
+    world.api = world
+        .another_api("api-with-another-node", &environment)
+        .await;
+    ana.at(&world.api)
+}
+
+#[tokio::test]
+async fn nothing_is_verified_while_a_second_node_has_another_block() {
+    let mut world = World::start().await;
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    let ana = has_beside(&mut world, node.url()).await;
+    let record = anchored(&world, &ana).await;
+    assert_eq!(verdict(&ana, &record).await, "VERIFIED");
+
+    node.lies(|method, _, answer| {
+        if method == "eth_getBlockByNumber" && answer["result"].is_object() {
+            answer["result"]["hash"] = json!(format!("0x{}", "5a".repeat(32)));
+        }
+    });
+
+    ana.verifies(&record).await.fails_with("UNAVAILABLE");
+    assert!(world.api.log().contains("two of the chain's nodes differ"));
+    node.is_honest_again();
+    assert_eq!(verdict(&ana, &record).await, "VERIFIED");
+}
+
+#[tokio::test]
+async fn an_anchor_that_only_one_of_two_nodes_knows_is_neither_verified_nor_missing() {
+    let mut world = World::start().await;
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    let ana = has_beside(&mut world, node.url()).await;
+    let record = anchored(&world, &ana).await;
+    let of_record = format!("SELECT record_hash FROM record_anchors WHERE record_id = '{record}'");
+    let hash = text(&world.sql(&of_record).await[0]["record_hash"]);
+    let knows_nothing = {
+        let hash = hash.clone();
+        move |method: &str, params: &Value, answer: &mut Value| {
+            let is_asked = method == "eth_call" && params.to_string().contains(&hash);
+            if let Some(told) = answer["result"].as_str().filter(|_| is_asked) {
+                let zeros = "0".repeat(told.len().saturating_sub(2));
+                answer["result"] = json!(format!("0x{zeros}"));
+            }
+        }
+    };
+
+    node.lies(knows_nothing.clone());
+
+    // The second one does not know it.
+    ana.verifies(&record).await.fails_with("UNAVAILABLE");
+    node.is_honest_again();
+    assert_eq!(verdict(&ana, &record).await, "VERIFIED");
+    // Nor does the first one, which is asked.
+    world.api.stop().await;
+    let real = world.foundation.chain_rpc_url().to_owned();
+    let environment = [
+        ("CHAIN_RPC_URL", node.url()),
+        ("CHAIN_RPC_URLS", real.as_str()),
+    ];
+    world.api = world.another_api("api-with-two-nodes", &environment).await;
+    let ana = ana.at(&world.api);
+    node.lies(knows_nothing);
+    ana.verifies(&record).await.fails_with("UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn a_second_node_that_says_nothing_or_is_of_another_chain_holds_up_no_verification() {
+    let mut world = World::start().await;
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    let ana = has_beside(&mut world, node.url()).await;
+    let record = anchored(&world, &ana).await;
+
+    node.delivers(|_, _| Delivered::Silent);
+    assert_eq!(verdict(&ana, &record).await, "VERIFIED");
+
+    node.is_honest_again();
+    node.lies(|method, _, answer| match method {
+        "eth_chainId" => answer["result"] = json!("0x1"),
+        "eth_getBlockByNumber" if answer["result"].is_object() => {
+            answer["result"]["hash"] = json!(format!("0x{}", "5a".repeat(32)));
+        }
+        _ => {}
+    });
+    assert_eq!(verdict(&ana, &record).await, "VERIFIED");
 }

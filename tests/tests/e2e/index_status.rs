@@ -30,10 +30,16 @@ async fn an_operator_is_told_how_far_it_is_who_leads_and_how_the_nodes_do() {
     let record = id(&record.await);
     world.wait_for_anchor(&record, "CONFIRMED").await;
     world.wait_for_indexer().await;
+    let head = world.block_number().await;
+    // What the process says follows what it has written.
+    eventually("the process has said it, too", async || {
+        let said = world.indexer.says("/health/ready").await;
+        (said["cursor"] == head).then_some(())
+    })
+    .await;
 
     let told = status(&world, &["--json"], &[]).await.json();
 
-    let head = world.block_number().await;
     assert_eq!(told["status"], "ok", "{told}");
     assert_eq!(told["process"]["role"], "leader", "{told}");
     assert_eq!(told["process"]["cursor"], head, "{told}");

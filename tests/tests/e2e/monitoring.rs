@@ -230,7 +230,7 @@ fn closed_lists() -> BTreeMap<&'static str, BTreeSet<String>> {
         ),
         (
             "part",
-            list(&["database", "clock", "keys", "indexer", "node"]),
+            list(&["database", "clock", "keys", "indexer", "node", "signers"]),
         ),
         (
             "state",

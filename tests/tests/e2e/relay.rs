@@ -545,6 +545,9 @@ async fn a_key_that_lost_its_role_and_has_it_again_leaves_no_nonce_out() {
         .calls_registry(ADMINISTRATOR, grant_role(REGISTRAR_ROLE, &old))
         .await;
     world.api.stop().await;
+    let old_key = world.foundation.dir().join("keys/registrar.key");
+    let old_key = old_key.display().to_string();
+    signer(&world, &["rotate", "--to", &old_key, "--yes"]).expect("it is done");
     world.api = world.another_api("api-with-the-old-key", &[]).await;
 
     let after = measured(&ana.at(&world.api)).await;

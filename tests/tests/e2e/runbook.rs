@@ -62,6 +62,16 @@ async fn restarts_with_the_next_key(world: &mut World) {
     fs::write(&deployment, text).expect("it is written");
     let deployment = deployment.display().to_string();
     world.api.stop().await;
+    let url = world.foundation.url_of("meditrustal_api");
+    let url = url.expect("there is the role");
+    let places = [
+        ("DATABASE_URL", url.as_str()),
+        ("CHAIN_RPC_URL", world.foundation.chain_rpc_url()),
+        ("MEDITRUSTAL_DEPLOYMENT_FILE", deployment.as_str()),
+    ];
+    let rotate = ["signer", "rotate", "--to", file.as_str(), "--yes"];
+    let rotated = world.foundation.programs.operate(&rotate, &places, "");
+    rotated.expect("the next account is in use");
     let environment = [
         ("MEDITRUSTAL_REGISTRAR_KEY_FILE", file.as_str()),
         ("MEDITRUSTAL_DEPLOYMENT_FILE", &deployment),

@@ -1,9 +1,14 @@
 //! Two accounts share the load of anchoring: each patient's records are of one of them, in their order, and one that gets nowhere
 //! holds up nobody of the other's.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
+use crate::health::fails;
+use crate::lying_node::{Delivered, LyingNode};
 use crate::monitoring::{tells_metrics, tries_to_scrape};
 
 /// anvil's account 8: what `cargo dev` has beside the first registrar.
@@ -87,6 +92,13 @@ async fn predecessor(world: &World, record: &Value) -> Value {
 
 async fn nothing_is_wrong(world: &World) {
     world.wait_for_indexer().await;
+    // The relay closes what it has told of an anchor when it next looks.
+    let stuck =
+        "SELECT 1 FROM integrity_findings WHERE resolved_at IS NULL AND kind = 'ANCHOR_STUCK'";
+    eventually("nothing is stuck", async || {
+        world.sql(stuck).await.is_empty().then_some(())
+    })
+    .await;
     let open = "SELECT kind, details FROM integrity_findings WHERE resolved_at IS NULL";
     assert_eq!(world.sql(open).await, Vec::<Value>::new());
 }
@@ -271,6 +283,63 @@ async fn what_one_account_has_signed_is_not_kept_from_its_room_by_anothers_closi
 }
 
 #[tokio::test]
+async fn a_node_that_is_silent_about_one_account_holds_up_nothing_of_the_other() {
+    let mut world = world().await;
+    let prompt = first(&world);
+    let (ana, of_ana) = patient_of(&world, &prompt).await;
+    let (eve, of_eve) = patient_of(&world, SECOND).await;
+    is_anchored_by(&world, &of_ana, &prompt).await;
+    is_anchored_by(&world, &of_eve, SECOND).await;
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    world.api.stop().await;
+    let asked = [("CHAIN_RPC_URL", node.url())];
+    world.api = world.another_api("api-behind-a-silent-node", &asked).await;
+    let (ana, eve) = (ana.at(&world.api), eve.at(&world.api));
+    let held = Arc::new(AtomicUsize::new(0));
+    let (count, account) = (Arc::clone(&held), SECOND[2..].to_lowercase());
+    node.delivers(move |questions, answer| {
+        let questions = questions.to_string();
+        if questions.contains("eth_call") && questions.contains(&account) {
+            count.fetch_add(1, Ordering::Relaxed);
+            return Delivered::Silent;
+        }
+        Delivered::Whole(answer)
+    });
+    let version = amended(&eve, &of_eve).await;
+    let given_up = || {
+        let log = world.api.log();
+        log.matches("The node cannot be reached; the outbox waits")
+            .count()
+    };
+
+    // What ends a record, too, which both decide about. A machine that is slow for once may have the question given up meanwhile.
+    let mut newest = of_ana;
+    let mut is_held_up = true;
+    for _ in 0..3 {
+        let before = held.load(Ordering::Relaxed);
+        eventually("another question is held back", async || {
+            (held.load(Ordering::Relaxed) > before).then_some(())
+        })
+        .await;
+        let before = given_up();
+        newest = amended(&ana, &newest).await;
+        is_anchored_by(&world, &newest, &prompt).await;
+        is_held_up = given_up() > before;
+        if !is_held_up {
+            break;
+        }
+    }
+    assert!(
+        !is_held_up,
+        "it waits until the other's question is given up"
+    );
+
+    node.is_honest_again();
+    is_anchored_by(&world, &version, SECOND).await;
+    nothing_is_wrong(&world).await;
+}
+
+#[tokio::test]
 async fn what_is_signed_stays_with_its_account_when_one_is_taken_out_and_comes_back() {
     let mut world = world().await;
     let kept = first(&world);
@@ -286,6 +355,7 @@ async fn what_is_signed_stays_with_its_account_when_one_is_taken_out_and_comes_b
     let key = world.foundation.dir().join("keys/registrar.key");
     let key = key.display().to_string();
     let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str())];
+    signer(&world, &["retire", "--signer", SECOND, "--yes"]).expect("it is not in use any more");
     world.api = world.another_api("api-with-one-signer", &alone).await;
 
     // Nobody here has the second key, and its transaction is sent to its end.
@@ -305,6 +375,7 @@ async fn what_is_signed_stays_with_its_account_when_one_is_taken_out_and_comes_b
     let begun = measured(&ana).await;
 
     world.api.stop().await;
+    signer(&world, &["use", "--signer", SECOND, "--yes"]).expect("it is in use again");
     world.api = world.another_api("api-with-two-again", &[]).await;
     let ana = ana.at(&world.api);
 
@@ -349,6 +420,7 @@ async fn anchors_of_an_account_that_was_taken_out_and_lost_its_role_are_signed_a
     let key = world.foundation.dir().join("keys/registrar.key");
     let key = key.display().to_string();
     let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str())];
+    signer(&world, &["retire", "--signer", SECOND, "--yes"]).expect("it is not in use any more");
     world.api = world.another_api("api-with-one-signer", &alone).await;
 
     is_anchored_by(&world, &record, &kept).await;
@@ -415,4 +487,96 @@ async fn one_account_is_not_named_twice() {
 
     let refused = started.expect_err("it does not start").to_string();
     assert!(refused.contains("are of one account"), "{refused}");
+}
+
+/// What an api says that does not start with only the first key.
+async fn refuses_to_start_alone(world: &World) -> String {
+    let key = world.foundation.dir().join("keys/registrar.key");
+    let port = dev::port::claim().expect("there are ports");
+    let mut environment = world.foundation.options().api.clone();
+    let alone = "MEDITRUSTAL_REGISTRAR_KEY_FILES".to_owned();
+    environment.push((alone, key.display().to_string()));
+    let started = world
+        .foundation
+        .api("api-that-refuses", port, &environment)
+        .await;
+    started.expect_err("it does not start").to_string()
+}
+
+#[tokio::test]
+async fn no_api_starts_without_the_key_of_an_account_in_use_until_it_is_retired() {
+    let world = world().await;
+    let kept = first(&world);
+    let (ana, _) = patient_of(&world, SECOND).await;
+
+    let refused = refuses_to_start_alone(&world).await;
+
+    let both_sets = format!("the accounts in use are {kept}, {SECOND}");
+    let other_order = format!("the accounts in use are {SECOND}, {kept}");
+    let refused_in = refused.to_lowercase();
+    assert!(
+        [&both_sets, &other_order]
+            .iter()
+            .any(|told| refused_in.contains(&told.to_lowercase())),
+        "{refused}"
+    );
+    let command = format!("meditrustal signer retire --signer {SECOND} --yes");
+    assert!(refused.contains(&command), "{refused}");
+
+    let told = signer(&world, &["retire", "--signer", SECOND]).expect_err("it is to be confirmed");
+    assert!(told.contains("--yes"), "{told}");
+    signer(&world, &["retire", "--signer", SECOND, "--yes"]).expect("it is done");
+    let last = signer(&world, &["retire", "--signer", &kept, "--yes"]);
+    let last = last.expect_err("somebody has to sign");
+    assert!(last.contains("the only account in use"), "{last}");
+
+    // The api that runs begins nothing by it any more, and goes on with what it has begun.
+    eventually("records of her are begun by the other", async || {
+        let record = measured(&ana).await;
+        let (by, _) = signed_by(&world, &record).await;
+        by.eq_ignore_ascii_case(&kept).then_some(())
+    })
+    .await;
+    let key = world.foundation.dir().join("keys/registrar.key");
+    let key = key.display().to_string();
+    let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str())];
+    let another = world.another_api("api-with-one-signer", &alone).await;
+    let said = another.says("/health/ready").await;
+    assert_eq!(said["failing"]["signers"], Value::Null, "{said}");
+    let rows = world.audit_rows("resource_type = 'SIGNER'").await;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["new_value"]["inUse"], false);
+    nothing_is_wrong(&world).await;
+}
+
+#[tokio::test]
+async fn an_api_without_the_key_of_an_account_in_use_divides_no_line_and_says_that_it_lacks_it() {
+    let world = world().await;
+    let kept = first(&world);
+    signer(&world, &["retire", "--signer", SECOND, "--yes"]).expect("it is done");
+    let key = world.foundation.dir().join("keys/registrar.key");
+    let key = key.display().to_string();
+    let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str())];
+    let lacking = world.another_api("api-with-one-signer", &alone).await;
+    // As an operator who is too early: one of them lacks the key.
+    signer(&world, &["use", "--signer", SECOND, "--yes"]).expect("it is done");
+    let (eve, begun) = patient_of(&world, SECOND).await;
+    is_anchored_by(&world, &begun, SECOND).await;
+    let why = fails(&lacking, "signers").await;
+    assert!(why.contains("1 account(s) in use"), "{why}");
+
+    let elsewhere = eve.at(&lacking);
+    let refused = elsewhere.amends(&begun, documents::vital_signs(), json!({}));
+    assert_eq!(refused.await.code(), Some("UNAVAILABLE"));
+
+    // It is as it was, and an api with the key goes on with it. What is new, each begins by what it has.
+    let version = amended(&eve, &begun).await;
+    is_anchored_by(&world, &version, SECOND).await;
+    assert_eq!(predecessor(&world, &version).await, begun["dataHash"]);
+    let fresh = measured(&elsewhere).await;
+    is_anchored_by(&world, &fresh, &kept).await;
+    let closed = eve.retracts(&version, json!({})).await;
+    let closed = closed.data()["withdrawMedicalRecord"]["record"].clone();
+    is_anchored_by(&world, &closed, SECOND).await;
+    nothing_is_wrong(&world).await;
 }

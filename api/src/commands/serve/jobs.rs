@@ -20,7 +20,7 @@ use crate::{
     health::{self, Health},
     housekeeping,
     integrity::{chain_head::ChainHeads, deep_check::DeepCheck},
-    relay::Relay,
+    relay::{Relay, ends::EndClaims},
     retention::{self, Pinner, Retention},
     sampler::Sampler,
     seals::Seals,
@@ -69,7 +69,7 @@ pub(super) fn start_relays(
     tasks: &mut JoinSet<()>,
 ) -> Vec<Arc<Notify>> {
     let Resources { pool, client, .. } = resources;
-    let ends = Arc::new(Mutex::new(()));
+    let ends = EndClaims::default();
     let mut wakes = Vec::new();
     for signer in resources.signers.all() {
         let wake = Arc::new(Notify::new());
@@ -80,7 +80,7 @@ pub(super) fn start_relays(
             chain_id: resources.registry.chain_id,
             signer: Arc::clone(signer),
             signers: resources.signers.clone(),
-            ends: Arc::clone(&ends),
+            ends: ends.clone(),
             fees: fees.clone(),
             most_fee: config.fees.most(),
             raise_after: config.fees.raise_after(),
@@ -129,6 +129,7 @@ pub(super) fn start_jobs(
         registry: resources.registry.clone(),
         client: client.clone(),
         keyring: Arc::clone(&resources.keyring),
+        signers: resources.signers.clone(),
         clock: &DATABASE_CLOCK,
         head_age: config.head_age(),
         silence: config.silence(),

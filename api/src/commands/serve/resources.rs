@@ -82,6 +82,7 @@ pub(super) async fn open(
     for signer in signers.all() {
         begin_nonces(&pool, &client, signer, chain_id).await?;
     }
+    agree_on_signers(&pool, &signers, chain_id).await?;
     let registrars = OurRegistrars {
         chain_id,
         deployed: deployment.registrar,
@@ -288,6 +289,37 @@ async fn begin_nonces(
         )
         .into());
     }
+    Ok(())
+}
+
+/// Refuses to begin without the key of an account that is in use: it could not go on with what that account has begun. The first
+/// api of a database says which are.
+async fn agree_on_signers(
+    pool: &store::Pool,
+    signers: &Signers,
+    chain_id: i64,
+) -> Result<(), Failure> {
+    let here = signers.addresses();
+    let mut tx = pool.begin().await?;
+    let in_use = signers::begin_use(&mut tx, chain_id, &here).await?;
+    tx.commit().await?;
+    let lacking: Vec<&String> = in_use.iter().filter(|it| !here.contains(it)).collect();
+    if let Some(first) = lacking.first() {
+        return Err(format!(
+            "this api has the keys of {}, and the accounts in use are {}: name the files of all of them in \
+             MEDITRUSTAL_REGISTRAR_KEY_FILE and MEDITRUSTAL_REGISTRAR_KEY_FILES, as every api has to; or take an account out of use \
+             first, which leaves what it has anchored to a steward: `meditrustal signer retire --signer {first} --yes`",
+            here.join(", "),
+            in_use.join(", "),
+        )
+        .into());
+    }
+    for standby in here.iter().filter(|it| !in_use.contains(it)) {
+        tracing::warn!(
+            "{standby} is named and not in use: it begins nothing. Once every api has its key: `meditrustal signer use --signer {standby} --yes`"
+        );
+    }
+    signers.begin_with(&in_use);
     Ok(())
 }
 

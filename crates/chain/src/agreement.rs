@@ -1,0 +1,132 @@
+//! Whether a second node is on the chain of the one that is asked: before something is told that a node alone has said. It says
+//! nothing where there is no second node, or none that answers in time: then the one is believed, as where it is the only one.
+
+use std::time::Duration;
+
+use domain::records::DataHash;
+use tokio::time;
+
+use crate::{
+    client::{Client, OnChainAnchor, OnChainStatus},
+    error::{CheckError, ClientError},
+};
+
+/// How long all other nodes together may take for one comparison.
+const WITHIN: Duration = Duration::from_secs(2);
+/// When blocks that differ are compared once more: nodes that follow the tip may part for a moment.
+const AGAIN_IN: Duration = Duration::from_millis(250);
+
+/// What a node has told of a hash.
+#[derive(Debug, Clone, Copy)]
+pub struct ToldAnchor {
+    /// The hash.
+    pub hash: DataHash,
+    /// Its anchor; `None` where the registry knows none.
+    pub anchor: Option<OnChainAnchor>,
+}
+
+impl Client {
+    /// Refuses where another node has other blocks than the one that is asked, as far as both go, or says something else of an
+    /// anchor in blocks that both have. One other node that answers is enough.
+    ///
+    /// # Errors
+    /// [`ClientError::NodesDiffer`].
+    pub async fn require_agreement(&self, told: Option<ToldAnchor>) -> Result<(), ClientError> {
+        let endpoints = self.endpoints();
+        if endpoints.len() < 2 {
+            return Ok(());
+        }
+        let (asked, others): (Vec<_>, Vec<_>) = self
+            .each()
+            .zip(endpoints)
+            .partition(|(_, health)| health.is_used);
+        let Some((asked, _)) = asked.first() else {
+            return Ok(());
+        };
+        let each_within = WITHIN / u32::try_from(others.len().max(1)).unwrap_or(u32::MAX);
+        for (other, _) in others.iter().filter(|(_, health)| health.is_well) {
+            match compare_twice(asked, other, told, each_within).await {
+                ComparisonOutcome::Same => return Ok(()),
+                ComparisonOutcome::Other(number) => {
+                    return Err(ClientError::NodesDiffer { number });
+                }
+                // The next one may say something.
+                ComparisonOutcome::Unknown => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a comparison with another node comes to.
+enum ComparisonOutcome {
+    /// It has the same.
+    Same,
+    /// It has something else in this block.
+    Other(u64),
+    /// It says nothing of our chain.
+    Unknown,
+}
+
+/// Compares, and once more where the two differ. Who differs and is silent then has differed.
+async fn compare_twice(
+    asked: &Client,
+    other: &Client,
+    told: Option<ToldAnchor>,
+    within: Duration,
+) -> ComparisonOutcome {
+    let Ok(Ok(first)) = time::timeout(within, compare(asked, other, told)).await else {
+        return ComparisonOutcome::Unknown;
+    };
+    let Some(number) = first else {
+        return ComparisonOutcome::Same;
+    };
+    // One of another chain, or that has no registry yet, says nothing of ours.
+    if let Ok(Err(error)) = time::timeout(within, other.check()).await
+        && !matches!(error, CheckError::Client(_))
+    {
+        return ComparisonOutcome::Unknown;
+    }
+    time::sleep(AGAIN_IN).await;
+    match time::timeout(within, compare(asked, other, told)).await {
+        Ok(Ok(None)) => ComparisonOutcome::Same,
+        Ok(Ok(Some(again))) => ComparisonOutcome::Other(again),
+        Ok(Err(_)) | Err(_) => ComparisonOutcome::Other(number),
+    }
+}
+
+/// The number of a block in which two nodes differ, or after which they say something else of an anchor.
+async fn compare(
+    asked: &Client,
+    other: &Client,
+    told: Option<ToldAnchor>,
+) -> Result<Option<u64>, ClientError> {
+    let (ours, theirs) = tokio::try_join!(asked.head(), other.head())?;
+    let common = ours.number.min(theirs.number);
+    let anchored = told.and_then(|it| it.anchor).map(|it| it.block_number);
+    let anchored = anchored.filter(|number| *number < common);
+    for number in anchored.into_iter().chain([common]) {
+        let (ours, theirs) =
+            tokio::try_join!(asked.block_by_number(number), other.block_by_number(number))?;
+        // What one of them has undone meanwhile is compared by the next question.
+        let (Some(ours), Some(theirs)) = (ours, theirs) else {
+            continue;
+        };
+        if ours.hash != theirs.hash {
+            return Ok(Some(number));
+        }
+    }
+    let Some(ToldAnchor { hash, anchor }) = told else {
+        return Ok(None);
+    };
+    let place = |it: OnChainAnchor| (it.registrar, it.block_number, it.sequence);
+    if anchor.is_some_and(|it| it.block_number > common) {
+        return Ok(None);
+    }
+    let theirs = other.anchor_of(&hash).await?;
+    // One that is behind may not know yet that it was ended.
+    let stands =
+        |it: Option<OnChainAnchor>| it.is_some_and(|it| it.status == OnChainStatus::Active);
+    let is_other = theirs.map(place) != anchor.map(place) || (stands(anchor) && !stands(theirs));
+    Ok(is_other.then_some(common))
+}

@@ -1,0 +1,1 @@
+ALTER TABLE signers DROP COLUMN in_use;
