@@ -29,14 +29,14 @@ pub(crate) struct Facts {
     windows: Vec<BreakGlassWindow>,
     /// What those may do who act for a patient.
     mandates: HashMap<(UserId, UserId), Mandate>,
-    /// Whether every consent of these patients is as it was sealed: else the rule in SQL, which sees no
-    /// seals, says more than they do.
+    /// Whether every consent of these patients that can concern who asks is as it was sealed: else the rule in SQL, which
+    /// sees no seals, says more than they do.
     pub(crate) are_sealed: bool,
 }
 
 impl Facts {
     /// Locks these patients and the accounts that ask, then reads the clock, the accounts and log-ins, and the
-    /// patients' consents in force. Before it, a transaction locks no person (`store::barrier`).
+    /// patients' consents in force that concern whoever asks. Before it, a transaction locks no person (`store::barrier`).
     ///
     /// # Errors
     /// The database's.
@@ -106,6 +106,8 @@ impl Facts {
         let (now, actors) = seals.present(tx, sessions).await?;
         let (consents, are_sealed) = if patients.is_empty() {
             (Vec::new(), true)
+        } else if let Some(actor) = sole_actor(sessions, &actors) {
+            seals.concerning(tx, patients, actor, now).await?
         } else {
             seals.in_force(tx, patients, now).await?
         };
@@ -200,10 +202,21 @@ impl Facts {
         country_reached(decision, actor, self.consents_of(patient))
     }
 
-    /// The consents of a patient that hold now; of one who was not locked, none.
+    /// The consents of a patient that hold now; of one who was not locked, none. Where one person alone asks, those
+    /// that concern them (`domain::access::overview::concerns`).
     pub(crate) fn consents_of(&self, patient: UserId) -> &[Consent] {
         self.consents.get(&patient).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Who asks, where that is one person, who is known.
+fn sole_actor<'a>(
+    sessions: &[(UserId, SessionId)],
+    actors: &'a HashMap<SessionId, Actor>,
+) -> Option<&'a Actor> {
+    let actor = actors.values().next()?;
+    let is_sole = sessions.iter().all(|(user, _)| *user == actor.id);
+    is_sole.then_some(actor)
 }
 
 fn by_patient(consents: Vec<Consent>) -> HashMap<UserId, Vec<Consent>> {
