@@ -1,7 +1,7 @@
 //! The facts of decisions: read in one place, under the locks that hold back every change to them
 //! (`store::barrier`), so that a decision and its audit row lie before or after a withdrawal, never across it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -13,9 +13,12 @@ use domain::{
     purpose::Purpose,
     representatives::Mandate,
 };
-use store::{StoreError, Tx, barrier, users};
+use store::{Plans, Pool, StoreError, Transaction, Tx, barrier, users};
 
 use crate::{caller::Caller, error::Error};
+
+/// As many people are locked by the message that begins a transaction; more by one statement, which is then shorter.
+const FEW: usize = 8;
 
 /// What decisions of one transaction go by.
 #[derive(Debug)]
@@ -48,11 +51,33 @@ impl Facts {
         let callers: Vec<&Caller> = callers.into_iter().collect();
         let sessions = sessions_of(callers.iter().copied());
         let patients = distinct(patients.into_iter());
-        let askers = sessions.iter().map(|(user, _)| *user);
-        let represented = callers.iter().filter_map(|caller| caller.on_behalf_of);
-        let people = askers.chain(represented).chain(patients.iter().copied());
-        barrier::lock_shared(tx, people).await?;
+        barrier::lock_shared(tx, people(&callers, &patients)).await?;
         Self::read(tx, &callers, &sessions, &patients).await
+    }
+
+    /// Begins a transaction, and gathers the same as its first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn begin(
+        pool: &Pool,
+        (wait, plans): (Duration, Plans),
+        callers: impl IntoIterator<Item = &Caller>,
+        patients: impl IntoIterator<Item = UserId>,
+    ) -> Result<(Transaction, Self), StoreError> {
+        let callers: Vec<&Caller> = callers.into_iter().collect();
+        let sessions = sessions_of(callers.iter().copied());
+        let patients = distinct(patients.into_iter());
+        let people = people(&callers, &patients);
+        let mut tx = if people.len() <= FEW {
+            pool.begin_locked(wait, plans, people).await?
+        } else {
+            let mut tx = pool.begin_with_lock_wait(wait, plans).await?;
+            barrier::lock_shared(&mut tx, people).await?;
+            tx
+        };
+        let facts = Self::read(&mut tx, &callers, &sessions, &patients).await?;
+        Ok((tx, facts))
     }
 
     /// The same for the patients of these records.
@@ -66,9 +91,7 @@ impl Facts {
     ) -> Result<Self, StoreError> {
         let callers: Vec<&Caller> = callers.into_iter().collect();
         let sessions = sessions_of(callers.iter().copied());
-        let askers = sessions.iter().map(|(user, _)| *user);
-        let represented = callers.iter().filter_map(|caller| caller.on_behalf_of);
-        let people = askers.chain(represented);
+        let people = people(&callers, &[]);
         let patients = barrier::lock_shared_with_records(tx, people, records).await?;
         Self::read(tx, &callers, &sessions, &patients).await
     }
@@ -228,6 +251,13 @@ fn by_patient(consents: Vec<Consent>) -> HashMap<UserId, Vec<Consent>> {
             .push(consent);
     }
     of_patients
+}
+
+/// Whose locks a decision takes: of those who ask, of those for whom they act, and of these patients.
+fn people(callers: &[&Caller], patients: &[UserId]) -> Vec<UserId> {
+    let askers = callers.iter().map(|caller| caller.user);
+    let represented = callers.iter().filter_map(|caller| caller.on_behalf_of);
+    distinct(askers.chain(represented).chain(patients.iter().copied()))
 }
 
 fn sessions_of<'a>(callers: impl IntoIterator<Item = &'a Caller>) -> Vec<(UserId, SessionId)> {
