@@ -248,9 +248,9 @@ impl RecordReader {
         batch: &[Arc<ListRequest>],
         (wait, plans): (Duration, Plans),
     ) -> Result<(Transaction, Vec<Scope>, Facts), StoreError> {
-        let callers = batch.iter().map(|asked| &asked.caller);
         let named = batch.iter().map(|asked| asked.search.criteria.patient);
         if let Some(patients) = named.collect::<Option<Vec<UserId>>>() {
+            let callers = batch.iter().map(|asked| &asked.caller);
             let all = patients.iter().copied();
             let (tx, facts) = Facts::begin(&self.pool, (wait, plans), callers, all).await?;
             let scopes = patients.into_iter().map(Scope::of_patient);
@@ -261,6 +261,7 @@ impl RecordReader {
         for asked in batch {
             scopes.push(Scope::of(&mut tx, asked).await?);
         }
+        let callers = batch.iter().map(|asked| &asked.caller);
         let patients = scopes.iter().flat_map(Scope::patients).copied();
         let facts = Facts::gather(&mut tx, callers, patients).await?;
         Ok((tx, scopes, facts))

@@ -24,9 +24,7 @@ use domain::organizations::CurrentMemberships;
 use domain::purpose::Purpose;
 use domain::users::Role;
 use serde_json::{Value, json};
-use store::{
-    Plans, Pool, PoolSettings, Tx, audit, barrier, consents, memberships, records, users,
-};
+use store::{Plans, Pool, PoolSettings, Tx, audit, barrier, consents, memberships, records, users};
 use tests::World;
 use tokio::net::TcpListener;
 use vault::keyring::Keyring;
