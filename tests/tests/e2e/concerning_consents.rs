@@ -145,8 +145,8 @@ async fn a_refusal_by_role_by_organization_or_to_everybody_wins_among_many_conse
         ana.lets(doctor, &["READ"]).await;
         let others = json!([{ "role": "PATIENT" }, { "user": doctor.id }]);
         gives(&ana, &["EXPORT"], others).await;
-        gives(&ana, &["READ"], json!([{ "role": "PATIENT" }])).await;
     }
+    gives(&ana, &["READ"], json!([{ "role": "PATIENT" }])).await;
     for doctor in [&dr_bo, &dr_cy] {
         doctor.reads(&record).await.data();
     }
