@@ -1,7 +1,7 @@
 //! The facts of decisions: read in one place, under the locks that hold back every change to them
 //! (`store::barrier`), so that a decision and its audit row lie before or after a withdrawal, never across it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -13,9 +13,12 @@ use domain::{
     purpose::Purpose,
     representatives::Mandate,
 };
-use store::{StoreError, Tx, barrier, users};
+use store::{Plans, Pool, StoreError, Transaction, Tx, barrier, users};
 
 use crate::{caller::Caller, error::Error};
+
+/// As many people are locked by the message that begins a transaction; more by one statement, which is then shorter.
+const FEW: usize = 8;
 
 /// What decisions of one transaction go by.
 #[derive(Debug)]
@@ -29,14 +32,14 @@ pub(crate) struct Facts {
     windows: Vec<BreakGlassWindow>,
     /// What those may do who act for a patient.
     mandates: HashMap<(UserId, UserId), Mandate>,
-    /// Whether every consent of these patients is as it was sealed: else the rule in SQL, which sees no
-    /// seals, says more than they do.
+    /// Whether every consent of these patients that can concern who asks is as it was sealed: else the rule in SQL, which
+    /// sees no seals, says more than they do.
     pub(crate) are_sealed: bool,
 }
 
 impl Facts {
     /// Locks these patients and the accounts that ask, then reads the clock, the accounts and log-ins, and the
-    /// patients' consents in force. Before it, a transaction locks no person (`store::barrier`).
+    /// patients' consents in force that concern whoever asks. Before it, a transaction locks no person (`store::barrier`).
     ///
     /// # Errors
     /// The database's.
@@ -48,11 +51,33 @@ impl Facts {
         let callers: Vec<&Caller> = callers.into_iter().collect();
         let sessions = sessions_of(callers.iter().copied());
         let patients = distinct(patients.into_iter());
-        let askers = sessions.iter().map(|(user, _)| *user);
-        let represented = callers.iter().filter_map(|caller| caller.on_behalf_of);
-        let people = askers.chain(represented).chain(patients.iter().copied());
-        barrier::lock_shared(tx, people).await?;
+        barrier::lock_shared(tx, people(&callers, &patients)).await?;
         Self::read(tx, &callers, &sessions, &patients).await
+    }
+
+    /// Begins a transaction, and gathers the same as its first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn begin(
+        pool: &Pool,
+        (wait, plans): (Duration, Plans),
+        callers: impl IntoIterator<Item = &Caller>,
+        patients: impl IntoIterator<Item = UserId>,
+    ) -> Result<(Transaction, Self), StoreError> {
+        let callers: Vec<&Caller> = callers.into_iter().collect();
+        let sessions = sessions_of(callers.iter().copied());
+        let patients = distinct(patients.into_iter());
+        let people = people(&callers, &patients);
+        let mut tx = if people.len() <= FEW {
+            pool.begin_locked(wait, plans, people).await?
+        } else {
+            let mut tx = pool.begin_with_lock_wait(wait, plans).await?;
+            barrier::lock_shared(&mut tx, people).await?;
+            tx
+        };
+        let facts = Self::read(&mut tx, &callers, &sessions, &patients).await?;
+        Ok((tx, facts))
     }
 
     /// The same for the patients of these records.
@@ -66,9 +91,7 @@ impl Facts {
     ) -> Result<Self, StoreError> {
         let callers: Vec<&Caller> = callers.into_iter().collect();
         let sessions = sessions_of(callers.iter().copied());
-        let askers = sessions.iter().map(|(user, _)| *user);
-        let represented = callers.iter().filter_map(|caller| caller.on_behalf_of);
-        let people = askers.chain(represented);
+        let people = people(&callers, &[]);
         let patients = barrier::lock_shared_with_records(tx, people, records).await?;
         Self::read(tx, &callers, &sessions, &patients).await
     }
@@ -106,6 +129,8 @@ impl Facts {
         let (now, actors) = seals.present(tx, sessions).await?;
         let (consents, are_sealed) = if patients.is_empty() {
             (Vec::new(), true)
+        } else if let Some(actor) = sole_actor(sessions, &actors) {
+            seals.concerning(tx, patients, actor, now).await?
         } else {
             seals.in_force(tx, patients, now).await?
         };
@@ -200,10 +225,21 @@ impl Facts {
         country_reached(decision, actor, self.consents_of(patient))
     }
 
-    /// The consents of a patient that hold now; of one who was not locked, none.
+    /// The consents of a patient that hold now; of one who was not locked, none. Where one person alone asks, those
+    /// that concern them (`domain::access::overview::concerns`).
     pub(crate) fn consents_of(&self, patient: UserId) -> &[Consent] {
         self.consents.get(&patient).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Who asks, where that is one person, who is known.
+fn sole_actor<'a>(
+    sessions: &[(UserId, SessionId)],
+    actors: &'a HashMap<SessionId, Actor>,
+) -> Option<&'a Actor> {
+    let actor = actors.values().next()?;
+    let is_sole = sessions.iter().all(|(user, _)| *user == actor.id);
+    is_sole.then_some(actor)
 }
 
 fn by_patient(consents: Vec<Consent>) -> HashMap<UserId, Vec<Consent>> {
@@ -215,6 +251,13 @@ fn by_patient(consents: Vec<Consent>) -> HashMap<UserId, Vec<Consent>> {
             .push(consent);
     }
     of_patients
+}
+
+/// Whose locks a decision takes: of those who ask, of those for whom they act, and of these patients.
+fn people(callers: &[&Caller], patients: &[UserId]) -> Vec<UserId> {
+    let askers = callers.iter().map(|caller| caller.user);
+    let represented = callers.iter().filter_map(|caller| caller.on_behalf_of);
+    distinct(askers.chain(represented).chain(patients.iter().copied()))
 }
 
 fn sessions_of<'a>(callers: impl IntoIterator<Item = &'a Caller>) -> Vec<(UserId, SessionId)> {

@@ -6,6 +6,7 @@
 //! keeps everybody out until an operator has looked. The sealed account names both.
 
 pub(crate) mod finding;
+mod left_out;
 mod memberships;
 
 use std::{
@@ -33,6 +34,7 @@ use store::{
 use tokio::{sync::mpsc, task::JoinSet};
 use vault::{keyring::Keyring, seal::Sealable};
 
+use self::left_out::LeftOut;
 use crate::error::Error;
 
 /// How many findings wait to be written. What does not fit is met again, by the next reading or by the
@@ -47,6 +49,7 @@ pub(crate) struct Seals {
     keyring: Arc<Keyring>,
     home: Country,
     found: mpsc::Sender<Tampered>,
+    left_out: LeftOut,
 }
 
 impl Seals {
@@ -58,11 +61,13 @@ impl Seals {
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let (found, inbox) = mpsc::channel(WAITING);
-        tasks.spawn(write_down(pool, inbox));
+        tasks.spawn(write_down(pool.clone(), inbox));
+        let left_out = LeftOut::start(Arc::clone(&keyring), pool, found.clone(), tasks);
         Self {
             keyring,
             home,
             found,
+            left_out,
         }
     }
 
@@ -410,6 +415,22 @@ impl Seals {
         now: DateTime<Utc>,
     ) -> Result<(Vec<Consent>, bool), StoreError> {
         Ok(self.consents(consents::in_force(conn, patients, now).await?))
+    }
+
+    /// Of the same those that can change what is decided about this actor. The seals of the others are checked soon.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn concerning(
+        &self,
+        conn: &mut PgConnection,
+        patients: &[UserId],
+        actor: &Actor,
+        now: DateTime<Utc>,
+    ) -> Result<(Vec<Consent>, bool), StoreError> {
+        let stored = consents::concerning(conn, patients, actor, now).await?;
+        self.left_out.add(&stored.left_out);
+        Ok(self.consents(stored))
     }
 
     /// Those that are as they were sealed, and whether all of them are. None of a patient of whom a refusal

@@ -127,10 +127,10 @@ async fn decide_all(
     batch: &[Arc<VisibilityRequest>],
     lock_wait: Duration,
 ) -> Result<Vec<Result<VisibleEvents, Error>>, StoreError> {
-    let mut tx = pool.begin_with_lock_wait(lock_wait, Plans::Kept).await?;
     let callers = batch.iter().map(|inquiry| &inquiry.caller);
     let patients = batch.iter().flat_map(|inquiry| inquiry.patients());
-    let facts = Facts::gather(&mut tx, callers, patients).await?;
+    let begun = Facts::begin(pool, (lock_wait, Plans::Kept), callers, patients);
+    let (mut tx, facts) = begun.await?;
     let records: HashSet<RecordId> = batch.iter().flat_map(|it| it.records()).collect();
     let records: Vec<RecordId> = records.into_iter().collect();
     let withheld = deletion::withheld(&mut tx, &records).await?;

@@ -1,18 +1,22 @@
 //! Deciding about a patient of whom 1,000 consents are stored: the rule alone, over all of them, and with the locks, the clock,
-//! and the consents in force read and their seals checked, as the api does it.
+//! and the consents that concern the doctor read and their seals checked, as the api does it; beside it the same with all
+//! that are in force.
 //!
 //! As many of them are in force as may be at once; the others were withdrawn. One of those in force lets the doctor in.
+//! Of each message to the server it is told how long its answer took.
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use domain::access::{AccessRequest, Action, Actor, decide};
 use domain::consents::{Consent, MAX_CONSENTS_IN_FORCE};
 use domain::ids::UserId;
 use domain::organizations::CurrentMemberships;
 use domain::purpose::Purpose;
 use domain::records::{Availability, RecordType};
+use domain::seals::StoredConsents;
 use domain::users::Role;
-use store::{Plans, PoolSettings, barrier, consents, users};
+use store::{Plans, PoolSettings, StoreError, Tx, consents, users};
 use tests::bench::{Arguments, Bar, Figure, Report, analyze, progress};
 use tests::{Person, World};
 use vault::keyring::Keyring;
@@ -30,49 +34,108 @@ async fn main() {
     progress(format_args!("storing {STORED} consents"));
     fill(&world, &ana, &dr_bo).await;
     let decider = Decider::of(&world, &ana, &dr_bo);
-    let consents = decider.reads().await;
-    assert_eq!(consents.len(), MAX_CONSENTS_IN_FORCE, "all seals are right");
-    let all = decider.reads_all().await;
-    assert_eq!(all.len(), STORED, "all seals are right");
+    let (all, _) = decider.reads(Reading::All).await;
+    assert_eq!(all.len(), MAX_CONSENTS_IN_FORCE, "all seals are right");
+    let (few, _) = decider.reads(Reading::Concerning).await;
+    // What names the doctor, and one that says that there are others.
+    assert_eq!(few.len(), 2, "all seals are right");
+    let stored = decider.reads_all().await;
+    assert_eq!(stored.len(), STORED, "all seals are right");
 
     let many = usize::try_from(arguments.many(20_000)).unwrap_or(usize::MAX);
     progress(format_args!("deciding {many} times"));
     let mut alone = Vec::with_capacity(many);
-    let mut whole = Vec::with_capacity(many);
+    let [mut whole, mut by_all] = [Whole::default(), Whole::default()];
     for _ in 0..many {
         let began = Instant::now();
-        let is_let_in = decider.lets_in(&all);
+        let is_let_in = decider.lets_in(&stored);
         alone.push(began.elapsed());
         assert!(is_let_in, "the consent lets in");
-        let began = Instant::now();
-        let is_let_in = decider.lets_in(&decider.reads().await);
-        whole.push(began.elapsed());
-        assert!(is_let_in, "the consent lets in");
+        // In turns, so that both have the same machine.
+        whole.add(&decider, Reading::Concerning).await;
+        by_all.add(&decider, Reading::All).await;
     }
     let mut report = Report::new();
-    for (what, mut times, bar) in [
-        (
-            "the rule alone, over 1,000 consents",
-            alone,
-            Bar::AtMost(1000.0),
-        ),
-        (
-            "with locks, clock, consents read and seals checked",
-            whole,
-            Bar::None,
-        ),
-    ] {
-        times.sort();
-        let at = |part: usize| {
-            Figure::Microseconds(times[(times.len() - 1) * part / 100].as_secs_f64() * 1e6)
-        };
-        report.figure(format!("{what}: p50"), at(50), Bar::None);
-        report.figure(format!("{what}: p99"), at(99), bar);
+    let what = "the rule alone, over 1,000 consents";
+    report.figure(format!("{what}: p50"), part(&mut alone, 50), Bar::None);
+    report.figure(
+        format!("{what}: p99"),
+        part(&mut alone, 99),
+        Bar::AtMost(1000.0),
+    );
+    let what = "with locks, clock, consents read and seals checked";
+    for (of, bar) in [(50, Bar::None), (99, Bar::AtMost(1000.0))] {
+        let limit = part(&mut by_all.times, of);
+        let what = format!("{what}: p{of}, beside all in force read");
+        report.beside(what, part(&mut whole.times, of), limit, bar);
     }
+    for (nth, step) in STEPS.iter().enumerate() {
+        let limit = part(&mut by_all.steps[nth], 50);
+        let what = format!("of which {step}: p50");
+        report.beside(what, part(&mut whole.steps[nth], 50), limit, Bar::None);
+    }
+    let what = "messages to the server for a decision";
+    report.figure(what, Figure::Count(MESSAGES), Bar::None);
+    let rows = |consents: &[Consent]| Figure::Count(consents.len() as u64);
+    report.beside(
+        "consents read for a decision",
+        rows(&few),
+        rows(&all),
+        Bar::None,
+    );
     report.note(format!(
         "{STORED} consents of one patient, {MAX_CONSENTS_IN_FORCE} of them in force; one at a time"
     ));
     report.print("decide");
+}
+
+/// What a whole decision consists of. All but the last are one message to the server each.
+const STEPS: [&str; 5] = [
+    "beginning, with locks",
+    "clock",
+    "consents",
+    "end",
+    "seals and rule",
+];
+const MESSAGES: u64 = STEPS.len() as u64 - 1;
+
+/// Which consents a decision reads.
+#[derive(Clone, Copy)]
+enum Reading {
+    /// Those that concern the doctor.
+    Concerning,
+    /// All that are in force.
+    All,
+}
+
+/// Whole decisions, and their steps.
+#[derive(Default)]
+struct Whole {
+    times: Vec<Duration>,
+    steps: [Vec<Duration>; STEPS.len()],
+}
+
+impl Whole {
+    async fn add(&mut self, decider: &Decider, reading: Reading) {
+        let began = Instant::now();
+        let (consents, mut ends) = decider.reads(reading).await;
+        let is_let_in = decider.lets_in(&consents);
+        ends.push(Instant::now());
+        self.times.push(began.elapsed());
+        assert!(is_let_in, "the consent lets in");
+        let mut last = began;
+        for (step, end) in self.steps.iter_mut().zip(ends) {
+            step.push(end - last);
+            last = end;
+        }
+    }
+}
+
+/// What so many of a hundred took no longer than.
+fn part(times: &mut [Duration], of: usize) -> Figure {
+    times.sort_unstable();
+    let time = times[(times.len() - 1) * of / 100];
+    Figure::Microseconds(time.as_secs_f64() * 1e6)
 }
 
 /// Consents of ana: the last one lets the doctor read.
@@ -123,18 +186,35 @@ impl Decider {
         }
     }
 
-    /// The consents in force whose seals are right, under the locks of both.
-    async fn reads(&self) -> Vec<Consent> {
-        let tx = self.pool.begin_with_lock_wait(WAIT, Plans::Kept).await;
-        let mut tx = tx.expect("a transaction");
+    /// The consents whose seals are right, read under the locks of both, and when each message was answered.
+    async fn reads(&self, reading: Reading) -> (Vec<Consent>, Vec<Instant>) {
+        let mut ends = Vec::with_capacity(STEPS.len());
         let both = [self.patient, self.doctor];
-        barrier::lock_shared(&mut tx, both).await.expect("locks");
+        let tx = self.pool.begin_locked(WAIT, Plans::Kept, both).await;
+        let mut tx = tx.expect("a transaction and its locks");
+        ends.push(Instant::now());
         let now = users::now(&mut tx).await.expect("the clock");
-        let stored = consents::in_force(&mut tx, &[self.patient], now).await;
+        ends.push(Instant::now());
+        let stored = self.stored(&mut tx, reading, now).await;
         let stored = stored.expect("consents").consents.into_iter();
+        ends.push(Instant::now());
         tx.commit().await.expect("an end");
+        ends.push(Instant::now());
         let opened = stored.filter_map(|sealed| self.keyring.open_row(sealed).ok());
-        opened.collect()
+        (opened.collect(), ends)
+    }
+
+    async fn stored(
+        &self,
+        tx: &mut Tx<'_>,
+        reading: Reading,
+        now: DateTime<Utc>,
+    ) -> Result<StoredConsents, StoreError> {
+        let patients = [self.patient];
+        match reading {
+            Reading::Concerning => consents::concerning(tx, &patients, &self.actor(), now).await,
+            Reading::All => consents::in_force(tx, &patients, now).await,
+        }
     }
 
     /// All that are stored, and as they were sealed.
@@ -147,16 +227,20 @@ impl Decider {
         opened.collect()
     }
 
+    fn actor(&self) -> Actor {
+        Actor {
+            id: self.doctor,
+            role: Role::Doctor,
+            is_active: true,
+            memberships: CurrentMemberships::default(),
+            acts_for: None,
+            second_factor: true,
+        }
+    }
+
     fn lets_in(&self, consents: &[Consent]) -> bool {
         let request = AccessRequest {
-            actor: Actor {
-                id: self.doctor,
-                role: Role::Doctor,
-                is_active: true,
-                memberships: CurrentMemberships::default(),
-                acts_for: None,
-                second_factor: true,
-            },
+            actor: self.actor(),
             patient: self.patient,
             action: Action::Read,
             purpose: Purpose::Treatment,
@@ -164,7 +248,7 @@ impl Decider {
             availability: Availability::Open,
             destination: None,
             emergency: None,
-            now: chrono::Utc::now(),
+            now: Utc::now(),
         };
         decide(&request, consents).is_permit()
     }

@@ -21,7 +21,7 @@ use domain::{
     users::User,
 };
 use store::{
-    Plans, Pool, StoreError, Tx,
+    Plans, Pool, StoreError, Transaction, Tx,
     anchors::{self, Anchor},
     audit,
     records::{
@@ -242,6 +242,31 @@ impl Search {
 }
 
 impl RecordReader {
+    /// Begins the transaction of a batch, under the locks of whose records it looks through.
+    async fn begin(
+        &self,
+        batch: &[Arc<ListRequest>],
+        (wait, plans): (Duration, Plans),
+    ) -> Result<(Transaction, Vec<Scope>, Facts), StoreError> {
+        let named = batch.iter().map(|asked| asked.search.criteria.patient);
+        if let Some(patients) = named.collect::<Option<Vec<UserId>>>() {
+            let callers = batch.iter().map(|asked| &asked.caller);
+            let all = patients.iter().copied();
+            let (tx, facts) = Facts::begin(&self.pool, (wait, plans), callers, all).await?;
+            let scopes = patients.into_iter().map(Scope::of_patient);
+            return Ok((tx, scopes.collect(), facts));
+        }
+        let mut tx = self.pool.begin_with_lock_wait(wait, plans).await?;
+        let mut scopes = Vec::with_capacity(batch.len());
+        for asked in batch {
+            scopes.push(Scope::of(&mut tx, asked).await?);
+        }
+        let callers = batch.iter().map(|asked| &asked.caller);
+        let patients = scopes.iter().flat_map(Scope::patients).copied();
+        let facts = Facts::gather(&mut tx, callers, patients).await?;
+        Ok((tx, scopes, facts))
+    }
+
     /// Finds a batch of lists in one transaction.
     async fn find_all(&self, batch: &Batch<ListRequest>) -> BatchAnswers<Found> {
         let is_of_newest = |asked: &Arc<ListRequest>| asked.search.newest_of().is_some();
@@ -251,15 +276,8 @@ impl RecordReader {
             Plans::AsUsual
         };
         let wait = batch.lock_wait;
-        let mut tx = self.pool.begin_with_lock_wait(wait, plans).await?;
         let batch = batch.requests.as_slice();
-        let mut scopes = Vec::with_capacity(batch.len());
-        for asked in batch {
-            scopes.push(Scope::of(&mut tx, asked).await?);
-        }
-        let callers = batch.iter().map(|asked| &asked.caller);
-        let patients = scopes.iter().flat_map(Scope::patients).copied();
-        let facts = Facts::gather(&mut tx, callers, patients).await?;
+        let (mut tx, scopes, facts) = self.begin(batch, (wait, plans)).await?;
         let purposes = batch
             .iter()
             .map(|asked| (&asked.caller, asked.said_purpose()));

@@ -15,9 +15,8 @@ use domain::{
 };
 use store::{
     PgConnection, StoreError,
-    memberships::{self, StoredMembership},
+    memberships::{self, KnownMemberships, StoredMembership},
     organizations::StoredOrganization,
-    seals,
 };
 use uuid::Uuid;
 
@@ -94,9 +93,11 @@ impl Seals {
         now: DateTime<Utc>,
     ) -> Result<HashMap<UserId, CurrentMemberships>, StoreError> {
         let mut known = HashMap::<UserId, Belongings>::new();
-        let stored = memberships::of_doctors(conn, doctors).await?;
         // What is gone, or open again with an older seal, is known to the trail alone.
-        let contradicted = seals::contradicted_memberships(conn, doctors).await?;
+        let KnownMemberships {
+            stored,
+            contradicted,
+        } = memberships::known_of(conn, doctors).await?;
         for (_, doctor) in &contradicted {
             known.entry(*doctor).or_default().add(&Belonging::Unknown);
         }

@@ -225,7 +225,7 @@ pub const MAX_GRANTEES: usize = 100;
 
 /// The most consents of one patient that hold at the same time.
 ///
-/// Every decision about a patient reads all of them, for everybody who waits with it. A hundred is more
+/// Where several people ask at once, a decision about a patient reads all of them. A hundred is more
 /// than one for each purpose and record type, and is read in a few milliseconds.
 pub const MAX_CONSENTS_IN_FORCE: usize = 100;
 

@@ -239,6 +239,8 @@ pub struct StoredConsents {
     pub consents: Vec<Sealed<Consent>>,
     /// Consents that cannot even be read: whose, and which.
     pub unreadable: Vec<(UserId, Uuid)>,
+    /// The patients who have other consents in force, which were not asked for.
+    pub left_out: Vec<UserId>,
 }
 
 /// A row whose seal is missing or wrong.

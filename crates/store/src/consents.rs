@@ -93,6 +93,7 @@ struct OfPatient {
     third_parties: Option<Value>,
     seal: Option<Vec<u8>>,
     seal_key: Option<String>,
+    is_left_out: Option<bool>,
 }
 
 impl OfPatient {
@@ -132,10 +133,10 @@ impl OfPatient {
     }
 }
 
-/// Asks for the accounts with the ids in `$1`, each with those of its consents for which `$holds`, and with every
-/// refusal that it names, whatever its row says.
+/// Asks for the accounts with the ids in `$1`, each with those of its consents for which `$holds`, with every
+/// refusal that it names, whatever its row says, and with one of those for which `$left_out`, if there are any.
 macro_rules! of_patients {
-    ($holds:tt, $($argument:expr),+ $(,)?) => {
+    ($holds:tt, $left_out:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             OfPatient,
             r#"SELECT
@@ -147,19 +148,29 @@ macro_rules! of_patients {
                 consent.consent_given_at AS "consent_given_at?", consent.consent_expires_at,
                 consent.consent_withdrawn_at, consent.data_categories AS "data_categories?",
                 consent.processing_activities AS "processing_activities?", consent.third_parties,
-                consent.seal, consent.seal_key
+                consent.seal, consent.seal_key, consent.is_left_out AS "is_left_out?"
              FROM users AS account
              LEFT JOIN LATERAL (
                  SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                        data_categories, processing_activities, third_parties, seal, seal_key
+                        data_categories, processing_activities, third_parties, seal, seal_key,
+                        FALSE AS is_left_out
                  FROM data_processing_consents
                  WHERE user_id = account.id
                    AND "# + $holds + r#"
                  UNION ALL
                  SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                        data_categories, processing_activities, third_parties, seal, seal_key
+                        data_categories, processing_activities, third_parties, seal, seal_key, FALSE
                  FROM data_processing_consents
                  WHERE id = ANY(account.refusals)
+                 UNION ALL
+                 (
+                     SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
+                            data_categories, processing_activities, third_parties, seal, seal_key, TRUE
+                     FROM data_processing_consents
+                     WHERE user_id = account.id
+                       AND "# + $left_out + r#"
+                     LIMIT 1
+                 )
              ) AS consent ON TRUE
              WHERE account.id = ANY($1)
              ORDER BY account.id, consent.id"#,
@@ -173,8 +184,12 @@ fn gather(found: Vec<OfPatient>) -> Result<StoredConsents, StoreError> {
     let mut all = StoredConsents::default();
     let (mut account, mut consent) = (None, None);
     for row in found {
+        let is_left_out = row.is_left_out == Some(true);
         let (of, row) = row.split();
         let owner = of.id;
+        if is_left_out {
+            all.left_out.push(UserId(owner));
+        }
         if account.replace(owner) != Some(owner) {
             all.patients.push(of.try_into()?);
         }
@@ -302,8 +317,38 @@ pub async fn in_force(
     let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
     let found = of_patients!(
         "is_in_force(consent_given_at, consent_expires_at, consent_withdrawn_at, $2)",
+        "FALSE",
         &patients,
         now,
+    )
+    .fetch_all(conn)
+    .await?;
+    gather(found)
+}
+
+/// Of the same those that can change what is decided about an actor (`domain::access::overview::concerns`): every refusal, and what
+/// names the actor in person, by role, or by an organisation that the actor belongs to, left, or may belong to. Of a
+/// patient who has others in force, one of them, and that it was so, in `left_out`. Served by
+/// `idx_data_processing_consents_open`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn concerning(
+    conn: &mut PgConnection,
+    patients: &[UserId],
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<StoredConsents, StoreError> {
+    let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
+    let named = NamedActor::of(actor);
+    let found = of_patients!(
+        "is_in_force(consent_given_at, consent_expires_at, consent_withdrawn_at, $2)
+         AND (processing_activities ? 'DENY' OR COALESCE(third_parties, '[]') @> ANY($3))",
+        "is_in_force(consent_given_at, consent_expires_at, consent_withdrawn_at, $2)
+         AND NOT (processing_activities ? 'DENY' OR COALESCE(third_parties, '[]') @> ANY($3))",
+        &patients,
+        now,
+        &named.refused,
     )
     .fetch_all(conn)
     .await?;
@@ -349,6 +394,7 @@ pub async fn reaching(
              OR COALESCE(third_parties, '[]') = '[]')
          AND is_in_force(
              consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp())",
+        "FALSE",
         &near,
         &covering,
         &named.lets_in(),

@@ -244,6 +244,119 @@ pub async fn of_doctors(
         .collect()
 }
 
+/// What is known of the memberships of doctors.
+#[derive(Debug, Default)]
+pub struct KnownMemberships {
+    /// Their rows, each beside the doctor that it names, whatever it says of when it is in force.
+    pub stored: Vec<(UserId, StoredMembership)>,
+    /// What the audit trail says of memberships and their rows do not, as of [`crate::seals::contradicted_memberships`].
+    pub contradicted: Vec<(Uuid, UserId)>,
+}
+
+/// A membership with its organisation, or one that the trail contradicts, of which there is nothing but its id.
+struct KnownRow {
+    id: Uuid,
+    user_id: Uuid,
+    is_contradicted: bool,
+    organization_id: Option<Uuid>,
+    valid_from: Option<DateTime<Utc>>,
+    valid_until: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    created_at: Option<DateTime<Utc>>,
+    seal: Option<Vec<u8>>,
+    seal_key: Option<String>,
+    name: Option<String>,
+    country: Option<String>,
+    is_active: Option<bool>,
+    organization_created_at: Option<DateTime<Utc>>,
+    organization_updated_at: Option<DateTime<Utc>>,
+    organization_seal: Option<Vec<u8>>,
+    organization_seal_key: Option<String>,
+    may_be_sent_to: bool,
+}
+
+impl KnownRow {
+    fn stored(self) -> Option<StoredRow> {
+        Some(StoredRow {
+            id: self.id,
+            user_id: self.user_id,
+            organization_id: self.organization_id?,
+            valid_from: self.valid_from?,
+            valid_until: self.valid_until,
+            ended_at: self.ended_at,
+            created_at: self.created_at?,
+            seal: self.seal,
+            seal_key: self.seal_key,
+            name: self.name,
+            country: self.country,
+            is_active: self.is_active,
+            organization_created_at: self.organization_created_at,
+            organization_updated_at: self.organization_updated_at,
+            organization_seal: self.organization_seal,
+            organization_seal_key: self.organization_seal_key,
+            may_be_sent_to: self.may_be_sent_to,
+        })
+    }
+}
+
+/// The rows of [`of_doctors`] and what [`crate::seals::contradicted_memberships`] finds, in one statement: every decision about
+/// a doctor asks both. Served by `idx_memberships_user_id` and `idx_audit_logs_memberships`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn known_of(
+    conn: &mut PgConnection,
+    doctors: &[UserId],
+) -> Result<KnownMemberships, StoreError> {
+    let doctors: Vec<Uuid> = doctors.iter().map(|id| id.0).collect();
+    let found = sqlx::query_as!(
+        KnownRow,
+        r#"SELECT
+            member.id AS "id!", member.user_id AS "user_id!", FALSE AS "is_contradicted!",
+            member.organization_id AS "organization_id?", member.valid_from AS "valid_from?",
+            member.valid_until AS "valid_until?", member.ended_at AS "ended_at?", member.created_at AS "created_at?",
+            member.seal AS "seal?", member.seal_key AS "seal_key?",
+            organization.name AS "name?", organization.country AS "country?",
+            organization.is_active AS "is_active?", organization.created_at AS "organization_created_at?",
+            organization.updated_at AS "organization_updated_at?", organization.seal AS "organization_seal?",
+            organization.seal_key AS "organization_seal_key?",
+            COALESCE(rule.is_adequate OR rule.has_safeguards OR rule.needs_consent, FALSE) AS "may_be_sent_to!"
+         FROM memberships AS member
+         LEFT JOIN organizations AS organization ON organization.id = member.organization_id
+         LEFT JOIN country_rules AS rule ON rule.country = organization.country
+         WHERE member.user_id = ANY($1)
+         UNION ALL
+         SELECT
+            contradicted.id, contradicted.user_id, TRUE, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, FALSE
+         FROM (
+             SELECT DISTINCT trail.resource_id AS id, trail.patient_id AS user_id
+             FROM audit_logs AS trail
+             LEFT JOIN memberships AS member ON member.id = trail.resource_id
+             WHERE trail.patient_id = ANY($1)
+               AND trail.action_type IN ('MEMBERSHIP_ADD', 'MEMBERSHIP_END')
+               AND (
+                   trail.action_type = 'MEMBERSHIP_ADD' AND member.id IS NULL
+                   OR trail.action_type = 'MEMBERSHIP_END' AND member.ended_at IS NULL
+               )
+         ) AS contradicted
+         ORDER BY 2, 1"#,
+        &doctors,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut known = KnownMemberships::default();
+    for row in found {
+        let doctor = UserId(row.user_id);
+        if row.is_contradicted {
+            known.contradicted.push((row.id, doctor));
+        } else if let Some(row) = row.stored() {
+            known.stored.push((doctor, row.try_into()?));
+        }
+    }
+    Ok(known)
+}
+
 /// How many of a doctor's memberships are not over at `now`, and how many of an organisation's, as far as their rows say.
 ///
 /// # Errors

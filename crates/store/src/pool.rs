@@ -15,13 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use domain::ids::UserId;
 use sqlx::{
     AssertSqlSafe, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{StoreError, session};
+use crate::{StoreError, barrier, session};
 
 /// Connections to one database under one role. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -103,15 +104,26 @@ impl Pool {
         wait: Duration,
         plans: Plans,
     ) -> Result<Transaction, StoreError> {
-        let plans = match plans {
-            Plans::AsUsual => "",
-            Plans::Kept => "; SET LOCAL plan_cache_mode = force_generic_plan",
-        };
-        self.begin_by(format!("BEGIN; {}{plans}", lock_wait(wait)))
+        self.begin_by(beginning(wait, plans)).await
+    }
+
+    /// The same, with the shared locks of these people ([`crate::barrier`]), in one message to the server. Each lock is a
+    /// statement of its own, and what is read by later ones is read after all of them. For a few people.
+    ///
+    /// # Errors
+    /// [`StoreError`] where no connection could be had, or a change to what decides about them takes too long.
+    pub async fn begin_locked(
+        &self,
+        wait: Duration,
+        plans: Plans,
+        people: impl IntoIterator<Item = UserId>,
+    ) -> Result<Transaction, StoreError> {
+        let locks = barrier::shared_locks(people);
+        self.begin_by(format!("{}{locks}", beginning(wait, plans)))
             .await
     }
 
-    /// `statements` hold a number of our own at most.
+    /// `statements` hold numbers of our own at most.
     async fn begin_by(&self, statements: String) -> Result<Transaction, StoreError> {
         // Whole before BEGIN is sent: dropped from here on, the connection is rolled back first.
         let mut tx = Transaction(Some(self.take().await?));
@@ -219,6 +231,14 @@ impl Drop for Transaction {
             give_back(connection, IdleProof::Rollback);
         }
     }
+}
+
+fn beginning(wait: Duration, plans: Plans) -> String {
+    let plans = match plans {
+        Plans::AsUsual => "",
+        Plans::Kept => "; SET LOCAL plan_cache_mode = force_generic_plan",
+    };
+    format!("BEGIN; {}{plans}", lock_wait(wait))
 }
 
 /// The statement that sets how long a transaction waits for each lock: a number of our own alone.

@@ -24,9 +24,7 @@ use domain::organizations::CurrentMemberships;
 use domain::purpose::Purpose;
 use domain::users::Role;
 use serde_json::{Value, json};
-use store::{
-    Plans, Pool, PoolSettings, Tx, audit, barrier, consents, memberships, records, seals, users,
-};
+use store::{Plans, Pool, PoolSettings, Tx, audit, barrier, consents, memberships, records, users};
 use tests::World;
 use tokio::net::TcpListener;
 use vault::keyring::Keyring;
@@ -149,7 +147,7 @@ impl Peer {
         let patients = barrier::lock_shared_with_records(&mut tx, asking, &[id]).await;
         let patients = patients.ok()?;
         let (now, actor) = self.actor(&mut tx, caller.bearer).await?;
-        let consents = self.consents(&mut tx, &patients, now).await?;
+        let consents = self.consents(&mut tx, &patients, &actor, now).await?;
         let record = records::by_ids(&mut tx, &[id]).await.ok()?.pop()?;
         let purpose = actor.default_purpose(Some(record.patient));
         let decision = decide(
@@ -207,9 +205,8 @@ impl Peer {
         if account.role == Role::Doctor {
             // Those of the benchmark belong to no organisation, which has to be asked.
             let doctors = [account.user];
-            let belong = memberships::of_doctors(tx, &doctors).await.ok()?;
-            let contradicted = seals::contradicted_memberships(tx, &doctors).await.ok()?;
-            if !belong.is_empty() || !contradicted.is_empty() {
+            let known = memberships::known_of(tx, &doctors).await.ok()?;
+            if !known.stored.is_empty() || !known.contradicted.is_empty() {
                 return None;
             }
         }
@@ -224,15 +221,16 @@ impl Peer {
         Some((now, actor))
     }
 
-    /// The consents of these patients in force; none are believed where an account or a consent is not as it was sealed, or a
+    /// The consents of these patients in force that concern the caller; none are believed where an account or a consent is not as it was sealed, or a
     /// refusal is missing.
     async fn consents(
         &self,
         tx: &mut Tx<'_>,
         patients: &[UserId],
+        actor: &Actor,
         now: DateTime<Utc>,
     ) -> Option<Vec<Consent>> {
-        let stored = consents::in_force(tx, patients, now).await.ok()?;
+        let stored = consents::concerning(tx, patients, actor, now).await.ok()?;
         let opened = stored.consents.into_iter();
         let opened: Result<Vec<Consent>, _> = opened.map(|it| self.keyring.open_row(it)).collect();
         let consents = opened.ok()?;

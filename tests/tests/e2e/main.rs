@@ -31,6 +31,7 @@ mod closings;
 mod commands;
 mod commands_as_json;
 mod compressed;
+mod concerning_consents;
 mod connections;
 mod consent_receipts;
 mod countries;

@@ -59,7 +59,7 @@ impl Scope {
     /// The database's.
     pub(super) async fn of(tx: &mut Tx<'_>, asked: &ListRequest) -> Result<Self, StoreError> {
         if let Some(patient) = asked.search.criteria.patient {
-            return Ok(Self::sealed(vec![patient]));
+            return Ok(Self::of_patient(patient));
         }
         let caller = &asked.caller;
         let seals = &caller.seals;
@@ -103,6 +103,11 @@ impl Scope {
         } else {
             Self::EverybodySealed
         })
+    }
+
+    /// That of a list of one patient's records.
+    pub(super) fn of_patient(patient: UserId) -> Self {
+        Self::sealed(vec![patient])
     }
 
     const fn sealed(patients: Vec<UserId>) -> Self {

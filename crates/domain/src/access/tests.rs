@@ -1079,6 +1079,7 @@ fn the_overview_of_access_agrees_with_each_decision() {
     assert!(permitted_cells > 1_000, "{permitted_cells}");
 }
 
+mod concerning;
 mod memberships;
 
 mod represented;
