@@ -8,8 +8,9 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool, StoreError, Tx,
+    Plans, Pool, StoreError, Tx,
     audit::{self, AccountDay, AuditFilter, AuditPage, AuditRow, DayKey, RecordPage},
+    reads::{LogPosition, Reads},
 };
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
 /// [`Error::Forbidden`] for all but administrators.
 pub(crate) async fn all(
     pool: &Pool,
+    reads: &Reads,
     caller: &Caller,
     filter: &AuditFilter,
     range: PageRange<i64>,
@@ -33,14 +35,32 @@ pub(crate) async fn all(
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::AuditRead).await?);
     }
-    let rows = rows_of(&mut tx, filter, range).await?;
+    let rows = rows_of(&mut tx, reads, filter, range).await?;
     audit::insert(&mut tx, &[of_reading(caller, true)]).await?;
     tx.commit().await?;
     Ok(rows)
 }
 
-/// A page of the trail. Numbers are the order of its lists, newest first; a page that goes back has what is newer.
+/// A page of the trail, from the replica where it has all that was written before it was allowed.
 async fn rows_of(
+    tx: &mut Tx<'_>,
+    reads: &Reads,
+    filter: &AuditFilter,
+    range: PageRange<i64>,
+) -> Result<AuditPage, StoreError> {
+    if reads.has_replica() {
+        let written = LogPosition::now(tx).await?;
+        if let Some(mut replica) = reads.at(written, Plans::AsUsual).await
+            && let Some(found) = reads.read(page_of(&mut replica, filter, range)).await
+        {
+            return Ok(found);
+        }
+    }
+    page_of(tx, filter, range).await
+}
+
+/// A page of the trail. Numbers are the order of its lists, newest first; a page that goes back has what is newer.
+async fn page_of(
     tx: &mut Tx<'_>,
     filter: &AuditFilter,
     range: PageRange<i64>,
@@ -96,12 +116,13 @@ pub(super) async fn by_ids(
 /// [`Error::Unauthenticated`]; [`Error::NotFound`] where they may not act for the patient.
 pub(crate) async fn own(
     pool: &Pool,
+    reads: &Reads,
     caller: &Caller,
     filter: AuditFilter,
     range: PageRange<i64>,
 ) -> Result<AuditPage, Error> {
     let entry = of_reading(caller, false);
-    own_rows(pool, caller, filter, range, entry).await
+    own_rows((pool, reads), caller, filter, range, entry).await
 }
 
 /// What was done with the caller's own data, by day and account, newest day first; up to one more than `size`.
@@ -145,7 +166,7 @@ pub(super) async fn of_records(
 }
 
 async fn own_rows(
-    pool: &Pool,
+    (pool, reads): (&Pool, &Reads),
     caller: &Caller,
     filter: AuditFilter,
     range: PageRange<i64>,
@@ -159,7 +180,7 @@ async fn own_rows(
         patient: Some(actor.subject()),
         ..filter
     };
-    let rows = rows_of(&mut tx, &filter, range).await?;
+    let rows = rows_of(&mut tx, reads, &filter, range).await?;
     let entry = AuditEntry {
         representation: actor.represents(activity),
         ..entry

@@ -132,10 +132,8 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
     }
     tasks.shutdown().await;
     // Each connection is given back when its transaction has ended.
-    if tokio::time::timeout(LAST_WORK, app.pool.close())
-        .await
-        .is_err()
-    {
+    let closed = async { tokio::join!(app.pool.close(), app.reads.close()) };
+    if tokio::time::timeout(LAST_WORK, closed).await.is_err() {
         tracing::warn!("The database did not let every connection go");
     }
     tracing::info!("Stopped");
@@ -198,8 +196,10 @@ async fn assemble(
     if config.metrics_address.is_some() {
         tasks.spawn(sampler(&resources, &current_fees, &health).run());
     }
+    tasks.spawn(resources.reads.clone().watch(resources.pool.clone()));
     let Resources {
         pool,
+        reads,
         keyring,
         index_key,
         signers,
@@ -218,8 +218,13 @@ async fn assemble(
     let (feed, chain_heads) = start_feed(config, &pool, &client, registry, &mut tasks);
     let app = App::from(AppParts {
         health,
-        disclosure: RecordDisclosure::start(pool.clone(), &mut tasks),
-        lists: RecordLists::start(pool.clone(), Arc::clone(&index_key), &mut tasks),
+        disclosure: RecordDisclosure::start(pool.clone(), reads.clone(), &mut tasks),
+        lists: RecordLists::start(
+            pool.clone(),
+            reads.clone(),
+            Arc::clone(&index_key),
+            &mut tasks,
+        ),
         feed,
         chain_heads,
         revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
@@ -232,6 +237,7 @@ async fn assemble(
         throttle: Throttle::new(config.throttle.limits(), pool.clone()),
         transfers: Transfers::new(UploadLimiter::new(config.shares.uploads(), pool.clone())),
         pool,
+        reads,
         keyring,
         index_key,
         profiles,

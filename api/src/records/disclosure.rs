@@ -19,6 +19,7 @@ use domain::{
 use serde_json::json;
 use store::{
     Plans, Pool, StoreError, Tx, audit,
+    reads::{LogPosition, Reads},
     records::{self, Record},
 };
 use tokio::task::JoinSet;
@@ -183,10 +184,10 @@ pub(crate) struct RecordDisclosure(Batcher<DisclosureRequest, Disclosed>);
 
 impl RecordDisclosure {
     /// Starts the batcher. It stops when the last handle is dropped.
-    pub(crate) fn start(pool: Pool, tasks: &mut JoinSet<()>) -> Self {
+    pub(crate) fn start(pool: Pool, reads: Reads, tasks: &mut JoinSet<()>) -> Self {
         let serve = move |batch: Batch<DisclosureRequest>| {
-            let pool = pool.clone();
-            async move { serve_batch(&pool, &batch).await }
+            let (pool, reads) = (pool.clone(), reads.clone());
+            async move { serve_batch(&pool, &reads, &batch).await }
         };
         Self(Batcher::start(LIMITS, tasks, serve))
     }
@@ -202,7 +203,11 @@ impl RecordDisclosure {
 
 /// Serves a batch in one transaction: the facts, a decision for each, the audit rows, and the envelopes of
 /// what is allowed.
-async fn serve_batch(pool: &Pool, batch: &Batch<DisclosureRequest>) -> BatchAnswers<Disclosed> {
+async fn serve_batch(
+    pool: &Pool,
+    reads: &Reads,
+    batch: &Batch<DisclosureRequest>,
+) -> BatchAnswers<Disclosed> {
     let mut tx = pool
         .begin_with_lock_wait(batch.lock_wait, Plans::Kept)
         .await?;
@@ -224,7 +229,7 @@ async fn serve_batch(pool: &Pool, batch: &Batch<DisclosureRequest>) -> BatchAnsw
         .iter()
         .map(|inquiry| judge(inquiry, records.get(&inquiry.record), &facts))
         .collect();
-    let sealed = envelopes(&mut tx, batch, &judged).await?;
+    let sealed = envelopes(&mut tx, reads, batch, &judged).await?;
     let entries: Vec<AuditEntry> = judged
         .iter()
         .filter_map(|judged| judged.entry.clone())
@@ -246,9 +251,10 @@ async fn serve_batch(pool: &Pool, batch: &Batch<DisclosureRequest>) -> BatchAnsw
         .collect())
 }
 
-/// The envelopes of what is allowed and wanted.
+/// The envelopes of what is allowed and wanted, from the replica where it shows no less than what was decided by.
 async fn envelopes(
     tx: &mut Tx<'_>,
+    reads: &Reads,
     batch: &[Arc<DisclosureRequest>],
     judged: &[DecidedInquiry],
 ) -> Result<HashMap<RecordId, StoredRecord>, StoreError> {
@@ -262,7 +268,21 @@ async fn envelopes(
         (record.availability != Availability::Erased).then_some(record.id)
     });
     let wanted = distinct(wanted);
-    let sealed = records::sealed(tx, &wanted).await?;
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut found = None;
+    if reads.has_replica() {
+        // Asked for after the rows were read that it was decided by: they lie before it.
+        let written = LogPosition::now(tx).await?;
+        if let Some(mut replica) = reads.at(written, Plans::Kept).await {
+            found = reads.read(records::sealed(&mut replica, &wanted)).await;
+        }
+    }
+    let sealed = match found {
+        Some(sealed) => sealed,
+        None => records::sealed(tx, &wanted).await?,
+    };
     Ok(sealed
         .into_iter()
         .map(|sealed| (sealed.id, sealed))

@@ -6,6 +6,7 @@
 
 mod find;
 mod newest;
+mod sources;
 mod trail;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -24,6 +25,7 @@ use store::{
     Plans, Pool, StoreError, Tx,
     anchors::{self, Anchor},
     audit,
+    reads::Reads,
     records::{
         self, Record,
         search::{Order, PageKey},
@@ -35,7 +37,7 @@ use vault::blind_index::IndexKey;
 
 use self::{
     find::{Scope, SearchMeans, Searcher, find, newest_page},
-    newest::NewestPages,
+    sources::Sources,
 };
 use super::filter::Criteria;
 use crate::{
@@ -190,13 +192,23 @@ pub(crate) struct RecordLists {
 #[derive(Debug, Clone)]
 struct RecordReader {
     pool: Pool,
+    reads: Reads,
     index_key: Arc<IndexKey>,
 }
 
 impl RecordLists {
     /// Begins to find lists. It ends when the last handle is dropped.
-    pub(crate) fn start(pool: Pool, index_key: Arc<IndexKey>, tasks: &mut JoinSet<()>) -> Self {
-        let reader = RecordReader { pool, index_key };
+    pub(crate) fn start(
+        pool: Pool,
+        reads: Reads,
+        index_key: Arc<IndexKey>,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let reader = RecordReader {
+            pool,
+            reads,
+            index_key,
+        };
         let mut start = |limits| {
             let reader = reader.clone();
             let serve = move |batch: Batch<ListRequest>| {
@@ -266,8 +278,9 @@ impl RecordReader {
         let facts = facts.with_emergencies(&mut tx, purposes).await?;
         let mut pages = Vec::with_capacity(batch.len());
         let mut entries: Vec<AuditEntry> = Vec::new();
+        let mut sources = Sources::open(&self.reads, &mut tx, &scopes, &facts, plans).await;
         let newest = batch.iter().map(|asked| newest_page(asked, &facts));
-        let mut newest = NewestPages::find(&mut tx, newest).await?;
+        let mut newest = sources.newest(newest).await?;
         for (nth, (asked, scope)) in batch.iter().zip(&scopes).enumerate() {
             let searcher = match Searcher::of(asked, &facts) {
                 Ok(searcher) => searcher,
@@ -303,7 +316,7 @@ impl RecordReader {
             let by = searcher.actor.represents(RepresentedActivity::ReadRecords);
             let patient = asked.search.criteria.patient;
             let found_newest = patient.and_then(|patient| newest.take(nth, patient));
-            let found = find(&mut tx, asked, searcher, means, found_newest).await?;
+            let found = find(&mut sources, asked, searcher, means, found_newest).await?;
             pages.push(found.and_then(|(shown, total)| {
                 (page.shown, page.total) = (shown, total);
                 // Nothing is fetched, opened or shown of a page that there is no room for.
@@ -312,7 +325,8 @@ impl RecordReader {
                 Ok(page)
             }));
         }
-        let related = Related::fetch(&mut tx, pages.iter().flatten()).await?;
+        let related = sources.related(pages.iter().flatten()).await?;
+        drop(sources);
         audit::insert(&mut tx, &entries).await?;
         tx.commit().await?;
         let pages = pages.into_iter();

@@ -191,6 +191,7 @@ pub(super) fn sampler(
     let checkpointer = resources.checkpointer.as_ref();
     Sampler {
         pool: resources.pool.clone(),
+        reads: resources.reads.clone(),
         registry: resources.registry.clone(),
         client: resources.client.clone(),
         registrars: resources.signers.all().map(|it| it.address()).collect(),

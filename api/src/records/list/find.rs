@@ -18,7 +18,7 @@ use store::{
 };
 use vault::blind_index::IndexKey;
 
-use super::{ListRequest, ListedRecord, Search};
+use super::{ListRequest, ListedRecord, Search, sources::Sources};
 use crate::{
     caller::Caller,
     error::Error,
@@ -278,7 +278,7 @@ pub(super) struct SearchMeans<'a> {
 /// # Errors
 /// The database's; within, what is wrong with the search itself.
 pub(super) async fn find(
-    tx: &mut Tx<'_>,
+    sources: &mut Sources<'_>,
     asked: &ListRequest,
     searcher: Searcher<'_>,
     means: SearchMeans<'_>,
@@ -331,16 +331,23 @@ pub(super) async fn find(
                 && (filter.author.is_some() || filter.metadata.is_some())));
     let found = match visible {
         Some(visible) if across => {
-            let found = across_patients(tx, asked, searcher, &filter).await?;
+            let found = sources.across_patients(asked, searcher, &filter).await?;
             // Whoever let them in since is not locked, and not among them.
             let (page, total) = found;
             let is_visible = |record: &Record| visible.iter().any(|v| v.patient == record.patient);
             (page.into_iter().filter(is_visible).collect(), total)
         }
-        Some(visible) => of_patients(tx, &asked.search, searcher, &visible, &filter).await?,
-        None if are_sealed => return of_everybody(tx, asked, searcher, &filter).await.map(Ok),
+        Some(visible) => {
+            let search = &asked.search;
+            let found = sources.of_patients(search, searcher, &visible, &filter);
+            found.await?
+        }
+        None if are_sealed => {
+            let found = of_everybody(sources.primary, asked, searcher, &filter).await;
+            return found.map(Ok);
+        }
         None => {
-            let found = by_sealed_consents(tx, asked, searcher, &filter).await;
+            let found = by_sealed_consents(sources.primary, asked, searcher, &filter).await;
             return found.map(Ok);
         }
     };
@@ -368,7 +375,7 @@ fn confirmed(
 }
 
 /// Each patient's newest.
-async fn of_patients(
+pub(super) async fn of_patients(
     tx: &mut Tx<'_>,
     search: &Search,
     searcher: Searcher<'_>,
@@ -386,7 +393,7 @@ async fn of_patients(
 }
 
 /// What an index finds across patients.
-async fn across_patients(
+pub(super) async fn across_patients(
     tx: &mut Tx<'_>,
     asked: &ListRequest,
     searcher: Searcher<'_>,
