@@ -37,7 +37,7 @@ use vault::blind_index::IndexKey;
 
 use self::{
     find::{Scope, SearchMeans, Searcher, find, newest_page},
-    sources::Sources,
+    sources::{Paging, Sources},
 };
 use super::filter::Criteria;
 use crate::{
@@ -246,6 +246,16 @@ impl Search {
         self.criteria.patient.is_some() && self.criteria.code.is_none() && !self.total
     }
 
+    /// Which page it looks for: one more than is shown.
+    fn paging(&self) -> Paging {
+        Paging {
+            order: self.order,
+            after: self.after,
+            limit: self.size + 1,
+            total: self.total,
+        }
+    }
+
     /// Whose newest it looks for, if it looks for nothing else: the index that finds these is the same whatever the values are.
     fn newest_of(&self) -> Option<UserId> {
         let newest_of = self.criteria.newest_of(self.order);
@@ -278,9 +288,12 @@ impl RecordReader {
         let facts = facts.with_emergencies(&mut tx, purposes).await?;
         let mut pages = Vec::with_capacity(batch.len());
         let mut entries: Vec<AuditEntry> = Vec::new();
-        let mut sources = Sources::open(&self.reads, &mut tx, &scopes, &facts, plans).await;
+        // Whoever is locked later, once a page is known, is decided about by what is newer.
+        let are_locked = scopes.iter().all(Scope::is_of_patients);
+        let written = facts.written.filter(|_| are_locked);
+        let mut sources = Sources::open(&self.reads, &mut tx, written, plans).await;
         let newest = batch.iter().map(|asked| newest_page(asked, &facts));
-        let mut newest = sources.newest(newest).await?;
+        let mut newest = sources.newest(newest.collect()).await?;
         for (nth, (asked, scope)) in batch.iter().zip(&scopes).enumerate() {
             let searcher = match Searcher::of(asked, &facts) {
                 Ok(searcher) => searcher,
@@ -325,8 +338,7 @@ impl RecordReader {
                 Ok(page)
             }));
         }
-        let related = sources.related(pages.iter().flatten()).await?;
-        drop(sources);
+        let related = Related::read(sources, pages.iter().flatten()).await?;
         audit::insert(&mut tx, &entries).await?;
         tx.commit().await?;
         let pages = pages.into_iter();
@@ -355,6 +367,19 @@ struct Related {
 }
 
 impl Related {
+    async fn read<'a>(
+        sources: Sources<'_>,
+        pages: impl Iterator<Item = &'a Page<'a>> + Clone,
+    ) -> Result<Self, StoreError> {
+        if let Some(mut replica) = sources.replica {
+            let reading = Self::fetch(&mut replica, pages.clone());
+            if let Some(found) = sources.reads.read(reading).await {
+                return Ok(found);
+            }
+        }
+        Self::fetch(sources.primary, pages).await
+    }
+
     async fn fetch<'a>(
         tx: &mut Tx<'_>,
         pages: impl Iterator<Item = &'a Page<'a>> + Clone,

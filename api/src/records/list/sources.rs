@@ -1,50 +1,45 @@
-//! Where the rows of lists are read: from a replica that has replayed what the decisions go by, or from the primary, which decides.
+//! Where the rows of lists are read: in a replica that has replayed what the decisions go by, or in the primary, which decides.
 //!
-//! All of a batch is read from one of them: where the replica fails, what is still to be read comes from the primary, which
-//! is never behind it.
+//! Where the replica fails, what is still to be read of a batch comes from the primary, which is never behind it.
 
 use store::{
-    Plans, StoreError, Transaction,
-    reads::Reads,
+    Plans, StoreError, Transaction, Tx,
+    reads::{LogPosition, Reads},
     records::{
         Record,
-        search::{Filter, NewestPage, Visible},
+        search::{self, Everybody, Filter, NewestPage, Order, PageKey, Visible},
     },
 };
 
-use super::{
-    ListRequest, Page, Related, Search,
-    find::{Scope, Searcher, across_patients, of_patients},
-    newest::NewestPages,
-};
-use crate::facts::Facts;
+use super::newest::NewestPages;
+
+/// Which page is looked for, and whether all there are is counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paging {
+    pub(super) order: Order,
+    pub(super) after: Option<PageKey>,
+    pub(super) limit: i64,
+    pub(super) total: bool,
+}
 
 /// The primary's transaction, and the replica's where there is one that can be used.
 pub(super) struct Sources<'a> {
     /// What decides, and is written to.
     pub(super) primary: &'a mut Transaction,
-    reads: &'a Reads,
-    replica: Option<Transaction>,
+    pub(super) reads: &'a Reads,
+    pub(super) replica: Option<Transaction>,
 }
 
 impl<'a> Sources<'a> {
-    /// A list of more patients than are locked beforehand is decided by what is locked once its page is known: it is read from
-    /// the primary alone.
+    /// `written` is how far the primary's log was under the locks of everybody whose records are looked through; `None` where some
+    /// of them are locked later: then the primary alone is read.
     pub(super) async fn open(
         reads: &'a Reads,
         primary: &'a mut Transaction,
-        scopes: &[Scope],
-        facts: &Facts,
+        written: Option<LogPosition>,
         plans: Plans,
     ) -> Self {
-        let are_locked = scopes
-            .iter()
-            .all(|scope| matches!(scope, Scope::Patients { .. }));
-        let replica = if are_locked {
-            reads.at(facts.written, plans).await
-        } else {
-            None
-        };
+        let replica = reads.at(written, plans).await;
         Self {
             primary,
             reads,
@@ -58,9 +53,8 @@ impl<'a> Sources<'a> {
     /// The primary's.
     pub(super) async fn newest(
         &mut self,
-        wanted: impl Iterator<Item = Option<NewestPage>>,
+        wanted: Vec<Option<NewestPage>>,
     ) -> Result<NewestPages, StoreError> {
-        let wanted: Vec<Option<NewestPage>> = wanted.collect();
         if wanted.iter().all(Option::is_none) {
             return Ok(NewestPages::default());
         }
@@ -80,19 +74,19 @@ impl<'a> Sources<'a> {
     /// The primary's.
     pub(super) async fn of_patients(
         &mut self,
-        search: &Search,
-        searcher: Searcher<'_>,
         visible: &[Visible],
+        own: bool,
         filter: &Filter,
+        paging: Paging,
     ) -> Result<(Vec<Record>, i64), StoreError> {
         if let Some(replica) = &mut self.replica {
-            let reading = of_patients(replica, search, searcher, visible, filter);
+            let reading = of_patients(replica, visible, own, filter, paging);
             if let Some(found) = self.reads.read(reading).await {
                 return Ok(found);
             }
             self.replica = None;
         }
-        of_patients(self.primary, search, searcher, visible, filter).await
+        of_patients(self.primary, visible, own, filter, paging).await
     }
 
     /// What an index finds across patients who are locked.
@@ -101,35 +95,68 @@ impl<'a> Sources<'a> {
     /// The primary's.
     pub(super) async fn across_patients(
         &mut self,
-        asked: &ListRequest,
-        searcher: Searcher<'_>,
+        everybody: &Everybody,
         filter: &Filter,
+        paging: Paging,
     ) -> Result<(Vec<Record>, i64), StoreError> {
         if let Some(replica) = &mut self.replica {
-            let reading = across_patients(replica, asked, searcher, filter);
+            let reading = across_patients(replica, everybody, filter, paging);
             if let Some(found) = self.reads.read(reading).await {
                 return Ok(found);
             }
             self.replica = None;
         }
-        across_patients(self.primary, asked, searcher, filter).await
+        across_patients(self.primary, everybody, filter, paging).await
     }
+}
 
-    /// What is fetched with the records of these pages.
-    ///
-    /// # Errors
-    /// The primary's.
-    pub(super) async fn related<'p>(
-        &mut self,
-        pages: impl Iterator<Item = &'p Page<'p>> + Clone,
-    ) -> Result<Related, StoreError> {
-        if let Some(replica) = &mut self.replica {
-            let reading = Related::fetch(replica, pages.clone());
-            if let Some(found) = self.reads.read(reading).await {
-                return Ok(found);
-            }
-            self.replica = None;
-        }
-        Related::fetch(self.primary, pages).await
-    }
+/// Each patient's newest, and how many there are.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn of_patients(
+    tx: &mut Tx<'_>,
+    visible: &[Visible],
+    own: bool,
+    filter: &Filter,
+    paging: Paging,
+) -> Result<(Vec<Record>, i64), StoreError> {
+    let Paging {
+        order,
+        after,
+        limit,
+        total,
+    } = paging;
+    let total = if total {
+        search::count_of(tx, visible, own, filter).await?
+    } else {
+        0
+    };
+    let page = search::page_of(tx, visible, own, filter, order, after, limit).await?;
+    Ok((page, total))
+}
+
+/// What an index finds across patients, and how many there are.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn across_patients(
+    tx: &mut Tx<'_>,
+    everybody: &Everybody,
+    filter: &Filter,
+    paging: Paging,
+) -> Result<(Vec<Record>, i64), StoreError> {
+    let Paging {
+        order,
+        after,
+        limit,
+        total,
+    } = paging;
+    let total = if total {
+        search::count_of_everybody(tx, everybody, filter).await?
+    } else {
+        0
+    };
+    let page = search::page_of_everybody(tx, everybody, filter, order, after, limit).await?;
+    Ok((page, total))
 }
