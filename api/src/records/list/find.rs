@@ -12,7 +12,7 @@ use store::{
     StoreError, Tx, consents,
     records::{
         Record,
-        search::{self, Everybody, Filter, NewestPage, Visible},
+        search::{Everybody, Filter, NewestPage, Visible},
     },
     users,
 };
