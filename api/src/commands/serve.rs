@@ -19,7 +19,8 @@ pub(super) use self::files::read_files;
 use self::{
     files::{check, site},
     jobs::{
-        sampler, start_feed, start_fees, start_jobs, start_relays, start_schedules, start_trail,
+        start_feed, start_fees, start_jobs, start_relays, start_sampler, start_schedules,
+        start_trail,
     },
     resources::{DATABASE_CLOCK, Resources, open},
 };
@@ -184,8 +185,13 @@ async fn assemble(
     let current_fees = start_fees(config, &resources, &mut tasks);
     let wakes = start_relays(config, &resources, &current_fees, &mut tasks);
     let health = start_jobs(config, &resources, &mut tasks);
-    let trail_fees = current_fees.clone();
-    start_trail(config, &resources, trail_fees, &health, &mut tasks);
+    start_trail(
+        config,
+        &resources,
+        current_fees.clone(),
+        &health,
+        &mut tasks,
+    );
     let seals = Seals::start(
         Arc::clone(&resources.keyring),
         resources.pool.clone(),
@@ -193,10 +199,7 @@ async fn assemble(
         &mut tasks,
     );
     start_schedules(config, &resources, &seals, &mut tasks);
-    if config.metrics_address.is_some() {
-        tasks.spawn(sampler(&resources, &current_fees, &health).run());
-    }
-    tasks.spawn(resources.reads.clone().watch(resources.pool.clone()));
+    start_sampler(config, &resources, &current_fees, &health, &mut tasks);
     let Resources {
         pool,
         reads,
@@ -219,12 +222,7 @@ async fn assemble(
     let app = App::from(AppParts {
         health,
         disclosure: RecordDisclosure::start(pool.clone(), reads.clone(), &mut tasks),
-        lists: RecordLists::start(
-            pool.clone(),
-            reads.clone(),
-            Arc::clone(&index_key),
-            &mut tasks,
-        ),
+        lists: RecordLists::start(&pool, &reads, &index_key, &mut tasks),
         feed,
         chain_heads,
         revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),

@@ -268,11 +268,8 @@ async fn envelopes(
         (record.availability != Availability::Erased).then_some(record.id)
     });
     let wanted = distinct(wanted);
-    if wanted.is_empty() {
-        return Ok(HashMap::new());
-    }
     let mut found = None;
-    if reads.has_replica() {
+    if reads.has_replica() && !wanted.is_empty() {
         // Asked for after the rows were read that it was decided by: they lie before it.
         let written = LogPosition::now(tx).await?;
         if let Some(mut replica) = reads.at(written, Plans::Kept).await {

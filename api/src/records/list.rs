@@ -199,15 +199,15 @@ struct RecordReader {
 impl RecordLists {
     /// Begins to find lists. It ends when the last handle is dropped.
     pub(crate) fn start(
-        pool: Pool,
-        reads: Reads,
-        index_key: Arc<IndexKey>,
+        pool: &Pool,
+        reads: &Reads,
+        index_key: &Arc<IndexKey>,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let reader = RecordReader {
-            pool,
-            reads,
-            index_key,
+            pool: pool.clone(),
+            reads: reads.clone(),
+            index_key: Arc::clone(index_key),
         };
         let mut start = |limits| {
             let reader = reader.clone();

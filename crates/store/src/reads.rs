@@ -166,7 +166,7 @@ impl Reads {
                 lag_seconds: 0.0,
             }),
             reads: AtomicU64::new(0),
-            fallbacks: Default::default(),
+            fallbacks: std::array::from_fn(|_| AtomicU64::new(0)),
         })))
     }
 
@@ -264,12 +264,13 @@ impl Replica {
     fn becomes(&self, now: Result<i64, Fallback>) {
         let before = std::mem::replace(&mut self.state().usable, now);
         match (before, now) {
-            (Ok(_), Err(why)) => tracing::warn!(
+            _ if before == now => {}
+            (_, Err(why)) => tracing::warn!(
                 reason = why.as_str(),
                 "The replica cannot be used: the primary is read"
             ),
             (Err(_), Ok(_)) => tracing::info!("Lists and documents are read from the replica"),
-            (Ok(_), Ok(_)) | (Err(_), Err(_)) => {}
+            (Ok(_), Ok(_)) => {}
         }
     }
 
