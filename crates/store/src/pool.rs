@@ -95,8 +95,11 @@ impl Pool {
 
     /// Begins a transaction that changes nothing, each statement of which sees all that is committed when it begins.
     pub(crate) async fn begin_reading(&self, plans: Plans) -> Result<Transaction, StoreError> {
-        self.begin_by(format!("BEGIN READ ONLY{}", plans.setting()))
-            .await
+        self.begin_by(format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY{}",
+            plans.setting()
+        ))
+        .await
     }
 
     /// Begins a transaction whose statements wait this long for a lock, each of them, instead of the usual

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tests::{Answer, Person, Program, Standby, Wiretap, World, documents, eventually, id};
+
+use crate::erasures::{approves, is_completed, verified};
 
 /// What a standby has to have like its primary, as the template of a world sets it.
 const ALIKE: [(&str, &str); 2] = [("max_connections", "200"), ("shared_buffers", "64MB")];
@@ -24,7 +26,10 @@ struct Replicated {
 
 impl Replicated {
     async fn start() -> Self {
-        let world = World::with_its_own_postgres().await;
+        Self::of(World::with_its_own_postgres().await).await
+    }
+
+    async fn of(world: World) -> Self {
         let standby = tokio::task::block_in_place(|| Standby::of(&world, &ALIKE));
         let tap = Wiretap::before(&standby.url(&api_url(&world))).await;
         // As long as it may be: what is written lately is waited for, however slow the machine is.
@@ -168,6 +173,49 @@ async fn a_replica_that_is_behind_hides_no_write_and_shows_nothing_that_was_with
     })
     .await;
     assert_eq!(lists(&bo, &ana).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_erased_is_not_shown_by_a_replica_that_still_has_it() {
+    let world = World::with_its_own_postgres_and(|options| {
+        for (name, value) in [
+            ("MEDITRUSTAL_DELETION_GRACE", "0"),
+            ("MEDITRUSTAL_DELETION_EVERY", "1"),
+        ] {
+            options.api.push((name.to_owned(), value.to_owned()));
+        }
+    })
+    .await;
+    let replicated = Replicated::of(world).await;
+    let world = &replicated.world;
+    let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
+    let ana = ana.at(&replicated.api);
+    let record = stores(&ana).await;
+    eventually("the replica is read", async || {
+        drop(replicated.tap.takes());
+        assert_eq!(lists(&ana, &ana).await, [record.clone()]);
+        replicated.has_run("FROM medical_records").then_some(())
+    })
+    .await;
+
+    replicated.pauses().await;
+    let vital_signs =
+        json!({ "requestType": "CATEGORY_ERASURE", "dataCategories": ["VITAL_SIGNS"] });
+    let request = verified(&ana, vital_signs).await;
+    approves(&ada, &request).await;
+    is_completed(world, &request).await;
+
+    assert_eq!(lists(&ana, &ana).await, Vec::<String>::new());
+    ana.reads(&record).await.fails_with("NOT_FOUND");
+    let query = format!("SELECT encrypted_data FROM medical_records WHERE id = '{record}'");
+    let superuser = world.foundation.database.superuser_url();
+    let superuser = PgConnection::connect(&replicated.standby.url(&superuser)).await;
+    let mut superuser = superuser.expect("the replica answers");
+    let kept: Vec<u8> = sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_one(&mut superuser)
+        .await
+        .expect("the replica has it still");
+    assert!(kept.len() > 100, "there was something to be shown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
