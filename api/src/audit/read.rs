@@ -8,7 +8,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Plans, Pool, StoreError, Tx,
+    Plans, Pool, StoreError, Transaction, Tx,
     audit::{self, AccountDay, AuditFilter, AuditPage, AuditRow, DayKey, RecordPage},
     reads::{LogPosition, Reads},
 };
@@ -48,15 +48,21 @@ async fn rows_of(
     filter: &AuditFilter,
     range: PageRange<i64>,
 ) -> Result<AuditPage, StoreError> {
-    if reads.has_replica() {
-        let written = LogPosition::now(tx).await?;
-        if let Some(mut replica) = reads.at(written, Plans::AsUsual).await
-            && let Some(found) = reads.read(page_of(&mut replica, filter, range)).await
-        {
-            return Ok(found);
-        }
+    if let Some(mut replica) = replica_of(tx, reads).await?
+        && let Some(found) = reads.read(page_of(&mut replica, filter, range)).await
+    {
+        return Ok(found);
     }
     page_of(tx, filter, range).await
+}
+
+/// The replica's transaction, where it has all that was written until now.
+async fn replica_of(tx: &mut Tx<'_>, reads: &Reads) -> Result<Option<Transaction>, StoreError> {
+    if !reads.has_replica() {
+        return Ok(None);
+    }
+    let written = LogPosition::now(tx).await?;
+    Ok(reads.at(written, Plans::AsUsual).await)
 }
 
 /// A page of the trail. Numbers are the order of its lists, newest first; a page that goes back has what is newer.
@@ -131,13 +137,22 @@ pub(crate) async fn own(
 /// [`Error::Unauthenticated`].
 pub(super) async fn own_by_day(
     pool: &Pool,
+    reads: &Reads,
     caller: &Caller,
     after: Option<DayKey>,
     size: i64,
 ) -> Result<Vec<AccountDay>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let days = audit::by_day(&mut tx, actor.id, after, size).await?;
+    let mut found = None;
+    if let Some(mut replica) = replica_of(&mut tx, reads).await? {
+        let reading = audit::by_day(&mut replica, actor.id, after, size);
+        found = reads.read(reading).await;
+    }
+    let days = match found {
+        Some(days) => days,
+        None => audit::by_day(&mut tx, actor.id, after, size).await?,
+    };
     audit::insert(&mut tx, &[of_reading(caller, false)]).await?;
     tx.commit().await?;
     Ok(days)
