@@ -8,7 +8,7 @@ use chain::{Client, ConsentDomain, siwe::Site};
 use chrono::TimeDelta;
 use domain::{clock::Clock, countries::Country, second_factor::Requirement};
 use fhir::profiles::Profiles;
-use store::{Pool, cursor::Registry};
+use store::{Pool, cursor::Registry, reads::Reads};
 use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
 
@@ -44,6 +44,8 @@ pub(crate) struct App(Arc<AppParts>);
 pub(crate) struct AppParts {
     /// The database.
     pub(crate) pool: Pool,
+    /// Where what was allowed is read: the replica, or the database.
+    pub(crate) reads: Reads,
     /// The master keys.
     pub(crate) keyring: Arc<Keyring>,
     /// By what rows are believed.

@@ -238,6 +238,9 @@ impl ServeConfig {
         }
         risks.extend(self.metrics_address.and_then(environment::open_metrics));
         risks.extend(environment::empty_password(&self.database.url));
+        let replica = self.database.replica_url.as_deref();
+        risks.extend(replica.and_then(environment::empty_password));
+        risks.extend(replica.and_then(store::inspect::plain_line_to));
         risks.extend(self.development_leftovers());
         if self.deletion.grace().is_zero() {
             risks.push(Risk::new(

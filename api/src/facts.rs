@@ -13,9 +13,11 @@ use domain::{
     purpose::Purpose,
     representatives::Mandate,
 };
-use store::{Plans, Pool, StoreError, Transaction, Tx, barrier, users};
+use store::{
+    Plans, Pool, StoreError, Transaction, Tx, barrier, reads::LogPosition, users,
+};
 
-use crate::{caller::Caller, error::Error};
+use crate::{caller::Caller, error::Error, seals::PresentActors};
 
 /// As many people are locked by the message that begins a transaction; more by one statement, which is then shorter.
 const FEW: usize = 8;
@@ -25,6 +27,8 @@ const FEW: usize = 8;
 pub(crate) struct Facts {
     /// When it is decided: the `event_time` of this transaction's audit rows.
     pub(crate) now: DateTime<Utc>,
+    /// How far the primary's log was under the locks: from there on a replica shows no less than what is decided by.
+    pub(crate) written: Option<LogPosition>,
     actors: HashMap<SessionId, Actor>,
     consents: HashMap<UserId, Vec<Consent>>,
     /// The windows of emergency access of those who ask in an emergency, which are open and as they were sealed, on the
@@ -101,6 +105,7 @@ impl Facts {
     pub(crate) fn unlocked(now: DateTime<Utc>, consents: Vec<Consent>) -> Self {
         Self {
             now,
+            written: None,
             actors: HashMap::new(),
             consents: by_patient(consents),
             windows: Vec::new(),
@@ -119,6 +124,7 @@ impl Facts {
             // Nobody asks: nobody is let in.
             return Ok(Self {
                 now: users::now(tx).await?,
+                written: None,
                 actors: HashMap::new(),
                 consents: HashMap::new(),
                 windows: Vec::new(),
@@ -126,7 +132,11 @@ impl Facts {
                 are_sealed: true,
             });
         };
-        let (now, actors) = seals.present(tx, sessions).await?;
+        let PresentActors {
+            now,
+            actors,
+            written,
+        } = seals.present(tx, sessions).await?;
         let (consents, are_sealed) = if patients.is_empty() {
             (Vec::new(), true)
         } else if let Some(actor) = sole_actor(sessions, &actors) {
@@ -141,6 +151,7 @@ impl Facts {
         let mandates = seals.mandates(tx, &pairs, now).await?;
         Ok(Self {
             now,
+            written,
             actors,
             consents: by_patient(consents),
             windows: Vec::new(),

@@ -3,6 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode};
 use chain::EndpointHealth;
 use serde::Serialize;
+use store::reads::Fallback;
 
 use crate::{
     health::{CheckpointState, FailingParts},
@@ -18,6 +19,9 @@ pub(crate) struct HealthReport {
     /// How each of the nodes does, in the order in which they were named; none where there is one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     nodes: Vec<EndpointHealth>,
+    /// `used`, or why the primary is read instead of the replica; nothing where none is named. It fails nothing that is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<&'static str>,
 }
 
 /// 200 where this process can serve and what it serves comes to its end: the database works, the clocks
@@ -50,6 +54,10 @@ fn answer(schema: &Schema, ready: bool, failing: FailingParts) -> (StatusCode, J
         failing,
         checkpoints: app.health.checkpoints(),
         nodes,
+        replica: app
+            .reads
+            .figures()
+            .map(|found| found.unused.map_or("used", Fallback::as_str)),
     };
     (status, Json(report))
 }

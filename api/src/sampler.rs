@@ -15,6 +15,7 @@ use store::{
     Pool, StoreError,
     cursor::Registry,
     monitoring::{self, TableFigures},
+    reads::{Fallback, Reads},
 };
 use tokio::{
     sync::watch,
@@ -34,6 +35,8 @@ const EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Sampler {
     /// The database.
     pub(crate) pool: Pool,
+    /// The replica, where there is one.
+    pub(crate) reads: Reads,
     /// The registry that is followed.
     pub(crate) registry: Registry,
     /// The node.
@@ -62,6 +65,7 @@ impl Sampler {
         loop {
             ticks.tick().await;
             self.process(sampled);
+            self.replica(sampled);
             self.nodes(sampled);
             let looked = self.database(sampled).await;
             match &looked {
@@ -113,6 +117,24 @@ impl Sampler {
         let (taken, in_vain) = (&metrics.pool_taken, &metrics.pool_in_vain);
         taken.inc_by(pool.taken.saturating_sub(taken.get()));
         in_vain.inc_by(pool.in_vain.saturating_sub(in_vain.get()));
+    }
+
+    /// How the replica is, where there is one.
+    fn replica(&self, sampled: &SampledMetrics) {
+        let Some(found) = self.reads.figures() else {
+            return;
+        };
+        let metrics = &sampled.replica;
+        metrics.failing.set(flag(found.unused.is_some()));
+        metrics.lag_bytes.set(number(found.lag_bytes));
+        metrics.lag_seconds.set(found.lag_seconds);
+        // This task alone raises them.
+        let reads = &metrics.reads;
+        reads.inc_by(found.reads.saturating_sub(reads.get()));
+        for (why, count) in Fallback::ALL.iter().zip(found.fallbacks) {
+            let counter = metrics.fallbacks.with(&[why.as_str()]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 
     /// How the nodes do that are asked.

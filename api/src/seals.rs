@@ -28,8 +28,10 @@ use domain::{
     users::Role,
 };
 use store::{
-    PgConnection, Pool, StoreError, Tx, break_glass, consents, representatives, seals, sessions,
-    users::{self, SessionClaim},
+    PgConnection, Pool, StoreError, Tx, break_glass, consents,
+    reads::LogPosition,
+    representatives, seals, sessions,
+    users::{self, Present, SessionClaim},
 };
 use tokio::{sync::mpsc, task::JoinSet};
 use vault::{keyring::Keyring, seal::Sealable};
@@ -50,6 +52,17 @@ pub(crate) struct Seals {
     home: Country,
     found: mpsc::Sender<Tampered>,
     left_out: LeftOut,
+}
+
+/// Who stands behind sessions at a moment, of whom are believed.
+#[derive(Debug)]
+pub(crate) struct PresentActors {
+    /// The moment, by the database's clock.
+    pub(crate) now: DateTime<Utc>,
+    /// By log-in.
+    pub(crate) actors: HashMap<SessionId, Actor>,
+    /// Where the primary's log is then.
+    pub(crate) written: Option<LogPosition>,
 }
 
 impl Seals {
@@ -122,14 +135,22 @@ impl Seals {
         &self,
         conn: &mut PgConnection,
         sessions: &[(UserId, SessionId)],
-    ) -> Result<(DateTime<Utc>, HashMap<SessionId, Actor>), StoreError> {
-        let (now, claims) = users::present(conn, sessions).await?;
+    ) -> Result<PresentActors, StoreError> {
+        let Present {
+            now,
+            claims,
+            written,
+        } = users::present(conn, sessions).await?;
         let actors = claims
             .into_iter()
             .filter_map(|(session, claim)| Some((session, self.actor(claim, now)?)));
         let mut actors: HashMap<SessionId, Actor> = actors.collect();
         self.add_memberships(conn, actors.values_mut(), now).await?;
-        Ok((now, actors))
+        Ok(PresentActors {
+            now,
+            actors,
+            written,
+        })
     }
 
     /// The same of one session.
@@ -142,8 +163,8 @@ impl Seals {
         user: UserId,
         session: SessionId,
     ) -> Result<Option<Actor>, StoreError> {
-        let (_, mut actors) = self.present(conn, &[(user, session)]).await?;
-        Ok(actors.remove(&session))
+        let mut present = self.present(conn, &[(user, session)]).await?;
+        Ok(present.actors.remove(&session))
     }
 
     fn actor(&self, claim: SessionClaim, now: DateTime<Utc>) -> Option<Actor> {

@@ -2,20 +2,33 @@
 //! and what requests fail while two apis are replaced and the schema is moved.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dev::scratch::Scratch;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tests::bench::{Arguments, Bar, Figure, Population, Report, fill, progress};
+use tests::bench::{Arguments, Bar, Costs, Figure, Population, Report, fill, progress};
+use tests::load::{Load, Measured, Reply, Turn, Until, post};
 use tests::rolling::{Balancer, RollingLoad, migrates_to_the_next_version};
-use tests::{World, text};
+use tests::{Standby, World, eventually, text};
 
 /// What is measured, each of which `--only` names.
-const PARTS: [&str; 5] = ["starts", "replacements", "drill", "backups", "restores"];
+const PARTS: [&str; 6] = [
+    "starts",
+    "replacements",
+    "drill",
+    "backups",
+    "restores",
+    "replica",
+];
+/// A page of 20 records, as a frontend's list shows it.
+const PAGE: &str = "query Page($patientId: UUID!) { medicalRecords(patientId: $patientId, first: 20) { \
+    nodes { id recordType version dataHash createdAt patient { username } author { username } anchor { state } } \
+    pageInfo { hasNextPage } } }";
 /// How many times each of two is measured, in turns; the one in the middle counts.
 const ROUNDS: usize = 3;
 /// How many starts are measured.
@@ -49,6 +62,9 @@ async fn main() {
     };
     if wanted.backups || wanted.restores {
         dumps(&arguments, &mut report, &wanted).await;
+    }
+    if is_wanted("replica") {
+        spares(&arguments, &mut report).await;
     }
     report.print("operations");
 }
@@ -206,6 +222,89 @@ async fn starts(arguments: &Arguments, report: &mut Report) {
             Bar::AtMost(1000.0),
         );
     }
+}
+
+/// How much of what lists cost PostgreSQL leaves the primary where an api reads from a replica.
+async fn spares(arguments: &Arguments, report: &mut Report) {
+    let world = arguments.world().await;
+    let population = Arc::new(Population::open(&world, 4, 100).await);
+    let count = arguments.many(50).max(25) * 100;
+    progress(format_args!("storing {count} records"));
+    population.stores(&world, count).await;
+    let alike = world
+        .sql(
+            "SELECT name, current_setting(name) AS value FROM pg_settings
+             WHERE name IN ('max_connections', 'shared_buffers', 'max_locks_per_transaction', 'max_worker_processes')",
+        )
+        .await;
+    let alike: Vec<(String, String)> = alike
+        .iter()
+        .map(|row| (text(&row["name"]), text(&row["value"])))
+        .collect();
+    let alike: Vec<(&str, &str)> = alike
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let standby = tokio::task::block_in_place(|| Standby::of(&world, &alike));
+    let url = world.foundation.url_of("meditrustal_api");
+    let url = standby.url(&url.unwrap_or_else(|error| panic!("{error}")));
+    let environment = [("DATABASE_REPLICA_URL", url.as_str())];
+    let api = world.another_api("with-a-replica", &environment).await;
+    eventually("the replica is used", async || {
+        let said = api.says("/health/ready").await;
+        (said["replica"] == "used").then_some(())
+    })
+    .await;
+    for clients in [16, 1] {
+        progress(format_args!("pages, {clients} client(s)"));
+        let load = async |server: SocketAddr| {
+            let warm = Until::Passed(Duration::from_millis(500));
+            pages(&population, server, clients, warm).await;
+            let costs = Costs::begin(&world);
+            let until = Until::Passed(arguments.time);
+            let measured = pages(&population, server, clients, until).await;
+            assert_eq!(measured.failed(), 0, "all of them are answered");
+            let costs = costs.end(&world);
+            (costs.of_database(measured.right), measured)
+        };
+        let (alone, without) = load(world.api.address()).await;
+        let (spared, with) = load(api.address()).await;
+        report.beside(
+            format!("the primary's PostgreSQL for a page, with a replica beside without, {clients} client(s)"),
+            Figure::Microseconds(spared),
+            Figure::Microseconds(alone),
+            Bar::PartAtMost(0.2),
+        );
+        report.beside(
+            format!("pages, with a replica beside without, {clients} client(s)"),
+            Figure::PerSecond(with.per_second()),
+            Figure::PerSecond(without.per_second()),
+            Bar::None,
+        );
+    }
+}
+
+/// Pages of every patient in turn.
+async fn pages(
+    population: &Arc<Population>,
+    server: SocketAddr,
+    clients: usize,
+    until: Until,
+) -> Measured {
+    let load = Load {
+        server,
+        clients,
+        until,
+    };
+    let population = Arc::clone(population);
+    let ask = move |turn: Turn| {
+        let nth = usize::try_from(turn.nth).unwrap_or_default();
+        let patient = &population.patients[nth % population.patients.len()];
+        let body = json!({ "query": PAGE, "variables": { "patientId": patient } });
+        post("/graphql", population.token(turn), &body.to_string())
+    };
+    let right = |_: Turn, reply: &Reply<'_>| reply.is_data();
+    load.run(ask, right).await
 }
 
 /// Two apis are started again one after the other, and the schema is moved, while people store and read.

@@ -107,7 +107,7 @@ impl AccessDayQuery {
         let (app, caller) = request(ctx)?;
         let cursors = ListCursors::of(&app.index_key, "myAccessLogByDay", caller.user, &json!([]));
         let (size, place) = page::place(&cursors, first, after.as_ref())?;
-        let found = read::own_by_day(&app.pool, &caller, place, size).await?;
+        let found = read::own_by_day(&app.pool, &app.reads, &caller, place, size).await?;
         if asks_nodes_for(ctx, &["who"]) {
             let users = found.iter().map(|day| day.user).collect();
             loaders(ctx)?.prepare_users(users).await;

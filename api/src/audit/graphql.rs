@@ -357,7 +357,7 @@ impl AuditQuery {
             before,
         };
         let (filter, range) = both(filter, asked.range(&cursors))?;
-        let found = read::all(&app.pool, &caller, &filter, range).await?;
+        let found = read::all(&app.pool, &app.reads, &caller, &filter, range).await?;
         let has_more = found.has_more;
         let rows = shown(ctx, found.rows).await?;
         let key = |row: &AuditLog| cursors.at(&row.page_key());
@@ -444,7 +444,7 @@ impl AuditQuery {
                 "a log that is `grouped` is read forward alone: ask with `first` and `after`";
             return Err(Error::bad("last", told).into());
         }
-        let found = read::own(&app.pool, &caller, filter, range).await?;
+        let found = read::own(&app.pool, &app.reads, &caller, filter, range).await?;
         entries(ctx, caller.subject(), found, &cursors, &range).await
     }
 

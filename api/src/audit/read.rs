@@ -8,8 +8,9 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool, StoreError, Tx,
+    Plans, Pool, StoreError, Transaction, Tx,
     audit::{self, AccountDay, AuditFilter, AuditPage, AuditRow, DayKey, RecordPage},
+    reads::{LogPosition, Reads},
 };
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
 /// [`Error::Forbidden`] for all but administrators.
 pub(crate) async fn all(
     pool: &Pool,
+    reads: &Reads,
     caller: &Caller,
     filter: &AuditFilter,
     range: PageRange<i64>,
@@ -33,14 +35,38 @@ pub(crate) async fn all(
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::AuditRead).await?);
     }
-    let rows = rows_of(&mut tx, filter, range).await?;
+    let rows = rows_of(&mut tx, reads, filter, range).await?;
     audit::insert(&mut tx, &[of_reading(caller, true)]).await?;
     tx.commit().await?;
     Ok(rows)
 }
 
-/// A page of the trail. Numbers are the order of its lists, newest first; a page that goes back has what is newer.
+/// A page of the trail, from the replica where it has all that was written before it was allowed.
 async fn rows_of(
+    tx: &mut Tx<'_>,
+    reads: &Reads,
+    filter: &AuditFilter,
+    range: PageRange<i64>,
+) -> Result<AuditPage, StoreError> {
+    if let Some(mut replica) = replica_of(tx, reads).await?
+        && let Some(found) = reads.read(page_of(&mut replica, filter, range)).await
+    {
+        return Ok(found);
+    }
+    page_of(tx, filter, range).await
+}
+
+/// The replica's transaction, where it has all that was written until now.
+async fn replica_of(tx: &mut Tx<'_>, reads: &Reads) -> Result<Option<Transaction>, StoreError> {
+    if !reads.has_replica() {
+        return Ok(None);
+    }
+    let written = LogPosition::now(tx).await?;
+    Ok(reads.at(written, Plans::AsUsual).await)
+}
+
+/// A page of the trail. Numbers are the order of its lists, newest first; a page that goes back has what is newer.
+async fn page_of(
     tx: &mut Tx<'_>,
     filter: &AuditFilter,
     range: PageRange<i64>,
@@ -96,12 +122,13 @@ pub(super) async fn by_ids(
 /// [`Error::Unauthenticated`]; [`Error::NotFound`] where they may not act for the patient.
 pub(crate) async fn own(
     pool: &Pool,
+    reads: &Reads,
     caller: &Caller,
     filter: AuditFilter,
     range: PageRange<i64>,
 ) -> Result<AuditPage, Error> {
     let entry = of_reading(caller, false);
-    own_rows(pool, caller, filter, range, entry).await
+    own_rows((pool, reads), caller, filter, range, entry).await
 }
 
 /// What was done with the caller's own data, by day and account, newest day first; up to one more than `size`.
@@ -110,13 +137,22 @@ pub(crate) async fn own(
 /// [`Error::Unauthenticated`].
 pub(super) async fn own_by_day(
     pool: &Pool,
+    reads: &Reads,
     caller: &Caller,
     after: Option<DayKey>,
     size: i64,
 ) -> Result<Vec<AccountDay>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let days = audit::by_day(&mut tx, actor.id, after, size).await?;
+    let mut found = None;
+    if let Some(mut replica) = replica_of(&mut tx, reads).await? {
+        let reading = audit::by_day(&mut replica, actor.id, after, size);
+        found = reads.read(reading).await;
+    }
+    let days = match found {
+        Some(days) => days,
+        None => audit::by_day(&mut tx, actor.id, after, size).await?,
+    };
     audit::insert(&mut tx, &[of_reading(caller, false)]).await?;
     tx.commit().await?;
     Ok(days)
@@ -145,7 +181,7 @@ pub(super) async fn of_records(
 }
 
 async fn own_rows(
-    pool: &Pool,
+    (pool, reads): (&Pool, &Reads),
     caller: &Caller,
     filter: AuditFilter,
     range: PageRange<i64>,
@@ -159,7 +195,7 @@ async fn own_rows(
         patient: Some(actor.subject()),
         ..filter
     };
-    let rows = rows_of(&mut tx, &filter, range).await?;
+    let rows = rows_of(&mut tx, reads, &filter, range).await?;
     let entry = AuditEntry {
         representation: actor.represents(activity),
         ..entry

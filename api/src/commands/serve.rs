@@ -19,7 +19,8 @@ pub(super) use self::files::read_files;
 use self::{
     files::{check, site},
     jobs::{
-        sampler, start_feed, start_fees, start_jobs, start_relays, start_schedules, start_trail,
+        start_feed, start_fees, start_jobs, start_relays, start_sampler, start_schedules,
+        start_trail,
     },
     resources::{DATABASE_CLOCK, Resources, open},
 };
@@ -132,10 +133,8 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
     }
     tasks.shutdown().await;
     // Each connection is given back when its transaction has ended.
-    if tokio::time::timeout(LAST_WORK, app.pool.close())
-        .await
-        .is_err()
-    {
+    let closed = async { tokio::join!(app.pool.close(), app.reads.close()) };
+    if tokio::time::timeout(LAST_WORK, closed).await.is_err() {
         tracing::warn!("The database did not let every connection go");
     }
     tracing::info!("Stopped");
@@ -186,8 +185,13 @@ async fn assemble(
     let current_fees = start_fees(config, &resources, &mut tasks);
     let wakes = start_relays(config, &resources, &current_fees, &mut tasks);
     let health = start_jobs(config, &resources, &mut tasks);
-    let trail_fees = current_fees.clone();
-    start_trail(config, &resources, trail_fees, &health, &mut tasks);
+    start_trail(
+        config,
+        &resources,
+        current_fees.clone(),
+        &health,
+        &mut tasks,
+    );
     let seals = Seals::start(
         Arc::clone(&resources.keyring),
         resources.pool.clone(),
@@ -195,11 +199,10 @@ async fn assemble(
         &mut tasks,
     );
     start_schedules(config, &resources, &seals, &mut tasks);
-    if config.metrics_address.is_some() {
-        tasks.spawn(sampler(&resources, &current_fees, &health).run());
-    }
+    start_sampler(config, &resources, &current_fees, &health, &mut tasks);
     let Resources {
         pool,
+        reads,
         keyring,
         index_key,
         signers,
@@ -218,8 +221,8 @@ async fn assemble(
     let (feed, chain_heads) = start_feed(config, &pool, &client, registry, &mut tasks);
     let app = App::from(AppParts {
         health,
-        disclosure: RecordDisclosure::start(pool.clone(), &mut tasks),
-        lists: RecordLists::start(pool.clone(), Arc::clone(&index_key), &mut tasks),
+        disclosure: RecordDisclosure::start(pool.clone(), reads.clone(), &mut tasks),
+        lists: RecordLists::start(&pool, &reads, &index_key, &mut tasks),
         feed,
         chain_heads,
         revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
@@ -232,6 +235,7 @@ async fn assemble(
         throttle: Throttle::new(config.throttle.limits(), pool.clone()),
         transfers: Transfers::new(UploadLimiter::new(config.shares.uploads(), pool.clone())),
         pool,
+        reads,
         keyring,
         index_key,
         profiles,

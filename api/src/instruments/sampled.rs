@@ -2,6 +2,7 @@
 
 use domain::integrity::FindingKind;
 use metrics::{Counter, Gauge, Label, Labelled, Metrics};
+use store::reads::Fallback;
 
 /// The parts of [`crate::health`].
 pub(crate) const PARTS: [&str; 6] = ["database", "clock", "keys", "indexer", "node", "signers"];
@@ -43,6 +44,7 @@ pub(crate) struct SampledMetrics {
     pub(crate) at: Gauge,
     pub(crate) process: ProcessMetrics,
     pub(crate) database: DatabaseMetrics,
+    pub(crate) replica: ReplicaMetrics,
     pub(crate) chain: ChainMetrics,
     pub(crate) integrity: IntegrityMetrics,
 }
@@ -56,6 +58,7 @@ impl SampledMetrics {
             ),
             process: ProcessMetrics::new(all),
             database: DatabaseMetrics::new(all),
+            replica: ReplicaMetrics::new(all),
             chain: ChainMetrics::new(all),
             integrity: IntegrityMetrics::new(all),
         }
@@ -155,6 +158,42 @@ impl DatabaseMetrics {
                 "maintenance_age_seconds",
                 "How long ago a part of the maintenance came to its end",
                 &[Label::new("task", TASKS)],
+            ),
+        }
+    }
+}
+
+/// The replica that lists and documents are read from.
+#[derive(Debug)]
+pub(crate) struct ReplicaMetrics {
+    pub(crate) failing: Gauge,
+    pub(crate) reads: Counter,
+    pub(crate) fallbacks: Labelled<Counter>,
+    pub(crate) lag_bytes: Gauge,
+    pub(crate) lag_seconds: Gauge,
+}
+
+impl ReplicaMetrics {
+    fn new(all: &mut Metrics) -> Self {
+        let reasons = Fallback::ALL.iter().map(|why| why.as_str());
+        Self {
+            failing: all.gauge(
+                "replica_failing",
+                "1 where a replica is named and cannot be used, so that the primary is read",
+            ),
+            reads: all.counter("replica_reads", "Reads that the replica answered"),
+            fallbacks: all.counters(
+                "replica_fallbacks",
+                "How often the primary was read instead of the replica",
+                &[Label::new("reason", reasons)],
+            ),
+            lag_bytes: all.gauge(
+                "replica_lag_bytes",
+                "How much of the primary's log the replica had not replayed when it was last looked at",
+            ),
+            lag_seconds: all.gauge(
+                "replica_lag_seconds",
+                "How long ago what the replica replayed last was committed, where it was behind",
             ),
         }
     }

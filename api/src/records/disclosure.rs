@@ -19,6 +19,7 @@ use domain::{
 use serde_json::json;
 use store::{
     Plans, Pool, StoreError, Transaction, Tx, audit,
+    reads::{LogPosition, Reads},
     records::{self, Record},
 };
 use tokio::task::JoinSet;
@@ -183,10 +184,10 @@ pub(crate) struct RecordDisclosure(Batcher<DisclosureRequest, Disclosed>);
 
 impl RecordDisclosure {
     /// Starts the batcher. It stops when the last handle is dropped.
-    pub(crate) fn start(pool: Pool, tasks: &mut JoinSet<()>) -> Self {
+    pub(crate) fn start(pool: Pool, reads: Reads, tasks: &mut JoinSet<()>) -> Self {
         let serve = move |batch: Batch<DisclosureRequest>| {
-            let pool = pool.clone();
-            async move { serve_batch(&pool, &batch).await }
+            let (pool, reads) = (pool.clone(), reads.clone());
+            async move { serve_batch(&pool, &reads, &batch).await }
         };
         Self(Batcher::start(LIMITS, tasks, serve))
     }
@@ -201,11 +202,15 @@ impl RecordDisclosure {
 }
 
 /// Serves a batch in one transaction.
-async fn serve_batch(pool: &Pool, batch: &Batch<DisclosureRequest>) -> BatchAnswers<Disclosed> {
+async fn serve_batch(
+    pool: &Pool,
+    reads: &Reads,
+    batch: &Batch<DisclosureRequest>,
+) -> BatchAnswers<Disclosed> {
     let tx = pool
         .begin_with_lock_wait(batch.lock_wait, Plans::Kept)
         .await?;
-    Ok(disclose(tx, &batch.requests).await?)
+    Ok(disclose(tx, Some(reads), &batch.requests).await?)
 }
 
 /// Asks for several records by one transaction of their own, however many they are: what became of each, in their order.
@@ -216,12 +221,13 @@ pub(super) async fn together(
     pool: &Pool,
     requests: &[Arc<DisclosureRequest>],
 ) -> Result<Vec<Result<Disclosed, Error>>, StoreError> {
-    disclose(pool.begin().await?, requests).await
+    disclose(pool.begin().await?, None, requests).await
 }
 
 /// The facts, a decision for each, the audit rows, and the envelopes of what is allowed.
 async fn disclose(
     mut tx: Transaction,
+    reads: Option<&Reads>,
     batch: &[Arc<DisclosureRequest>],
 ) -> Result<Vec<Result<Disclosed, Error>>, StoreError> {
     let asked = distinct(batch.iter().map(|inquiry| inquiry.record));
@@ -241,7 +247,7 @@ async fn disclose(
         .iter()
         .map(|inquiry| judge(inquiry, records.get(&inquiry.record), &facts))
         .collect();
-    let sealed = envelopes(&mut tx, batch, &judged).await?;
+    let sealed = envelopes(&mut tx, reads, batch, &judged).await?;
     let entries: Vec<AuditEntry> = judged
         .iter()
         .filter_map(|judged| judged.entry.clone())
@@ -263,9 +269,10 @@ async fn disclose(
         .collect())
 }
 
-/// The envelopes of what is allowed and wanted.
+/// The envelopes of what is allowed and wanted, from the replica where it shows no less than what was decided by.
 async fn envelopes(
     tx: &mut Tx<'_>,
+    reads: Option<&Reads>,
     batch: &[Arc<DisclosureRequest>],
     judged: &[DecidedInquiry],
 ) -> Result<HashMap<RecordId, StoredRecord>, StoreError> {
@@ -279,7 +286,20 @@ async fn envelopes(
         (record.availability != Availability::Erased).then_some(record.id)
     });
     let wanted = distinct(wanted);
-    let sealed = records::sealed(tx, &wanted).await?;
+    let mut found = None;
+    if let Some(reads) = reads.filter(|reads| reads.has_replica())
+        && !wanted.is_empty()
+    {
+        // Asked for after the rows were read that it was decided by: they lie before it.
+        let written = LogPosition::now(tx).await?;
+        if let Some(mut replica) = reads.at(written, Plans::Kept).await {
+            found = reads.read(records::sealed(&mut replica, &wanted)).await;
+        }
+    }
+    let sealed = match found {
+        Some(sealed) => sealed,
+        None => records::sealed(tx, &wanted).await?,
+    };
     Ok(sealed
         .into_iter()
         .map(|sealed| (sealed.id, sealed))

@@ -6,6 +6,7 @@
 
 mod find;
 mod newest;
+mod sources;
 mod trail;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -24,6 +25,7 @@ use store::{
     Plans, Pool, StoreError, Transaction, Tx,
     anchors::{self, Anchor},
     audit,
+    reads::Reads,
     records::{
         self, Record,
         search::{Order, PageKey},
@@ -35,7 +37,7 @@ use vault::blind_index::IndexKey;
 
 use self::{
     find::{Scope, SearchMeans, Searcher, find, newest_page},
-    newest::NewestPages,
+    sources::{Paging, Sources},
 };
 use super::filter::Criteria;
 use crate::{
@@ -190,13 +192,23 @@ pub(crate) struct RecordLists {
 #[derive(Debug, Clone)]
 struct RecordReader {
     pool: Pool,
+    reads: Reads,
     index_key: Arc<IndexKey>,
 }
 
 impl RecordLists {
     /// Begins to find lists. It ends when the last handle is dropped.
-    pub(crate) fn start(pool: Pool, index_key: Arc<IndexKey>, tasks: &mut JoinSet<()>) -> Self {
-        let reader = RecordReader { pool, index_key };
+    pub(crate) fn start(
+        pool: &Pool,
+        reads: &Reads,
+        index_key: &Arc<IndexKey>,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let reader = RecordReader {
+            pool: pool.clone(),
+            reads: reads.clone(),
+            index_key: Arc::clone(index_key),
+        };
         let mut start = |limits| {
             let reader = reader.clone();
             let serve = move |batch: Batch<ListRequest>| {
@@ -232,6 +244,16 @@ impl Search {
     /// index. What is looked for across patients, or counted, takes a transaction of its own.
     fn is_brief(&self) -> bool {
         self.criteria.patient.is_some() && self.criteria.code.is_none() && !self.total
+    }
+
+    /// Which page it looks for: one more than is shown.
+    fn paging(&self) -> Paging {
+        Paging {
+            order: self.order,
+            after: self.after,
+            limit: self.size + 1,
+            total: self.total,
+        }
     }
 
     /// Whose newest it looks for, if it looks for nothing else: the index that finds these is the same whatever the values are.
@@ -284,8 +306,12 @@ impl RecordReader {
         let facts = facts.with_emergencies(&mut tx, purposes).await?;
         let mut pages = Vec::with_capacity(batch.len());
         let mut entries: Vec<AuditEntry> = Vec::new();
+        // Whoever is locked later, once a page is known, is decided about by what is newer.
+        let are_locked = scopes.iter().all(Scope::is_of_patients);
+        let written = facts.written.filter(|_| are_locked);
+        let mut sources = Sources::open(&self.reads, &mut tx, written, plans).await;
         let newest = batch.iter().map(|asked| newest_page(asked, &facts));
-        let mut newest = NewestPages::find(&mut tx, newest).await?;
+        let mut newest = sources.newest(newest.collect()).await?;
         for (nth, (asked, scope)) in batch.iter().zip(&scopes).enumerate() {
             let searcher = match Searcher::of(asked, &facts) {
                 Ok(searcher) => searcher,
@@ -321,7 +347,7 @@ impl RecordReader {
             let by = searcher.actor.represents(RepresentedActivity::ReadRecords);
             let patient = asked.search.criteria.patient;
             let found_newest = patient.and_then(|patient| newest.take(nth, patient));
-            let found = find(&mut tx, asked, searcher, means, found_newest).await?;
+            let found = find(&mut sources, asked, searcher, means, found_newest).await?;
             pages.push(found.and_then(|(shown, total)| {
                 (page.shown, page.total) = (shown, total);
                 // Nothing is fetched, opened or shown of a page that there is no room for.
@@ -330,7 +356,7 @@ impl RecordReader {
                 Ok(page)
             }));
         }
-        let related = Related::fetch(&mut tx, pages.iter().flatten()).await?;
+        let related = Related::read(sources, pages.iter().flatten()).await?;
         audit::insert(&mut tx, &entries).await?;
         tx.commit().await?;
         let pages = pages.into_iter();
@@ -359,6 +385,19 @@ struct Related {
 }
 
 impl Related {
+    async fn read<'a>(
+        sources: Sources<'_>,
+        pages: impl Iterator<Item = &'a Page<'a>> + Clone,
+    ) -> Result<Self, StoreError> {
+        if let Some(mut replica) = sources.replica {
+            let reading = Self::fetch(&mut replica, pages.clone());
+            if let Some(found) = sources.reads.read(reading).await {
+                return Ok(found);
+            }
+        }
+        Self::fetch(sources.primary, pages).await
+    }
+
     async fn fetch<'a>(
         tx: &mut Tx<'_>,
         pages: impl Iterator<Item = &'a Page<'a>> + Clone,

@@ -189,7 +189,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 116] = [
+pub const SETTINGS: [&str; 117] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -284,6 +284,7 @@ pub const SETTINGS: [&str; 116] = [
     "REGISTRATIONS",
     "REGISTRATIONS_A_MINUTE",
     "RELAY_CONSENTS",
+    "REPLICA_WAIT",
     "REQUEST_TIMEOUT",
     "REQUIRE_SECOND_FACTOR",
     "RETENTION_EVERY",
@@ -309,18 +310,20 @@ pub const SETTINGS: [&str; 116] = [
 ];
 
 /// The variables that are set for us and have no [`PREFIX`].
-const OTHERS: [&str; 4] = [
+const OTHERS: [&str; 5] = [
     "ADMIN_DATABASE_URL",
     "CHAIN_RPC_URL",
     "CHAIN_RPC_URLS",
+    "DATABASE_REPLICA_URL",
     "DATABASE_URL",
 ];
 
 /// The variables whose values may hold a secret. Each can be in a file of its own, which the same name with `_FILE` names.
-pub const SECRETS: [&str; 12] = [
+pub const SECRETS: [&str; 13] = [
     "ADMIN_DATABASE_URL",
     "CHAIN_RPC_URL",
     "CHAIN_RPC_URLS",
+    "DATABASE_REPLICA_URL",
     "DATABASE_URL",
     "MEDITRUSTAL_API_PASSWORD",
     "MEDITRUSTAL_BACKUP_PASSWORD",

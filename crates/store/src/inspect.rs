@@ -11,7 +11,10 @@ use domain::{
     clock::Clock,
     environment::{Risk, is_here},
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, postgres::PgSslMode};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 
 use crate::{PoolSettings, StoreError, session};
 
@@ -160,16 +163,7 @@ async fn look(
             ));
         }
     }
-    // `prefer` and `require` believe any certificate: who is on the line can show one. `verify-ca` believes one for any name, by
-    // one of the system's authorities, too: everybody can get one of those.
-    let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
-    if options.get_socket().is_none() && !is_here(options.get_host()) && !is_verified {
-        risks.push(Risk::new(
-            "plain-database",
-            "the line to the database leaves this machine, and nothing verifies who is at its other end: set \
-             sslmode=verify-full in the database's address, and sslrootcert where its authority is your own",
-        ));
-    }
+    risks.extend(plain_line(&options));
     for conn in [first, second] {
         // It was only looked at.
         conn.close().await.ok();
@@ -178,6 +172,26 @@ async fn look(
         clock,
         risks,
         connections: role.connections,
+    })
+}
+
+/// Whether the line to the database of this address is one that nobody should trust. Nobody is asked.
+pub fn plain_line_to(url: &str) -> Option<Risk> {
+    let options = session::options(url, Program::Api.application()).ok()?;
+    plain_line(&options)
+}
+
+fn plain_line(options: &PgConnectOptions) -> Option<Risk> {
+    // `prefer` and `require` believe any certificate: who is on the line can show one. `verify-ca` believes one for any name, by
+    // one of the system's authorities, too: everybody can get one of those.
+    let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
+    let is_plain = options.get_socket().is_none() && !is_here(options.get_host()) && !is_verified;
+    is_plain.then(|| {
+        Risk::new(
+            "plain-database",
+            "the line to the database leaves this machine, and nothing verifies who is at its other end: set \
+             sslmode=verify-full in the database's address, and sslrootcert where its authority is your own",
+        )
     })
 }
 

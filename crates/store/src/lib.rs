@@ -44,6 +44,7 @@ pub mod organizations;
 pub mod outbox;
 mod pool;
 pub mod provision;
+pub mod reads;
 pub mod receipts;
 pub mod reconciliation;
 pub mod record_sources;

@@ -94,6 +94,15 @@ impl Pool {
             .await
     }
 
+    /// Begins a transaction that changes nothing, each statement of which sees all that is committed when it begins.
+    pub(crate) async fn begin_reading(&self, plans: Plans) -> Result<Transaction, StoreError> {
+        self.begin_by(format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY{}",
+            plans.setting()
+        ))
+        .await
+    }
+
     /// Begins a transaction whose statements wait this long for a lock, each of them, instead of the usual
     /// five seconds.
     ///
@@ -159,6 +168,16 @@ pub enum Plans {
     AsUsual,
     /// Once for each connection. For statements whose index is the same whatever their values are.
     Kept,
+}
+
+impl Plans {
+    /// What is said behind `BEGIN` for it.
+    const fn setting(self) -> &'static str {
+        match self {
+            Self::AsUsual => "",
+            Self::Kept => "; SET LOCAL plan_cache_mode = force_generic_plan",
+        }
+    }
 }
 
 /// A connection outside a transaction.
@@ -234,11 +253,7 @@ impl Drop for Transaction {
 }
 
 fn beginning(wait: Duration, plans: Plans) -> String {
-    let plans = match plans {
-        Plans::AsUsual => "",
-        Plans::Kept => "; SET LOCAL plan_cache_mode = force_generic_plan",
-    };
-    format!("BEGIN; {}{plans}", lock_wait(wait))
+    format!("BEGIN; {}{}", lock_wait(wait), plans.setting())
 }
 
 /// The statement that sets how long a transaction waits for each lock: a number of our own alone.

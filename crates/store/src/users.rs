@@ -12,7 +12,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    StoreError, Tx, rows,
+    StoreError, Tx,
+    reads::LogPosition,
+    rows,
     seals::{AuthorityRow, authority_rows},
 };
 
@@ -310,6 +312,8 @@ pub struct SessionClaim {
 
 struct PresentRow {
     now: DateTime<Utc>,
+    written: Option<i64>,
+    timeline: Option<i32>,
     session_id: Option<Uuid>,
     id: Option<Uuid>,
     email: Option<String>,
@@ -372,6 +376,17 @@ impl PresentRow {
     }
 }
 
+/// Who stands behind sessions at a moment.
+#[derive(Debug)]
+pub struct Present {
+    /// The moment, by the database's clock ([`now`]).
+    pub now: DateTime<Utc>,
+    /// By log-in. An unknown account gives none.
+    pub claims: HashMap<SessionId, SessionClaim>,
+    /// Where the primary's log is then.
+    pub written: Option<LogPosition>,
+}
+
 /// Who stands behind these sessions at this moment, by log-in, with the database's clock ([`now`]). An
 /// unknown account gives none.
 ///
@@ -380,13 +395,15 @@ impl PresentRow {
 pub async fn present(
     conn: &mut PgConnection,
     sessions: &[(UserId, SessionId)],
-) -> Result<(DateTime<Utc>, HashMap<SessionId, SessionClaim>), StoreError> {
+) -> Result<Present, StoreError> {
     let users: Vec<Uuid> = sessions.iter().map(|(user, _)| user.0).collect();
     let ids: Vec<Uuid> = sessions.iter().map(|(_, session)| session.0).collect();
     let found = sqlx::query_as!(
         PresentRow,
         r#"SELECT
             clock.now AS "now!",
+            clock.written AS "written?",
+            clock.timeline AS "timeline?",
             asked.session_id AS "session_id?",
             users.id AS "id?",
             users.email AS "email?",
@@ -410,7 +427,19 @@ pub async fn present(
             sessions.second_factor_at,
             sessions.seal AS session_seal,
             sessions.seal_key AS session_seal_key
-         FROM (SELECT decision_time() AS now) AS clock
+         FROM (
+             SELECT
+                 decision_time() AS now,
+                 CASE
+                     WHEN pg_is_in_recovery() THEN NULL
+                     WHEN current_setting('synchronous_commit') = 'off' THEN pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint
+                     ELSE pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint
+                 END AS written,
+                 CASE
+                     WHEN pg_is_in_recovery() THEN NULL
+                     ELSE ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int
+                 END AS timeline
+         ) AS clock
          LEFT JOIN UNNEST($1::uuid[], $2::uuid[]) AS asked(user_id, session_id) ON TRUE
          LEFT JOIN users ON users.id = asked.user_id AND NOT users.is_system
          LEFT JOIN sessions
@@ -420,10 +449,11 @@ pub async fn present(
     )
     .fetch_all(conn)
     .await?;
-    let now = found
+    let first = found
         .first()
         .ok_or(StoreError::Unreadable { what: "clock" })?;
-    let now = now.now;
+    let now = first.now;
+    let written = LogPosition::of(first.written, first.timeline);
     let mut claims = HashMap::with_capacity(found.len());
     for mut row in found {
         let (id, session) = (row.session_id, row.session());
@@ -433,7 +463,11 @@ pub async fn present(
         let account = account.try_into()?;
         claims.insert(SessionId(id), SessionClaim { account, session });
     }
-    Ok((now, claims))
+    Ok(Present {
+        now,
+        claims,
+        written,
+    })
 }
 
 /// The time of this transaction's decision, by the database's clock: read when it is asked for first after

@@ -473,6 +473,8 @@ async fn requests_that_fail_are_told_by_their_alert() {
     .await;
     begin_to_fire(&narrow_before, &narrow_after, &["PoolExhausted"]);
 
+    replica_is_unused(&world, &before).await;
+
     // Whoever connects from now on sees another time.
     puts_the_clock_ahead(&world, 30).await;
     let ahead = world.another_api("ahead", &[]).await;
@@ -483,6 +485,21 @@ async fn requests_that_fail_are_told_by_their_alert() {
     })
     .await;
     begin_to_fire(&before, &ahead, &["ClockApart"]);
+}
+
+/// An api whose replica is the primary itself, which is none.
+async fn replica_is_unused(world: &World, before: &Look) {
+    let primary = world.foundation.url_of("meditrustal_api");
+    let primary = primary.unwrap_or_else(|error| panic!("{error}"));
+    let environment = [("DATABASE_REPLICA_URL", primary.as_str())];
+    let api = world.another_api("without-a-replica", &environment).await;
+    let after = eventually("the replica was looked at", async || {
+        let look = Look::at(&api, &world.indexer).await;
+        let failing = look.api.as_ref()?.value("replica_failing", &[]);
+        (failing == Some(1.0)).then_some(look)
+    })
+    .await;
+    begin_to_fire(before, &after, &["ReplicaUnused"]);
 }
 
 /// Maintenance that came to its end two days ago.

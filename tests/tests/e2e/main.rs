@@ -86,6 +86,7 @@ mod records;
 mod refresh_cookie;
 mod relay;
 mod replay;
+mod replica;
 mod representatives;
 mod restore_drill;
 mod restores;

@@ -183,15 +183,26 @@ pub(super) fn start_feed(
     (feed, chain_heads)
 }
 
-/// What looks at the figures that the metrics tell.
-pub(super) fn sampler(
+/// Begins to look at the replica, and, where metrics are told, at what they tell.
+pub(super) fn start_sampler(
+    config: &ServeConfig,
     resources: &Resources,
     fees: &watch::Receiver<Fees>,
     health: &Health,
-) -> Sampler {
+    tasks: &mut JoinSet<()>,
+) {
+    tasks.spawn(resources.reads.clone().watch(resources.pool.clone()));
+    if config.metrics_address.is_some() {
+        tasks.spawn(sampler(resources, fees, health).run());
+    }
+}
+
+/// What looks at the figures that the metrics tell.
+fn sampler(resources: &Resources, fees: &watch::Receiver<Fees>, health: &Health) -> Sampler {
     let checkpointer = resources.checkpointer.as_ref();
     Sampler {
         pool: resources.pool.clone(),
+        reads: resources.reads.clone(),
         registry: resources.registry.clone(),
         client: resources.client.clone(),
         registrars: resources.signers.all().map(|it| it.address()).collect(),

@@ -10,6 +10,7 @@ use store::{
     cursor::Registry,
     inspect::{self, Inspection},
     keys, migrate,
+    reads::Reads,
     signers::{self, SignerAccount},
 };
 use vault::{blind_index::IndexKey, keyring::Keyring};
@@ -36,6 +37,7 @@ const MOST_NAMED: i64 = 10;
 /// What lies outside the process: opened, and found to fit together.
 pub(super) struct Resources {
     pub(super) pool: Pool,
+    pub(super) reads: Reads,
     pub(super) settings: PoolSettings,
     pub(super) keyring: Arc<Keyring>,
     pub(super) index_key: Arc<IndexKey>,
@@ -53,6 +55,7 @@ pub(super) async fn open(
 ) -> Result<Resources, Failure> {
     let settings = look_at_database(config, safety).await?;
     let pool = store::connect(&config.database.url, "meditrustal api", settings)?;
+    let reads = config.database.reads(settings)?;
     migrate::require_current(&pool).await?;
     require_whole_restore(&pool).await?;
     let keyring = Arc::new(config.pkcs11.keyring(&config.master_keys_file)?);
@@ -89,6 +92,7 @@ pub(super) async fn open(
     };
     Ok(Resources {
         pool,
+        reads,
         settings,
         keyring,
         index_key,

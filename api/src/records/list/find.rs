@@ -12,13 +12,16 @@ use store::{
     StoreError, Tx, consents,
     records::{
         Record,
-        search::{self, Everybody, Filter, NewestPage, Visible},
+        search::{Everybody, Filter, NewestPage, Visible},
     },
     users,
 };
 use vault::blind_index::IndexKey;
 
-use super::{ListRequest, ListedRecord, Search};
+use super::{
+    ListRequest, ListedRecord, Search,
+    sources::{Sources, across_patients, of_patients},
+};
 use crate::{
     caller::Caller,
     error::Error,
@@ -53,6 +56,11 @@ pub(super) enum Scope {
 }
 
 impl Scope {
+    /// Whether it is of patients who are all locked before anything is looked for.
+    pub(super) const fn is_of_patients(&self) -> bool {
+        matches!(self, Self::Patients { .. })
+    }
+
     /// The scope of one list.
     ///
     /// # Errors
@@ -283,7 +291,7 @@ pub(super) struct SearchMeans<'a> {
 /// # Errors
 /// The database's; within, what is wrong with the search itself.
 pub(super) async fn find(
-    tx: &mut Tx<'_>,
+    sources: &mut Sources<'_>,
     asked: &ListRequest,
     searcher: Searcher<'_>,
     means: SearchMeans<'_>,
@@ -336,16 +344,25 @@ pub(super) async fn find(
                 && (filter.author.is_some() || filter.metadata.is_some())));
     let found = match visible {
         Some(visible) if across => {
-            let found = across_patients(tx, asked, searcher, &filter).await?;
+            let everybody = everybody(asked, searcher);
+            let paging = asked.search.paging();
+            let found = sources.across_patients(&everybody, &filter, paging).await?;
             // Whoever let them in since is not locked, and not among them.
             let (page, total) = found;
             let is_visible = |record: &Record| visible.iter().any(|v| v.patient == record.patient);
             (page.into_iter().filter(is_visible).collect(), total)
         }
-        Some(visible) => of_patients(tx, &asked.search, searcher, &visible, &filter).await?,
-        None if are_sealed => return of_everybody(tx, asked, searcher, &filter).await.map(Ok),
+        Some(visible) => {
+            let paging = asked.search.paging();
+            let found = sources.of_patients(&visible, searcher.is_own(), &filter, paging);
+            found.await?
+        }
+        None if are_sealed => {
+            let found = of_everybody(sources.primary, asked, searcher, &filter).await;
+            return found.map(Ok);
+        }
         None => {
-            let found = by_sealed_consents(tx, asked, searcher, &filter).await;
+            let found = by_sealed_consents(sources.primary, asked, searcher, &filter).await;
             return found.map(Ok);
         }
     };
@@ -372,45 +389,13 @@ fn confirmed(
     shown.collect()
 }
 
-/// Each patient's newest.
-async fn of_patients(
-    tx: &mut Tx<'_>,
-    search: &Search,
-    searcher: Searcher<'_>,
-    visible: &[Visible],
-    filter: &Filter,
-) -> Result<(Vec<Record>, i64), StoreError> {
-    let (own, limit) = (searcher.is_own(), search.size + 1);
-    let total = if search.total {
-        search::count_of(tx, visible, own, filter).await?
-    } else {
-        0
-    };
-    let page = search::page_of(tx, visible, own, filter, search.order, search.after, limit).await?;
-    Ok((page, total))
-}
-
-/// What an index finds across patients.
-async fn across_patients(
-    tx: &mut Tx<'_>,
-    asked: &ListRequest,
-    searcher: Searcher<'_>,
-    filter: &Filter,
-) -> Result<(Vec<Record>, i64), StoreError> {
-    let search = &asked.search;
-    let everybody = Everybody {
+/// Which part of everybody's records is looked through.
+fn everybody(asked: &ListRequest, searcher: Searcher<'_>) -> Everybody {
+    Everybody {
         actor: searcher.actor,
         purpose: searcher.purpose,
-        patient: search.criteria.patient,
-    };
-    let total = if search.total {
-        search::count_of_everybody(tx, &everybody, filter).await?
-    } else {
-        0
-    };
-    let (order, after, limit) = (search.order, search.after, search.size + 1);
-    let page = search::page_of_everybody(tx, &everybody, filter, order, after, limit).await?;
-    Ok((page, total))
+        patient: asked.search.criteria.patient,
+    }
 }
 
 /// The newest of more patients than can be locked beforehand: those of the page are locked once it is known,
@@ -424,7 +409,9 @@ async fn of_everybody(
     let mut tries = TRIES;
     loop {
         tries -= 1;
-        let (page, total) = across_patients(tx, asked, searcher, filter).await?;
+        let everybody = everybody(asked, searcher);
+        let paging = asked.search.paging();
+        let (page, total) = across_patients(tx, &everybody, filter, paging).await?;
         let patients = page.iter().map(|record| record.patient);
         let facts = Facts::gather(tx, [&asked.caller], patients).await?;
         let Ok(actor) = facts.actor(&asked.caller) else {
@@ -468,7 +455,8 @@ async fn by_sealed_consents(
         let in_emergency = unlocked.patients_in_emergency(&asked.caller, purpose);
         let patients = distinct(patients.into_iter().chain(in_emergency));
         let visible = searcher.visible(&patients, &asked.search.criteria, &unlocked);
-        let (page, total) = of_patients(tx, &asked.search, searcher, &visible, filter).await?;
+        let (own, paging) = (searcher.is_own(), asked.search.paging());
+        let (page, total) = of_patients(tx, &visible, own, filter, paging).await?;
         let found = page.len();
         let patients = page.iter().map(|record| record.patient);
         let facts = Facts::gather(tx, [&asked.caller], patients).await?;

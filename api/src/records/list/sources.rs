@@ -1,0 +1,162 @@
+//! Where the rows of lists are read: in a replica that has replayed what the decisions go by, or in the primary, which decides.
+//!
+//! Where the replica fails, what is still to be read of a batch comes from the primary, which is never behind it.
+
+use store::{
+    Plans, StoreError, Transaction, Tx,
+    reads::{LogPosition, Reads},
+    records::{
+        Record,
+        search::{self, Everybody, Filter, NewestPage, Order, PageKey, Visible},
+    },
+};
+
+use super::newest::NewestPages;
+
+/// Which page is looked for, and whether all there are is counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paging {
+    pub(super) order: Order,
+    pub(super) after: Option<PageKey>,
+    pub(super) limit: i64,
+    pub(super) total: bool,
+}
+
+/// The primary's transaction, and the replica's where there is one that can be used.
+pub(super) struct Sources<'a> {
+    /// What decides, and is written to.
+    pub(super) primary: &'a mut Transaction,
+    pub(super) reads: &'a Reads,
+    pub(super) replica: Option<Transaction>,
+}
+
+impl<'a> Sources<'a> {
+    /// `written` is how far the primary's log was under the locks of everybody whose records are looked through; `None` where some
+    /// of them are locked later: then the primary alone is read.
+    pub(super) async fn open(
+        reads: &'a Reads,
+        primary: &'a mut Transaction,
+        written: Option<LogPosition>,
+        plans: Plans,
+    ) -> Self {
+        let replica = reads.at(written, plans).await;
+        Self {
+            primary,
+            reads,
+            replica,
+        }
+    }
+
+    /// The newest of single patients.
+    ///
+    /// # Errors
+    /// The primary's.
+    pub(super) async fn newest(
+        &mut self,
+        wanted: Vec<Option<NewestPage>>,
+    ) -> Result<NewestPages, StoreError> {
+        if wanted.iter().all(Option::is_none) {
+            return Ok(NewestPages::default());
+        }
+        if let Some(replica) = &mut self.replica {
+            let reading = NewestPages::find(replica, wanted.iter().cloned());
+            if let Some(found) = self.reads.read(reading).await {
+                return Ok(found);
+            }
+            self.replica = None;
+        }
+        NewestPages::find(self.primary, wanted.into_iter()).await
+    }
+
+    /// Each patient's newest by other filters.
+    ///
+    /// # Errors
+    /// The primary's.
+    pub(super) async fn of_patients(
+        &mut self,
+        visible: &[Visible],
+        own: bool,
+        filter: &Filter,
+        paging: Paging,
+    ) -> Result<(Vec<Record>, i64), StoreError> {
+        if let Some(replica) = &mut self.replica {
+            let reading = of_patients(replica, visible, own, filter, paging);
+            if let Some(found) = self.reads.read(reading).await {
+                return Ok(found);
+            }
+            self.replica = None;
+        }
+        of_patients(self.primary, visible, own, filter, paging).await
+    }
+
+    /// What an index finds across patients who are locked.
+    ///
+    /// # Errors
+    /// The primary's.
+    pub(super) async fn across_patients(
+        &mut self,
+        everybody: &Everybody,
+        filter: &Filter,
+        paging: Paging,
+    ) -> Result<(Vec<Record>, i64), StoreError> {
+        if let Some(replica) = &mut self.replica {
+            let reading = across_patients(replica, everybody, filter, paging);
+            if let Some(found) = self.reads.read(reading).await {
+                return Ok(found);
+            }
+            self.replica = None;
+        }
+        across_patients(self.primary, everybody, filter, paging).await
+    }
+}
+
+/// Each patient's newest, and how many there are.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn of_patients(
+    tx: &mut Tx<'_>,
+    visible: &[Visible],
+    own: bool,
+    filter: &Filter,
+    paging: Paging,
+) -> Result<(Vec<Record>, i64), StoreError> {
+    let Paging {
+        order,
+        after,
+        limit,
+        total,
+    } = paging;
+    let total = if total {
+        search::count_of(tx, visible, own, filter).await?
+    } else {
+        0
+    };
+    let page = search::page_of(tx, visible, own, filter, order, after, limit).await?;
+    Ok((page, total))
+}
+
+/// What an index finds across patients, and how many there are.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn across_patients(
+    tx: &mut Tx<'_>,
+    everybody: &Everybody,
+    filter: &Filter,
+    paging: Paging,
+) -> Result<(Vec<Record>, i64), StoreError> {
+    let Paging {
+        order,
+        after,
+        limit,
+        total,
+    } = paging;
+    let total = if total {
+        search::count_of_everybody(tx, everybody, filter).await?
+    } else {
+        0
+    };
+    let page = search::page_of_everybody(tx, everybody, filter, order, after, limit).await?;
+    Ok((page, total))
+}
