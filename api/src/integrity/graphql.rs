@@ -525,6 +525,7 @@ impl IntegritySubscription {
                 patient: patient_id.map(UserId),
                 kinds,
             },
+            versions_of: None,
         };
         let (pool, feed) = (app.pool.clone(), app.feed.clone());
         // In a box: async-graphql keeps the room of this method for as long as the stream is open.
