@@ -184,8 +184,11 @@ impl Drop for Reservation {
         }
         let charge = &self.budget.0;
         let mut held = charge.memory.held();
-        charge.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        charge.give_back(&mut held, self.bytes);
+        // Where the budget has begun anew meanwhile, it was given back by that.
+        let own = charge.bytes.load(Ordering::Relaxed);
+        let given = self.bytes.min(own);
+        charge.bytes.store(own - given, Ordering::Relaxed);
+        charge.give_back(&mut held, given);
     }
 }
 
@@ -264,6 +267,22 @@ mod tests {
         );
         drop(budget);
         assert!(memory.held().of.is_empty() && memory.held().all == 0);
+    }
+
+    #[test]
+    fn what_was_reserved_before_a_budget_began_anew_is_given_back_once() {
+        let memory = memory();
+        let party = Party::Account(UserId::fresh());
+        let (budget, other) = (memory.begin(party), memory.begin(party));
+        assert!(other.charge(3).is_ok());
+
+        let reserved = budget.reserve(10);
+        budget.begin_anew();
+        assert_eq!(memory.held().all, 3);
+        drop(reserved);
+
+        assert_eq!(memory.held().all, 3, "others' stays");
+        assert!(budget.charge(10).is_ok(), "all of it is there");
     }
 
     #[test]

@@ -42,7 +42,7 @@ use crate::{
     deletion::graphql::{DeletionMutation, DeletionQuery},
     documents::{DocumentHash, Documents},
     error::Error,
-    graphql::{document, event::EventCursor, root::NullableFields},
+    graphql::{RequestWeight, document, event::EventCursor, root::NullableFields},
     input_limits::{InputLimits, TooLong},
     instruments::instruments,
     integrity::{
@@ -332,7 +332,7 @@ impl Schema {
             .data(ReferredConsents::new(&self.app.pool, context))
             .data(DecryptedRecords::default())
             .data(self.app.answers.begin(context.party()))
-            .data(Weight(counted.weight))
+            .data(RequestWeight(counted.weight))
             .data(only_refreshes)
             .data(ShownToken(shown.map(Arc::new)));
         Ok((counted.kind, request))
@@ -628,10 +628,6 @@ impl KeptForAnswer {
     }
 }
 
-/// What a request weighs with this process's time.
-#[derive(Debug, Clone, Copy)]
-struct Weight(u64);
-
 /// The refresh token that a request shows, if it is one that exchanges it.
 #[derive(Clone)]
 struct ShownToken(Option<Arc<RefreshToken>>);
@@ -647,7 +643,7 @@ pub(crate) fn only_refreshes(request: &Request) -> bool {
 }
 
 fn weight(request: &Request) -> u64 {
-    of_request(request).map_or(1, |Weight(weight)| weight)
+    of_request(request).map_or(1, |RequestWeight(weight)| weight)
 }
 
 /// What was put into a request when it was let through.

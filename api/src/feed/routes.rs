@@ -136,6 +136,7 @@ mod tests {
                     ..FeedEntry::new(FeedKind::AnchorPending)
                 },
                 finding: None,
+                version: None,
             };
             let expected: BTreeSet<_> = reached.into_iter().map(Interest::PatientsOf).collect();
             let found = routes.of(&row);

@@ -74,6 +74,21 @@ pub(crate) fn budget<'a>(ctx: &Context<'a>) -> Result<&'a AnswerBudget, Error> {
     ctx.data::<AnswerBudget>().map_err(|_| Error::Internal)
 }
 
+/// What a request weighs with this process's time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestWeight(pub(crate) u64);
+
+/// Charges an answer of a stream that shows more than its event: as much as was charged when the stream began, which was once for
+/// however many answers there are.
+///
+/// # Errors
+/// [`Error::OverBudget`], and when to try again; [`Error::Internal`] where the transport gave none.
+pub(crate) async fn charge_answer(ctx: &Context<'_>) -> Result<(), Error> {
+    let weight = ctx.data::<RequestWeight>().map_err(|_| Error::Internal)?;
+    let party = context(ctx)?.party();
+    app(ctx)?.costs.charge(party, weight.0).await
+}
+
 /// Whether the query asks one of these fields of the nodes of the connection that is being resolved.
 pub(crate) fn asks_nodes_for(ctx: &Context<'_>, names: &[&str]) -> bool {
     let look = ctx.look_ahead();

@@ -29,7 +29,7 @@ use crate::{
     error::{Error, both},
     feed::EventFilter,
     graphql::{
-        app, context,
+        app, charge_answer, context,
         document::Document,
         enums::{AnchorState, FindingKind, IntegrityEventKind, RegistryEventKind},
         event::{EventCursor, stream_start},
@@ -275,10 +275,15 @@ impl IntegrityEvent {
     }
 
     /// The record as `medicalRecord` shows it, decided and recorded in the audit trail as there; null where there is none and where
-    /// the caller may not read it.
+    /// the caller may not read it. Each event for which it is asked for costs as much as the request; null, with `THROTTLED`, where
+    /// the minute has no more of it.
     async fn record(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
         let id = self.0.entry.record?;
-        let found = Box::pin(records::referred(ctx, id, None)).await;
+        let found = async {
+            charge_answer(ctx).await?;
+            records::referred(ctx, id, None).await
+        };
+        let found = Box::pin(found).await;
         found.map_err(Into::into).transpose()
     }
 
@@ -525,6 +530,7 @@ impl IntegritySubscription {
                 patient: patient_id.map(UserId),
                 kinds,
             },
+            versions_of: None,
         };
         let (pool, feed) = (app.pool.clone(), app.feed.clone());
         // In a box: async-graphql keeps the room of this method for as long as the stream is open.

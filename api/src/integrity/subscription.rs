@@ -19,6 +19,7 @@ use store::{
 use tokio::time::Instant;
 use vault::blind_index::IndexKey;
 
+use super::record_updates::FollowedVersions;
 use crate::{
     caller::Caller,
     cursor::{ListCursors, StreamStart, bad_cursor},
@@ -41,6 +42,8 @@ struct Subscriber {
     /// Their role as it was last decided by: what is listened for, and which part of the log is read, goes by it.
     role: Role,
     wanted: EventFilter,
+    /// Of which versions.
+    versions: FollowedVersions,
     /// The last entry that was read.
     position: i64,
     log: Listener<FeedRow>,
@@ -79,6 +82,8 @@ pub(super) struct FollowedEvents {
     pub(super) patient: Option<UserId>,
     /// Which of the events that they may see they are told of.
     pub(super) wanted: EventFilter,
+    /// Of these, those alone that are of a version of this record; `None` where all are meant.
+    pub(super) versions_of: Option<RecordId>,
 }
 
 /// Begins a stream, with its audit row.
@@ -98,12 +103,14 @@ pub(super) async fn follow(
         record,
         patient,
         wanted,
+        versions_of,
     } = followed;
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     // Listening begins before the log is read, so nothing falls between the two.
     let log = feed.listen(Interest::of(caller.user, actor.role, &wanted));
     let position = position_of(start, &mut tx).await?;
+    let versions = FollowedVersions::of(&mut tx, versions_of).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::AuditLog,
         new_value: Some(json!({
@@ -124,6 +131,7 @@ pub(super) async fn follow(
         caller,
         role: actor.role,
         wanted,
+        versions,
         position,
         log,
         visible: VecDeque::new(),
@@ -177,7 +185,7 @@ impl Subscriber {
                 continue;
             }
             self.position = row.position;
-            if self.wanted.wants(&row.entry) {
+            if self.versions.take(&row) && self.wanted.wants(&row.entry) {
                 events.push(row);
             }
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tests::load::{Load, Until, post};
 use tests::transfer::{NDJSON, heart_rate, heart_rates, one_of_each};
-use tests::{Person, Program, World, eventually, id, text};
+use tests::{Person, Program, World, documents, eventually, id, text};
 
 const READ_ALL: &str =
     "query ($first: Int!) { medicalRecords(first: $first) { nodes { document } } }";
@@ -178,6 +178,41 @@ async fn a_minute_has_its_cost_over_all_processes_and_others_have_their_own() {
         let (code, _) = code_of(&bea, api, dear).await;
         assert_eq!(code, "", "others have their own");
     }
+}
+
+#[tokio::test]
+async fn a_stream_pays_for_each_record_that_it_shows_and_tells_its_events_without_them() {
+    let world = world(&[("MEDITRUSTAL_COST_A_MINUTE", "32000")]).await;
+    let ana = world.patient("ana").await;
+    let record = ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    let entries = format!(
+        "INSERT INTO integrity_feed (kind, patient_id, record_id, record_type)
+         SELECT 'ANCHOR_PENDING', '{}', '{}', 'VITAL_SIGNS' FROM generate_series(1, 20)",
+        ana.id,
+        id(&record)
+    );
+    world.executes(&entries).await;
+    // 10,000 and some for each event.
+    let dear = "subscription Follow($after: Cursor) { integrityEvents(after: $after) {
+        recordId record { history(first: 50) { nodes { history(first: 100) { nodes { id } } } } } } }";
+    let mut stream = ana.follows(dear, json!("earliest")).await;
+
+    let mut shown = 0;
+    loop {
+        let told = stream.next_within(Duration::from_secs(60)).await;
+        let told = told.unwrap_or_else(|error| panic!("nothing is told: {error}"));
+        let event = &told.data["integrityEvents"];
+        assert_eq!(event["recordId"], record["id"], "it is told");
+        if event["record"].is_null() {
+            assert_eq!(told.code(), Some("THROTTLED"));
+            break;
+        }
+        shown += 1;
+        assert!(shown < 20, "nothing is charged");
+    }
+    assert!(shown >= 1, "some were shown");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::{
     cursor::Cursor,
     error::Error,
     graphql::{
-        app,
+        app, charge_answer,
         enums::AnchorState,
         event::{EventCursor, stream_start},
         request,
@@ -56,9 +56,14 @@ impl RecordUpdate {
     }
 
     /// The version as it is now, as `medicalRecord` shows it: decided, and recorded in the audit trail, as there. Null where the
-    /// caller may not read it.
+    /// caller may not read it. Each update for which it is asked for costs as much as the request; null, with `THROTTLED`, where the
+    /// minute has no more of it.
     async fn record(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
-        let found = Box::pin(records::referred(ctx, self.record, None)).await;
+        let found = async {
+            charge_answer(ctx).await?;
+            records::referred(ctx, self.record, None).await
+        };
+        let found = Box::pin(found).await;
         found.map_err(Into::into).transpose()
     }
 

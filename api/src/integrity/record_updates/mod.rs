@@ -11,7 +11,7 @@ use domain::{
 };
 use futures::{Stream, StreamExt as _, future::ready};
 use store::{
-    Pool,
+    Pool, StoreError, Tx,
     feed::{FeedRow, FeedVersion},
     records, versions,
 };
@@ -70,7 +70,7 @@ impl RecordChange {
 
 /// The versions that are followed.
 #[derive(Debug)]
-enum FollowedVersions {
+pub(super) enum FollowedVersions {
     /// All that the caller may be told of.
     All,
     /// Those of one record. A version that follows one of them is another.
@@ -78,7 +78,19 @@ enum FollowedVersions {
 }
 
 impl FollowedVersions {
-    fn take(&mut self, row: &FeedRow) -> bool {
+    /// All, or those of the record that this is a version of. Read after it is known where the log is followed from: a version that
+    /// is stored later is there to be read of.
+    pub(super) async fn of(tx: &mut Tx<'_>, record: Option<RecordId>) -> Result<Self, StoreError> {
+        let Some(record) = record else {
+            return Ok(Self::All);
+        };
+        let known = versions::all(tx, &[record]).await?.into_iter();
+        Ok(Self::Of(known.map(|version| version.id).collect()))
+    }
+
+    /// Whether an entry is of one of them. Asked about each entry in the order of the log, also those of which the caller is not told:
+    /// a version that they may not see is followed by others.
+    pub(super) fn take(&mut self, row: &FeedRow) -> bool {
         let Self::Of(known) = self else {
             return true;
         };
@@ -101,9 +113,9 @@ struct RecordUpdateFilter {
 }
 
 impl RecordUpdateFilter {
-    /// What has to be read of the log for it, and which versions of it are meant. Nothing is told of who may see what: a record
-    /// that is not there is followed as one that never changes.
-    async fn look_up(self, pool: &Pool) -> Result<(EventFilter, FollowedVersions), Error> {
+    /// What has to be read of the log for it, and the record of which the versions are meant. Nothing is told of who may see what: a
+    /// record that is not there is followed as one that never changes.
+    async fn look_up(self, pool: &Pool) -> Result<(EventFilter, Option<RecordId>), Error> {
         let kinds = FeedKind::ALL.iter().copied();
         let kinds = kinds
             .filter(|kind| !matches!(kind, FeedKind::FindingOpened | FeedKind::FindingResolved));
@@ -113,24 +125,22 @@ impl RecordUpdateFilter {
             kinds: Some(kinds.collect()),
         };
         let Some(record) = self.record else {
-            return Ok((all, FollowedVersions::All));
+            return Ok((all, None));
         };
         let mut conn = pool.acquire().await?;
         let found = records::by_ids(&mut conn, &[record]).await?.pop();
         let patient = found.map(|found| found.patient);
         let Some(patient) = patient.filter(|it| self.patient.is_none_or(|asked| asked == *it))
         else {
-            return Ok((all, FollowedVersions::Of(HashSet::from([record]))));
+            return Ok((all, None));
         };
         // Versions to come have ids of their own, and are this patient's, too.
-        let known = versions::all(&mut conn, &[record]).await?;
-        let known = known.into_iter().map(|version| version.id);
         let wanted = EventFilter {
             record: None,
             patient: Some(patient),
             ..all
         };
-        Ok((wanted, FollowedVersions::Of(known.collect())))
+        Ok((wanted, Some(record)))
     }
 }
 
@@ -145,20 +155,18 @@ async fn follow(
     start: LogStart,
     asked: RecordUpdateFilter,
 ) -> Result<impl Stream<Item = Result<(Arc<FeedRow>, RecordChange), Error>>, Error> {
-    let (wanted, mut versions) = asked.look_up(&pool).await?;
+    let (wanted, versions_of) = asked.look_up(&pool).await?;
     let followed = FollowedEvents {
         subscription: NAME,
         record: asked.record,
         patient: asked.patient,
         wanted,
+        versions_of,
     };
     let events = subscription::follow(pool, feed, caller, start, followed).await?;
-    Ok(events.filter_map(move |event| {
+    Ok(events.filter_map(|event| {
         let told = match event {
-            Ok(row) if versions.take(&row) => {
-                RecordChange::of(&row).map(|change| Ok((row, change)))
-            }
-            Ok(_) => None,
+            Ok(row) => RecordChange::of(&row).map(|change| Ok((row, change))),
             Err(error) => Some(Err(error)),
         };
         ready(told)
