@@ -13,9 +13,7 @@ use domain::{
     purpose::Purpose,
     representatives::Mandate,
 };
-use store::{
-    Plans, Pool, StoreError, Transaction, Tx, barrier, reads::LogPosition, users,
-};
+use store::{Plans, Pool, StoreError, Transaction, Tx, barrier, reads::LogPosition, users};
 
 use crate::{caller::Caller, error::Error, seals::PresentActors};
 

@@ -389,13 +389,14 @@ impl Related {
         sources: Sources<'_>,
         pages: impl Iterator<Item = &'a Page<'a>> + Clone,
     ) -> Result<Self, StoreError> {
-        if let Some(mut replica) = sources.replica {
+        let (primary, reads, replica) = sources.last();
+        if let Some(mut replica) = replica {
             let reading = Self::fetch(&mut replica, pages.clone());
-            if let Some(found) = sources.reads.read(reading).await {
+            if let Some(found) = reads.read(reading).await {
                 return Ok(found);
             }
         }
-        Self::fetch(sources.primary, pages).await
+        Self::fetch(primary, pages).await
     }
 
     async fn fetch<'a>(

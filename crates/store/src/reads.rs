@@ -199,7 +199,9 @@ impl Reads {
             Ok(Err(StoreError::Unreachable(_) | StoreError::Unable { .. })) => {
                 replica.is_not_usable(Fallback::Unreachable)
             }
-            Ok(Err(_)) | Err(_) => Fallback::Busy,
+            Ok(Err(_)) => Fallback::Busy,
+            // The locks of the decision were held meanwhile: nobody else waits as long.
+            Err(_) => replica.is_busy(),
         };
         replica.falls_back(why);
         None
@@ -261,6 +263,15 @@ impl Replica {
         why
     }
 
+    /// The same where nobody knows what it lacks: a reason that is known already says more.
+    fn is_busy(&self) -> Fallback {
+        let usable = self.state().usable;
+        if usable.is_ok() {
+            self.becomes(Err(Fallback::Busy));
+        }
+        Fallback::Busy
+    }
+
     fn becomes(&self, now: Result<i64, Fallback>) {
         let before = std::mem::replace(&mut self.state().usable, now);
         match (before, now) {
@@ -290,7 +301,8 @@ impl Replica {
         let until = Instant::now() + patience;
         let mut tx = match timeout(ANSWERS_WITHIN, self.pool.begin_reading(plans)).await {
             Ok(Ok(tx)) => tx,
-            Ok(Err(StoreError::Busy(_))) => return Err(Fallback::Busy),
+            // Nobody else waits for a connection under the locks of a decision.
+            Ok(Err(StoreError::Busy(_))) => return Err(self.is_busy()),
             Ok(Err(_)) | Err(_) => return Err(self.is_not_usable(Fallback::Unreachable)),
         };
         let mut pause = FIRST_PAUSE;
@@ -336,8 +348,12 @@ impl Replica {
                 let unlike = standing.unlike(primary.system, written.timeline);
                 unlike.map_or(Ok(primary.system), Err)
             }
-            // All its connections are taken: it is asked much, and answers.
-            Ok(Err(StoreError::Busy(_))) => return,
+            // All its connections are taken: it is asked too much, or answers nobody. A server that cannot be connected to looks
+            // alike, but for the connections.
+            Ok(Err(StoreError::Busy(_))) if self.pool.figures().open > 0 => {
+                self.is_busy();
+                return;
+            }
             Ok(Err(_)) | Err(_) => Err(Fallback::Unreachable),
         };
         self.becomes(now);
@@ -454,6 +470,24 @@ mod tests {
         for (place, why) in Fallback::ALL.into_iter().enumerate() {
             assert_eq!(why.place(), place, "{}", why.as_str());
         }
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_kept_somebody_waiting_is_left_alone_until_it_is_looked_at() {
+        let pool = crate::connect(
+            "postgres://nobody@127.0.0.1:1/none",
+            "test",
+            crate::PoolSettings::default(),
+        );
+        let reads = Reads::of_replica(pool.expect("it connects later"), Duration::ZERO);
+        let replica = reads.0.as_ref().expect("one is named");
+        replica.becomes(Ok(1));
+        assert_eq!(replica.is_busy(), Fallback::Busy);
+        assert_eq!(replica.state().usable, Err(Fallback::Busy));
+
+        replica.is_not_usable(Fallback::Unreachable);
+        replica.is_busy();
+        assert_eq!(replica.state().usable, Err(Fallback::Unreachable));
     }
 
     #[test]

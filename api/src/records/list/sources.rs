@@ -2,6 +2,8 @@
 //!
 //! Where the replica fails, what is still to be read of a batch comes from the primary, which is never behind it.
 
+use std::time::{Duration, Instant};
+
 use store::{
     Plans, StoreError, Transaction, Tx,
     reads::{LogPosition, Reads},
@@ -12,6 +14,9 @@ use store::{
 };
 
 use super::newest::NewestPages;
+
+/// How long a batch reads from the replica: the primary's locks are held meanwhile, and its transaction does nothing.
+const READS_FOR: Duration = Duration::from_secs(3);
 
 /// Which page is looked for, and whether all there are is counted.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +31,9 @@ pub(super) struct Paging {
 pub(super) struct Sources<'a> {
     /// What decides, and is written to.
     pub(super) primary: &'a mut Transaction,
-    pub(super) reads: &'a Reads,
-    pub(super) replica: Option<Transaction>,
+    reads: &'a Reads,
+    replica: Option<Transaction>,
+    began: Instant,
 }
 
 impl<'a> Sources<'a> {
@@ -44,7 +50,22 @@ impl<'a> Sources<'a> {
             primary,
             reads,
             replica,
+            began: Instant::now(),
         }
+    }
+
+    /// The replica's transaction, while there is time for it.
+    fn replica(&mut self) -> Option<&mut Transaction> {
+        if self.began.elapsed() > READS_FOR {
+            self.replica = None;
+        }
+        self.replica.as_mut()
+    }
+
+    /// What is left to read from, where nothing else will be read: the primary, and the replica while there is time for it.
+    pub(super) fn last(mut self) -> (&'a mut Transaction, &'a Reads, Option<Transaction>) {
+        self.replica();
+        (self.primary, self.reads, self.replica)
     }
 
     /// The newest of single patients.
@@ -58,9 +79,10 @@ impl<'a> Sources<'a> {
         if wanted.iter().all(Option::is_none) {
             return Ok(NewestPages::default());
         }
-        if let Some(replica) = &mut self.replica {
+        let reads = self.reads;
+        if let Some(replica) = self.replica() {
             let reading = NewestPages::find(replica, wanted.iter().cloned());
-            if let Some(found) = self.reads.read(reading).await {
+            if let Some(found) = reads.read(reading).await {
                 return Ok(found);
             }
             self.replica = None;
@@ -79,9 +101,10 @@ impl<'a> Sources<'a> {
         filter: &Filter,
         paging: Paging,
     ) -> Result<(Vec<Record>, i64), StoreError> {
-        if let Some(replica) = &mut self.replica {
+        let reads = self.reads;
+        if let Some(replica) = self.replica() {
             let reading = of_patients(replica, visible, own, filter, paging);
-            if let Some(found) = self.reads.read(reading).await {
+            if let Some(found) = reads.read(reading).await {
                 return Ok(found);
             }
             self.replica = None;
@@ -99,9 +122,10 @@ impl<'a> Sources<'a> {
         filter: &Filter,
         paging: Paging,
     ) -> Result<(Vec<Record>, i64), StoreError> {
-        if let Some(replica) = &mut self.replica {
+        let reads = self.reads;
+        if let Some(replica) = self.replica() {
             let reading = across_patients(replica, everybody, filter, paging);
-            if let Some(found) = self.reads.read(reading).await {
+            if let Some(found) = reads.read(reading).await {
                 return Ok(found);
             }
             self.replica = None;
