@@ -225,7 +225,8 @@ pub(crate) fn feed(
 
 /// How many rows each table of a schema has in a script.
 fn count(script: impl Read, schema: &str) -> io::Result<BTreeMap<String, i64>> {
-    let announces = format!("{COPY}{schema}.");
+    // A name that is a word of SQL as well stands in quotes.
+    let announces = [format!("{COPY}{schema}."), format!("{COPY}\"{schema}\".")];
     let mut script = BufReader::with_capacity(pipes::PIECE, script);
     let (mut counted, mut line) = (BTreeMap::<String, i64>::new(), Vec::new());
     // The table whose rows come now, and how many came.
@@ -244,7 +245,9 @@ fn count(script: impl Read, schema: &str) -> io::Result<BTreeMap<String, i64>> {
             }
             None => {
                 let text = String::from_utf8_lossy(&line);
-                table = text.strip_prefix(&announces).and_then(|rest| {
+                let mut announces = announces.iter();
+                let rest = announces.find_map(|it| text.strip_prefix(it.as_str()));
+                table = rest.and_then(|rest| {
                     let name = rest.split([' ', '(']).next()?;
                     Some((name.trim_matches('"').to_owned(), 0))
                 });
@@ -267,9 +270,12 @@ mod tests {
 
         let counted = count(&script[..], "public").expect("it is read");
         let of_another = count(&script[..], "north").expect("it is read");
+        let quoted = b"COPY \"time\".users (id) FROM stdin;\n1\n\\.\n";
+        let quoted = count(&quoted[..], "time").expect("it is read");
 
         let wanted = [("users".to_owned(), 2), ("Odd".to_owned(), 1)];
         assert_eq!(counted, BTreeMap::from(wanted));
         assert_eq!(of_another, BTreeMap::new());
+        assert_eq!(quoted, BTreeMap::from([("users".to_owned(), 1)]));
     }
 }

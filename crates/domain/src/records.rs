@@ -107,6 +107,9 @@ pub enum InvalidMetadata {
     },
 }
 
+/// The key of when a period ended: date filters go by it.
+const END: &str = "dateEnd";
+
 /// Keys stored in clear because they must be searched: dates, states, places, modalities. No
 /// names, no free text, no diagnosis or medication codes (those go through the blind index).
 pub const fn metadata_keys(record_type: RecordType) -> &'static [&'static str] {
@@ -177,6 +180,12 @@ impl Metadata {
         record_type: RecordType,
     ) -> Result<Option<Self>, InvalidMetadata> {
         let mut map = given.map(|metadata| metadata.0).unwrap_or_default();
+        // A document that says when it was so says with that until when.
+        let is_read = |key: &str| read.iter().any(|(it, _)| *it == key);
+        if map.contains_key(END) && is_read("date") && !is_read(END) {
+            let key = END.to_owned();
+            return Err(InvalidMetadata::Contradicted { key });
+        }
         for (key, value) in read {
             let value = Value::String(value);
             if !is_coded(&value) || !metadata_keys(record_type).contains(&key) {
@@ -395,6 +404,16 @@ mod tests {
             );
         }
         assert_eq!(join(None, Vec::new()), Ok(None));
+        // Until when it was so is the document's to say, where it says when.
+        let longer = || given(json!({"dateEnd": "ongoing"}));
+        let dated = vec![("date", "2026-03-01".to_owned())];
+        assert_eq!(
+            join(longer(), dated),
+            Err(InvalidMetadata::Contradicted {
+                key: "dateEnd".into()
+            })
+        );
+        assert!(join(longer(), Vec::new()).is_ok());
         // What is no metadata of this type, or could be free text, is not stored in clear.
         let left_out = vec![
             ("nextDue", "2027".to_owned()),

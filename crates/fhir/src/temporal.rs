@@ -137,6 +137,8 @@ impl<'a> Moment<'a> {
                     return format!("{year:04}-{month:02}-{day:02}");
                 }
                 let (year, month, day) = match (month, day) {
+                    // Four digits have no later one.
+                    (12, 31) if year == 9999 => (year, month, day),
                     (12, 31) => (year + 1, 1, 1),
                     (_, last) if last == days_in(year, month) => (year, month + 1, 1),
                     _ => (year, month, day + 1),

@@ -219,6 +219,12 @@ fn a_period_is_found_until_its_end_and_a_summary_says_both() {
             "date 2024-02-01, dateEnd 2024-02-28",
             Some(("2024-02-01", "2024-02-28T03:30:00+05:00")),
         ),
+        (
+            // The last day that four digits can say.
+            over(&json!({ "start": "2023-12-01", "end": "9999-12-31T23:59:59-05:00" })),
+            "date 2023-12-01, dateEnd 9999-12-31",
+            Some(("2023-12-01", "9999-12-31T23:59:59-05:00")),
+        ),
         (point.clone(), "date 2025-03-01", None),
         (
             // Of several the latest beginning and the latest end.

@@ -182,3 +182,33 @@ async fn what_is_not_as_it_was_exported_is_not_brought_back() {
         taken.lines
     );
 }
+
+#[tokio::test]
+async fn what_is_read_off_a_document_is_read_again_whatever_an_earlier_version_read() {
+    let (old, new) = (World::start().await, World::start().await);
+    let ana = old.patient("ana").await;
+    ana.imports(&old.api, &ana, (NDJSON, ""), one_of_each())
+        .await;
+    let archive = ana.exports(&old.api, &ana, "&format=archive").await.body;
+    let there = same_patient(&new, &ana).await;
+    let mut read_otherwise = archive.lines().nth(1).expect("a line").to_owned();
+    let from = read_otherwise.find(r#""metadata":{"#).expect("metadata");
+    let from = from + r#""metadata":{"#.len();
+    let to = from + read_otherwise[from..].find('}').expect("its end");
+    let earlier = r#""date":"1999-01-01","dateEnd":"ongoing","department":"er""#;
+    read_otherwise.replace_range(from..to, earlier);
+    let restored = there
+        .imports(&new.api, &there, (NDJSON, "&restore=true"), read_otherwise)
+        .await;
+    assert_eq!(
+        restored.lines[0]["outcome"], "CREATED",
+        "{:?}",
+        restored.lines
+    );
+    let known = new.sql("SELECT record_metadata FROM medical_records").await;
+    assert_eq!(known.len(), 1);
+    let known = &known[0]["record_metadata"];
+    assert_eq!(known["department"], "er");
+    assert_ne!(known["date"], "1999-01-01");
+    assert_ne!(known["dateEnd"], "ongoing");
+}

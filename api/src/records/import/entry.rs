@@ -119,14 +119,16 @@ impl Entry {
         if json.get("meditrustal").is_none() {
             return Ok(Self::new(fit(json)?, None, None));
         }
-        let exported = exported(&json)?;
+        let mut exported = exported(&json)?;
         let Json::Object(members) = json else {
             return Err(no_line("resource"));
         };
         let resource = members.into_iter().find(|(name, _)| name == "resource");
         let (_, document) = resource.ok_or_else(|| no_line("resource"))?;
+        let document = fit(document)?;
+        leave_to_document(&mut exported, &document);
         Ok(Self {
-            document: fit(document)?,
+            document,
             record_type: Some(exported.record_type),
             metadata: exported.metadata.clone(),
             full_url: None,
@@ -194,6 +196,23 @@ fn fit(document: Json) -> Result<Json, Error> {
         return Err(Error::bad("document", message));
     }
     Ok(document)
+}
+
+/// Leaves out of an export's metadata what is read off the document: an earlier version may have read it otherwise.
+fn leave_to_document(exported: &mut Exported, document: &Json) {
+    let (Some(Value::Object(members)), Some(kind)) = (
+        &mut exported.metadata,
+        fhir::RecordType::parse(exported.record_type.as_str()),
+    ) else {
+        return;
+    };
+    for (key, _) in fhir::searchable(document, kind).metadata {
+        members.remove(key);
+        // Where there is a date and no end of it, there is none.
+        if key == "date" {
+            members.remove("dateEnd");
+        }
+    }
 }
 
 fn no_line(field: &'static str) -> Error {
