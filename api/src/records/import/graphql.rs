@@ -294,7 +294,7 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
         Ok(Imported::Skipped | Imported::Unclaimed | Imported::Deletion | Imported::Checked(_)) => {
             told(ImportOutcome::Skipped, None)
         }
-        Ok(Imported::Attached(_)) => told(ImportOutcome::Attached, None),
+        Ok(Imported::Attached(_) | Imported::WithDocument) => told(ImportOutcome::Attached, None),
         Ok(Imported::Stored(written)) => {
             let outcome = match written.source {
                 _ if written.is_new() => ImportOutcome::Created,
