@@ -87,7 +87,7 @@ impl Spool {
         self.file.flush().await?;
         Ok(SpoolReader {
             file: Arc::new(self.file.try_clone().await?.into_std().await),
-            key: self.key.clone(),
+            key: Arc::clone(&self.key),
         })
     }
 

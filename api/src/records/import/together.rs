@@ -155,7 +155,7 @@ fn read(import: &mut Import, drafting: Drafting<'_>, caller: &Caller, entry: Ent
 /// Has documents promise the files among the entries that they name by an address.
 fn claim(import: &Import, read: &mut [ReadEntry]) {
     let mut named = NamedFiles::default();
-    for one in read.iter() {
+    for one in &*read {
         if let Some(file) = &one.file {
             named.learn(&one.file_names, file);
         }
