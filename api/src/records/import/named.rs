@@ -250,3 +250,72 @@ fn note(path: &str, element: &str, told: &str) -> Issue {
         message: format!("{told}: the document goes on naming its address"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::sync::Arc;
+
+    use vault::row::Content;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> TakenFile {
+        TakenFile {
+            content: Arc::new(Content::new(content.to_vec())),
+            sha256: digest::of_document(content).0,
+        }
+    }
+
+    fn attachment(members: &str) -> Json {
+        decrypt::document(format!(r#"{{"url":"Binary/1"{members}}}"#).as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_address_means_the_file_of_its_name_and_none_where_two_have_it() {
+        let mut named = NamedFiles::default();
+        let (one, other) = (file(b"%PDF-1.7 one"), file(b"%PDF-1.7 other"));
+        let names = ["http://h/Binary/1".to_owned(), "Binary/1".to_owned()];
+        let scope = NameScope {
+            named: None,
+            full_url: Some("http://h/DiagnosticReport/7"),
+        };
+        let nowhere = NameScope::default();
+        named.learn(&names, &one);
+        named.learn(&names, &one);
+        for url in ["Binary/1", "http://h/Binary/1/_history/3"] {
+            assert_eq!(named.meant(url, scope), Some(one.sha256), "{url}");
+        }
+        assert_eq!(named.meant("http://b/Binary/1", scope), None);
+
+        named.learn(&names[1..], &other);
+        assert_eq!(named.meant("Binary/1", nowhere), None);
+        assert_eq!(named.meant("Binary/1", scope), Some(one.sha256));
+    }
+
+    #[test]
+    fn an_attachment_promises_a_file_that_is_what_it_says_of_it() {
+        let facts = FileFacts::of(&file(b"%PDF-1.7 one"));
+        for (members, element) in [
+            (r#","size":7"#, "size"),
+            (r#","hash":"2jmj7l5rSw0yVb/vlWAYkK/YBwk=""#, "hash"),
+            (r#","contentType":"image/png""#, "contentType"),
+        ] {
+            let differs = facts.differs(&attachment(members), 1);
+            assert_eq!(differs.unwrap().0, element);
+        }
+        let mut says_less = attachment("");
+        assert_eq!(
+            facts.differs(&says_less, MAX_ATTACHMENTS + 1).unwrap().0,
+            "url"
+        );
+        assert_eq!(facts.differs(&says_less, MAX_ATTACHMENTS), None);
+        facts.promise(&mut says_less, &[7; 32]);
+        let text = |name: &str| says_less.get(name).and_then(Json::as_str);
+        assert_eq!(text("contentType"), Some("application/pdf"));
+        assert_eq!(sha256_of(&says_less), Some("07".repeat(32).as_str()));
+        assert_eq!(url_of(&says_less), None);
+        assert!(!FileFacts::of(&file(b"\x00")).is_stored());
+        assert!(!FileFacts::of(&file(b"")).is_stored());
+    }
+}
