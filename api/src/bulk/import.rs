@@ -5,9 +5,11 @@
 //! [`WINDOW_BYTES`] of them are on their way at a time, then nothing more is read.
 //!
 //! From the first document on that refers to another one, everything is put aside (`spool`) until all of the
-//! upload has arrived: only then is it known what the others are.
+//! upload has arrived: only then is it known what the others are. So it is from the first document on that names a file by its
+//! address, and from the first file on that no document before it promises.
 
 mod held;
+mod kept;
 mod parameters;
 mod promised;
 mod source;
@@ -36,6 +38,7 @@ use tracing::Instrument as _;
 
 use self::{
     held::HeldEntries,
+    kept::KeptFiles,
     parameters::{ImportAsked, ImportFormat, asked, form},
     source::Source,
 };
@@ -52,6 +55,7 @@ use crate::{
             file_writing::store_with_files,
             files::{AwaitedFile, FilesStored, TakenFile, promised_others},
             interrupts,
+            named::NamedFiles,
             prepared::Prepared,
             promised::PromisedFiles,
             references::{Learned, References, Resolution},
@@ -106,6 +110,8 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 under_way: HashSet::new(),
                 references: References::default(),
                 promised: PromisedFiles::default(),
+                named: NamedFiles::default(),
+                is_broken: false,
                 held: None,
                 puts_aside: false,
                 beat: tokio::time::interval(BEAT),
@@ -151,6 +157,8 @@ struct Links {
     files_stored: FilesStored,
     /// The files that it promises and that did not come in it.
     promised: Vec<AwaitedFile>,
+    /// Those of them that came before it.
+    kept: Option<KeptFiles>,
 }
 
 /// What an entry has come to.
@@ -197,8 +205,10 @@ struct ArrivedEntry {
     kind: Option<&'static str>,
     bytes: usize,
     drafted: Result<Drafted, Error>,
-    /// The file that it is, where a document before it has promised that.
+    /// The file that it is, if it is one.
     file: Option<TakenFile>,
+    /// What documents call that.
+    file_names: Vec<String>,
 }
 
 /// Whether records of a kind may be written for a patient, as the first of them found.
@@ -243,6 +253,10 @@ struct ImportRun {
     references: References,
     /// What files they promise that are not in them.
     promised: PromisedFiles,
+    /// What files have come, and which of them documents name by their addresses.
+    named: NamedFiles,
+    /// Whether no more arrives, though that was not all.
+    is_broken: bool,
     /// What is put aside, from the first entry on that refers to another.
     held: Option<HeldEntries>,
     /// Whether there was such an entry.
@@ -308,6 +322,7 @@ impl ImportRun {
                     Ok(None) => is_arriving = false,
                     Err(over) => {
                         // What came before the break is finished and told.
+                        self.is_broken = true;
                         return self.finish_all().await.err().unwrap_or(ImportEnd::Over(over));
                     }
                 },
@@ -352,9 +367,13 @@ impl ImportRun {
         let Some(arrived) = self.take(cut).await else {
             return Ok(());
         };
-        let refers = match &arrived.drafted {
-            Ok(Drafted::Prepared(prepared)) => prepared.refers_to_records(),
-            _ => false,
+        let refers = match (&arrived.file, &arrived.drafted) {
+            // A document behind it may look for it.
+            (Some(file), _) => !self.promised.is_expected(file),
+            (None, Ok(Drafted::Prepared(prepared))) => {
+                prepared.refers_to_records() || prepared.names_files()
+            }
+            (None, _) => false,
         };
         if refers && self.held.is_none() {
             // What those before it have become is known once they are stored.
@@ -453,6 +472,7 @@ impl ImportRun {
             files: prepared.files().to_vec(),
             files_stored: FilesStored::default(),
             promised: Vec::new(),
+            kept: None,
         };
         let promises_files = prepared.promises_files();
         let Transfer { app, caller, .. } = &self.transfer;
@@ -541,7 +561,7 @@ impl ImportRun {
         }
         let bytes = entry.len();
         let entry = read(self.form, false, entry).await.ok()?;
-        if entry.promises_files() {
+        if entry.concerns_files() {
             return Some(self.prepare(number, bytes, Ok(entry)));
         }
         self.import.pass_over(entry);
@@ -555,29 +575,31 @@ impl ImportRun {
             bytes,
             drafted,
             file: None,
+            file_names: Vec::new(),
         };
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => return arrived(None, Err(error)),
         };
         let kind = entry.kind();
-        if !self.promised.is_empty()
-            && let Some(file) = entry
-                .binary()
-                .filter(|file| self.promised.is_expected(file))
+        let source = self.import.source.clone();
+        if !self.import.restores
+            && let Some(file) = entry.binary()
         {
             return ArrivedEntry {
                 file: Some(file),
+                file_names: entry.names_as_file(source.as_deref()),
                 ..arrived(kind, Ok(Drafted::Skipped))
             };
         }
         let Transfer { app, caller, .. } = &self.transfer;
         let drafted = self.import.prepare(app.drafting(), caller, entry);
-        if let Ok(Drafted::Prepared(prepared)) = &drafted
-            && prepared.promises_files()
-        {
-            for sha256 in prepared.promised() {
-                self.promised.expect(sha256);
+        if let Ok(Drafted::Prepared(prepared)) = &drafted {
+            self.named.want(prepared, number, source.as_deref());
+            if prepared.promises_files() {
+                for sha256 in prepared.promised() {
+                    self.promised.expect(sha256);
+                }
             }
         }
         arrived(kind, drafted)
@@ -592,6 +614,7 @@ impl ImportRun {
         // Nobody stores its files.
         let links = Links {
             files: Vec::new(),
+            kept: None,
             ..links
         };
         let done = Done {
@@ -623,10 +646,16 @@ impl ImportRun {
         let target = Some((draft.patient, draft.record_type));
         let done = async move {
             let files = std::mem::take(&mut links.files);
-            let has_files = !files.is_empty();
+            let kept = links.kept.take();
+            let has_files = !files.is_empty() || kept.is_some();
             let stored = async move {
-                let writing = app.file_writing();
-                store_with_files(&app.writer, app.drafting(), writing, draft, &files).await
+                let (writing, caller) = (app.file_writing(), draft.caller.clone());
+                let stored =
+                    store_with_files(&app.writer, app.drafting(), writing, draft, &files).await;
+                match kept {
+                    Some(kept) => Box::pin(kept.store(writing, &caller, stored)).await,
+                    None => stored,
+                }
             };
             let (result, files_stored) = if has_files {
                 by_itself(stored).await

@@ -1,7 +1,7 @@
 //! What is put aside until all of an upload has arrived: in a file that has no name any more once it is open, sealed under a
 //! key that is nowhere but in memory. However the process ends, nothing is left that could be read.
 
-use std::{io, io::SeekFrom};
+use std::{io, io::SeekFrom, os::unix::fs::FileExt as _, sync::Arc};
 
 use tokio::{
     fs::{self, File, OpenOptions},
@@ -14,11 +14,20 @@ pub(super) const MAX_SPOOLED: u64 = 1 << 30;
 /// The longest piece: a document, and what is known of it. Unit: bytes.
 const MAX_PIECE: u32 = 64 << 20;
 
+/// Where a piece is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SpoolPlace {
+    /// How many came before it.
+    number: u64,
+    /// How far from the beginning of the file it begins. Unit: bytes.
+    offset: u64,
+}
+
 /// Pieces in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Spool {
     file: File,
-    key: SpoolKey,
+    key: Arc<SpoolKey>,
     /// How many pieces were put in.
     put: u64,
     /// How many were taken out.
@@ -42,18 +51,18 @@ impl Spool {
         fs::remove_file(&path).await?;
         Ok(Self {
             file,
-            key: SpoolKey::fresh(),
+            key: Arc::new(SpoolKey::fresh()),
             put: 0,
             taken: 0,
             length: 0,
         })
     }
 
-    /// Puts a piece in.
+    /// Puts a piece in; gives its place.
     ///
     /// # Errors
     /// The disk's; [`io::ErrorKind::FileTooLarge`] where there is no room for it.
-    pub(super) async fn put(&mut self, piece: &[u8]) -> io::Result<()> {
+    pub(super) async fn put(&mut self, piece: &[u8]) -> io::Result<SpoolPlace> {
         let sealed = self.key.seal(self.put, piece);
         let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
         if length > MAX_PIECE || self.length + u64::from(length) > MAX_SPOOLED {
@@ -61,9 +70,25 @@ impl Spool {
         }
         self.file.write_all(&length.to_be_bytes()).await?;
         self.file.write_all(&sealed).await?;
+        let place = SpoolPlace {
+            number: self.put,
+            offset: self.length,
+        };
         self.put += 1;
         self.length += u64::from(length) + 4;
-        Ok(())
+        Ok(place)
+    }
+
+    /// Reads pieces by their places, whatever is taken out meanwhile.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) async fn reader(&mut self) -> io::Result<SpoolReader> {
+        self.file.flush().await?;
+        Ok(SpoolReader {
+            file: Arc::new(self.file.try_clone().await?.into_std().await),
+            key: Arc::clone(&self.key),
+        })
     }
 
     /// Begins to take out.
@@ -101,6 +126,36 @@ impl Spool {
     }
 }
 
+/// Reads pieces of a spool by their places.
+#[derive(Debug, Clone)]
+pub(super) struct SpoolReader {
+    file: Arc<std::fs::File>,
+    key: Arc<SpoolKey>,
+}
+
+impl SpoolReader {
+    /// The piece in this place.
+    ///
+    /// # Errors
+    /// The disk's; [`io::ErrorKind::InvalidData`] where it gives something else than was put in.
+    pub(super) async fn read(&self, place: SpoolPlace) -> io::Result<Content> {
+        let Self { file, key } = self.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let wrong = || io::Error::from(io::ErrorKind::InvalidData);
+            let mut length = [0; 4];
+            file.read_exact_at(&mut length, place.offset)?;
+            let length = u32::from_be_bytes(length);
+            if length > MAX_PIECE {
+                return Err(wrong());
+            }
+            let mut sealed = vec![0; usize::try_from(length).map_err(|_| wrong())?];
+            file.read_exact_at(&mut sealed, place.offset + 4)?;
+            key.open(place.number, &sealed).map_err(|_| wrong())
+        });
+        read.await.map_err(io::Error::other)?
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
@@ -120,6 +175,28 @@ mod tests {
         }
         assert!(spool.take().await.unwrap().unwrap().is_empty());
         assert!(spool.take().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn pieces_are_read_by_their_places_while_others_are_taken_out() {
+        let mut spool = Spool::create().await.unwrap();
+        let mut places = Vec::new();
+        for nth in 0..3_u8 {
+            places.push(spool.put(&vec![nth; 100_000]).await.unwrap());
+        }
+        let reader = spool.reader().await.unwrap();
+        spool.rewind().await.unwrap();
+        for nth in 0..3_u8 {
+            let last = reader.read(places[2]).await.unwrap();
+            assert!(last.len() == 100_000 && last.iter().all(|&byte| byte == 2));
+            let piece = spool.take().await.unwrap().unwrap();
+            assert!(piece.iter().all(|&byte| byte == nth));
+        }
+        let another = SpoolPlace {
+            number: 1,
+            ..places[2]
+        };
+        assert!(reader.read(another).await.is_err());
     }
 
     #[tokio::test]

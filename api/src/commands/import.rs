@@ -504,7 +504,7 @@ impl ImportProgress {
             Some("OUTDATED") => self.outdated += 1,
             Some("SKIPPED") => self.skipped += 1,
             Some("WOULD_BE_CREATED") => self.checked += 1,
-            Some("ATTACHED" | "WOULD_BE_ATTACHED") => self.attached += 1,
+            Some("ATTACHED" | "WOULD_BE_ATTACHED" | "WITH_DOCUMENT") => self.attached += 1,
             _ => self.refused += 1,
         }
         self.files_refused += line["attachmentsRefused"].as_u64().unwrap_or_default();

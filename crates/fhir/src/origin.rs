@@ -228,6 +228,15 @@ pub fn may_mean_record(reference: &str) -> bool {
     }
 }
 
+/// Whether the address of a file may mean a `Binary`: by the kind that it names, or as a UUID.
+pub fn may_mean_file(url: &str) -> bool {
+    match Literal::of(url) {
+        Some(Literal::Absolute { kind, .. } | Literal::Relative { kind, .. }) => kind == "Binary",
+        Some(Literal::Uuid(_)) => true,
+        None => false,
+    }
+}
+
 /// The literal references of a document to what is outside of it, each once, but those to this patient. What
 /// it contains, and what stands in the same `Bundle` of a document that is one, is not outside.
 pub fn references(document: &Json, patient_id: &str) -> Vec<String> {
@@ -480,6 +489,10 @@ mod tests {
             assert!(!may_mean_record(other), "{other}");
         }
         assert!(!may_mean_record("Practitioner/1") && may_mean_record("http://h/Condition/1"));
+        for file in ["Binary/1", "https://h/fhir/Binary/1/_history/2", UUID] {
+            assert!(may_mean_file(file), "{file}");
+        }
+        assert!(!may_mean_file("Media/1") && !may_mean_file("https://h/scan.pdf"));
     }
 
     #[test]

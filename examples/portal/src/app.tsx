@@ -233,6 +233,8 @@ function useIdleLogOut(): boolean {
     const kinds = ['pointerdown', 'keydown', 'scroll'] as const;
     kinds.forEach((kind) => window.addEventListener(kind, note, { passive: true }));
     const look = () => {
+      // The clock may have been set back.
+      last = Math.min(last, Date.now());
       // Another tab may be in use.
       const idle = Date.now() - Math.max(last, lastUsed());
       setLeaving(idle > IDLE - WARNING);

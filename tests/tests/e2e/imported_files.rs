@@ -458,15 +458,31 @@ async fn an_export_with_its_files_can_be_imported_again() {
     let unknown = format!("{named}\n{other}\n");
     let unknown = ana.imports(&world.api, &ana, upload, unknown).await;
     assert_eq!(unknown.each("outcome"), outcomes(&["CREATED", "SKIPPED"]));
-    // So is one that comes before its document, and each is told why.
-    let upload = (NDJSON, "&source=fourth");
+    assert_eq!(unknown.lines[1]["reason"], "UNCLAIMED");
+    assert_eq!(unknown.end["reasons"], json!({ "UNCLAIMED": 1 }));
+    // One that comes before its document is stored with that.
     let turned = format!("{binary}\n{named}\n");
+    let trial = (NDJSON, "&source=fourth&dryRun=true");
+    let trial = ana.imports(&world.api, &ana, trial, turned.clone()).await;
+    assert_eq!(
+        trial.each("outcome"),
+        outcomes(&["WOULD_BE_ATTACHED", "WOULD_BE_CREATED"])
+    );
+    let upload = (NDJSON, "&source=fourth");
     let turned = ana.imports(&world.api, &ana, upload, turned).await;
-    assert_eq!(turned.each("outcome"), outcomes(&["SKIPPED", "CREATED"]));
-    for (report, line) in [(&unknown, 1), (&turned, 0)] {
-        assert_eq!(report.lines[line]["reason"], "UNCLAIMED");
-        assert_eq!(report.end["reasons"], json!({ "UNCLAIMED": 1 }));
-    }
+    assert_eq!(
+        turned.each("outcome"),
+        outcomes(&["WITH_DOCUMENT", "CREATED"]),
+        "{:?}",
+        turned.lines
+    );
+    assert_eq!(turned.lines[1]["attachments"], 1);
+    assert_eq!(
+        (&turned.end["withDocument"], &turned.end["attachments"]),
+        (&json!(1), &json!(1))
+    );
+    let record = text(&turned.lines[1]["recordId"]);
+    assert!(gets(&world, &ana, &record).await.body.as_bytes() == file);
 }
 
 #[tokio::test]
@@ -664,4 +680,245 @@ async fn the_files_of_a_mutation_count_towards_what_an_account_may_send_in_a_day
     assert!((15..=16).contains(&rows(&world).await));
     let kept = world.sql("SELECT 1 FROM medical_records").await;
     assert_eq!(kept.len(), 20, "the same request finds them");
+}
+
+/// A report that says of its file where it is, and nothing else but this.
+fn naming(url: &str, id: &str, more: &Value) -> Value {
+    let mut document = report(b"", more);
+    let form = document["presentedForm"][0]
+        .as_object_mut()
+        .expect("an object");
+    form.remove("data");
+    form.insert("url".to_owned(), json!(url));
+    document["id"] = json!(id);
+    document
+}
+
+/// The form of a report of which a file was stored.
+fn stored_form(record: &str, file: &[u8]) -> Value {
+    let (sha256, sha1) = hashes(file);
+    json!([{
+        "contentType": "application/pdf", "title": "Chest, two views", "size": file.len(), "hash": sha1,
+        "url": format!("Binary/{record}-1"), "extension": [{ "url": SHA256, "valueString": sha256 }],
+    }])
+}
+
+#[tokio::test]
+async fn a_file_that_a_document_names_by_its_address_is_stored_beside_the_record() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["CREATE"]).await;
+    let (before, behind, nobodys) = (
+        b"%PDF-1.7 that comes before".as_slice(),
+        b"%PDF-1.7 that comes behind".as_slice(),
+        b"%PDF-1.7 nobody's".as_slice(),
+    );
+    let at = |url: &str, resource: Value| json!({ "fullUrl": url, "resource": resource });
+    let called = |file: &[u8], id: &str| {
+        let mut binary = binary(file);
+        binary["id"] = json!(id);
+        binary
+    };
+    let uuid = "urn:uuid:0b0c4a2e-54de-4f0b-8a77-1c6e0d9f2b35";
+    let base = "https://h.example/fhir";
+    let entries = json!([
+        at(&format!("{base}/Binary/f1"), called(before, "f1")),
+        at(
+            &format!("{base}/DiagnosticReport/r1"),
+            naming("Binary/f1", "r1", &json!({}))
+        ),
+        at(
+            &format!("{base}/DiagnosticReport/r2"),
+            naming(&format!("{base}/Binary/f1"), "r2", &json!({}))
+        ),
+        at(
+            &format!("{base}/DiagnosticReport/r3"),
+            naming(uuid, "r3", &json!({ "size": behind.len() }))
+        ),
+        at(uuid, binary(behind)),
+        at(&format!("{base}/Binary/f3"), called(nobodys, "f3")),
+    ]);
+    let bundle = json!({ "resourceType": "Bundle", "type": "collection", "entry": entries });
+    let bundle = bundle.to_string();
+
+    let trial = (BUNDLE, "&dryRun=true");
+    let trial = dr_bo.imports(&world.api, &ana, trial, bundle.clone()).await;
+    let nothing = chunks(&world).await;
+    let upload = (BUNDLE, "");
+    let first = dr_bo
+        .imports(&world.api, &ana, upload, bundle.clone())
+        .await;
+    let again = dr_bo.imports(&world.api, &ana, upload, bundle).await;
+
+    let outcomes = |told: &[&str]| told.iter().map(|it| json!(it)).collect::<Vec<_>>();
+    let created = "WOULD_BE_CREATED";
+    let attached = "WOULD_BE_ATTACHED";
+    assert_eq!(
+        trial.each("outcome"),
+        outcomes(&[attached, created, created, created, attached, "SKIPPED"]),
+        "{:?}",
+        trial.lines
+    );
+    assert_eq!(nothing, 0, "a trial stores nothing");
+    for (told, outcome) in [(&first, "CREATED"), (&again, "ALREADY_THERE")] {
+        assert_eq!(
+            told.each("outcome"),
+            outcomes(&[
+                "WITH_DOCUMENT",
+                outcome,
+                outcome,
+                outcome,
+                "ATTACHED",
+                "SKIPPED"
+            ]),
+            "{:?}",
+            told.lines
+        );
+        assert_eq!(told.lines[5]["reason"], "UNCLAIMED");
+        assert_eq!(
+            (&told.end["attachments"], &told.end["withDocument"]),
+            (&json!(3), &json!(1)),
+            "{:?}",
+            told.end
+        );
+    }
+    assert_eq!(chunks(&world).await, 3);
+    for (line, file) in [(1, before), (2, before), (3, behind)] {
+        let record = text(&first.lines[line]["recordId"]);
+        assert_eq!(again.lines[line]["recordId"], record.as_str());
+        assert_eq!(
+            document(&ana, &record).await["presentedForm"],
+            stored_form(&record, file)
+        );
+        assert_eq!(gets(&world, &ana, &record).await.body.as_bytes(), file);
+        world.wait_for_anchor(&record, "CONFIRMED").await;
+        let verified = ana.verifies(&record).await;
+        assert_eq!(verified.data()["verifyRecord"]["verdict"], "VERIFIED");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_what_its_document_says_leaves_the_address_as_it_was() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = b"%PDF-1.7 a file";
+    let page = b"<html>".to_vec();
+    let mut named = binary(file);
+    named["id"] = json!("f1");
+    let mut other = binary(b"%PDF-1.7 another of the same name");
+    other["id"] = json!("f2");
+    let mut twin = binary(file);
+    twin["id"] = json!("f2");
+    let mut html = binary(&[page, vec![0]].concat());
+    html["id"] = json!("f3");
+    let documents = [
+        naming("Binary/f1", "r1", &json!({ "size": 7 })),
+        naming("Binary/f1", "r2", &json!({ "contentType": "image/png" })),
+        naming("Binary/f2", "r3", &json!({})),
+        naming("Binary/f3", "r4", &json!({})),
+        naming("Binary/f4", "r5", &json!({})),
+    ];
+    let files = [&named, &other, &twin, &html];
+    let lines: Vec<String> = documents
+        .iter()
+        .chain(files)
+        .map(Value::to_string)
+        .collect();
+
+    let upload = (NDJSON, "&source=h");
+    let told = ana
+        .imports(&world.api, &ana, upload, lines.join("\n"))
+        .await;
+
+    let outcomes: Vec<Value> = [vec!["CREATED"; 5], vec!["SKIPPED"; 4]]
+        .concat()
+        .into_iter()
+        .map(|it| json!(it))
+        .collect();
+    assert_eq!(told.each("outcome"), outcomes, "{:?}", told.lines);
+    assert_eq!(told.end["notes"]["attachment-not-taken"], 3);
+    for (line, element) in [(0, "size"), (1, "contentType"), (3, "contentType")] {
+        let issue = &told.lines[line]["operationOutcome"]["issue"][0];
+        assert_eq!(
+            issue["expression"],
+            json!([format!("DiagnosticReport.presentedForm[0].{element}")])
+        );
+    }
+    for (line, id) in [(0, "f1"), (2, "f2"), (4, "f4")] {
+        let kept = document(&ana, &text(&told.lines[line]["recordId"])).await;
+        assert_eq!(kept["presentedForm"][0]["url"], format!("Binary/{id}"));
+        assert!(kept["presentedForm"][0]["extension"].is_null());
+    }
+    assert_eq!(chunks(&world).await, 0);
+}
+
+#[tokio::test]
+async fn an_import_that_goes_on_finds_the_file_of_an_earlier_entry() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = b"%PDF-1.7 it was put aside before";
+    let mut named = binary(file);
+    named["id"] = json!("f1");
+    let reports = ["r1", "r2"].map(|id| naming("Binary/f1", id, &json!({})).to_string());
+    let lines = format!("{named}\n{}\n{}\n", reports[0], reports[1]);
+
+    let upload = (NDJSON, "&source=h");
+    // Broken off within the last entry: what names a file that came is stored.
+    let broken = &lines[..lines.len() - 10];
+    let broken = ana
+        .imports(&world.api, &ana, upload, broken.to_owned())
+        .await;
+    let rest = (NDJSON, "&source=h&from=3");
+    let rest = ana.imports(&world.api, &ana, rest, lines).await;
+
+    assert_eq!(
+        broken.each("outcome"),
+        [json!("WITH_DOCUMENT"), json!("CREATED"), json!("REFUSED")],
+        "{:?}",
+        broken.lines
+    );
+    assert_eq!(rest.each("entry"), [json!(3)], "{:?}", rest.lines);
+    assert_eq!(rest.each("outcome"), [json!("CREATED")]);
+    assert_eq!(rest.lines[0]["attachments"], 1);
+    let record = text(&rest.lines[0]["recordId"]);
+    assert_eq!(gets(&world, &ana, &record).await.body.as_bytes(), file);
+    assert_eq!((chunks(&world).await, rows(&world).await), (2, 2));
+}
+
+#[tokio::test]
+async fn a_mutation_stores_files_that_documents_name_by_their_addresses() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = b"%PDF-1.7 a short one";
+    let mut named = binary(file);
+    named["id"] = json!("f1");
+    let entries: Vec<Value> = [
+        named,
+        naming("Binary/f1", "r1", &json!({})),
+        naming("Binary/f1", "r2", &json!({ "hash": hashes(file).1 })),
+        naming("Binary/f1", "r3", &json!({ "size": 7 })),
+    ]
+    .map(|document| json!({ "document": document }))
+    .to_vec();
+    let input = json!({ "input": { "patientId": ana.id, "source": "h", "entries": entries } });
+
+    let told = ana.asks(IMPORT, input).await.data()["importRecords"].clone();
+
+    assert_eq!(
+        (&told["attached"], &told["attachments"], &told["created"]),
+        (&json!(1), &json!(2), &json!(3)),
+        "{told}"
+    );
+    for nth in [1, 2] {
+        let record = text(&told["results"][nth]["record"]["id"]);
+        assert_eq!(
+            document(&ana, &record).await["presentedForm"],
+            stored_form(&record, file)
+        );
+        assert_eq!(gets(&world, &ana, &record).await.body.as_bytes(), file);
+    }
+    assert_eq!(
+        told["results"][3]["issues"],
+        json!([{ "path": "DiagnosticReport.presentedForm[0].size", "rule": "attachment-not-taken" }])
+    );
 }

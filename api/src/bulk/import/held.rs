@@ -1,15 +1,17 @@
 //! What is put aside until all of an upload has arrived, because something in it refers to something else in it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use futures::StreamExt as _;
-use vault::row::Content;
 
-use super::{ArrivedEntry, ImportEnd, ImportRun, Links, Outcome, ToldEntry, WINDOW, WINDOW_BYTES};
+use super::{
+    ArrivedEntry, ImportEnd, ImportRun, Links, Outcome, ToldEntry, WINDOW, WINDOW_BYTES,
+    kept::file_of,
+};
 use crate::{
     bulk::{
         Ending, Transfer,
-        spool::{MAX_SPOOLED, Spool},
+        spool::{MAX_SPOOLED, Spool, SpoolPlace, SpoolReader},
     },
     codes::ErrorCode,
     error::Error,
@@ -24,6 +26,10 @@ use crate::{
 
 /// How many entries that are put aside are looked up together.
 const GROUP: usize = 64;
+/// How long the files are together that are put aside: documents have room besides. Unit: bytes.
+const MAX_FILES_SPOOLED: u64 = MAX_SPOOLED / 4 * 3;
+/// How many different ones.
+const MAX_FILES_KEPT: usize = 1 << 16;
 
 /// What is put aside until all has arrived.
 pub(super) struct HeldEntries {
@@ -32,6 +38,12 @@ pub(super) struct HeldEntries {
     group: Vec<HeldEntry>,
     /// How long these are together. Unit: bytes.
     group_bytes: usize,
+    /// How long the files among what is put aside are together. Unit: bytes.
+    files_bytes: u64,
+    /// In which entry each file came first, and where it is.
+    pub(super) kept: HashMap<[u8; 32], (u64, SpoolPlace)>,
+    /// Reads those once all has arrived.
+    pub(super) reader: Option<SpoolReader>,
 }
 
 /// An entry that is put aside.
@@ -53,7 +65,34 @@ impl HeldEntries {
             spool: Spool::create().await.map_err(|error| no_spool(&error))?,
             group: Vec::with_capacity(GROUP),
             group_bytes: 0,
+            files_bytes: 0,
+            kept: HashMap::new(),
+            reader: None,
         })
+    }
+}
+
+impl HeldEntries {
+    /// Whether there is room for a file, which it takes then.
+    fn has_room(&mut self, file: &TakenFile) -> bool {
+        let length = self.files_bytes + file.content.len() as u64;
+        let is_known = self.kept.contains_key(&file.sha256);
+        let may_be_kept = is_known || self.kept.len() + self.group.len() < MAX_FILES_KEPT;
+        let has_room = may_be_kept && length <= MAX_FILES_SPOOLED;
+        if has_room {
+            self.files_bytes = length;
+        }
+        has_room
+    }
+}
+
+fn no_room_for_files() -> Error {
+    Error::LimitReached {
+        field: "document",
+        message: format!(
+            "files that are put aside until all of an upload has arrived are at most {MAX_FILES_KEPT}, of {} MiB together: send it in parts, each document with its files",
+            MAX_FILES_SPOOLED >> 20
+        ),
     }
 }
 
@@ -70,12 +109,18 @@ impl ImportRun {
             bytes,
             drafted,
             file,
+            file_names,
         } = arrived;
         held.group_bytes += bytes;
-        if let Some(file) = file {
-            held.group.push(HeldEntry::File(number, file));
-            return self.look_up(held, GROUP).await;
-        }
+        let drafted = match file {
+            Some(file) if held.has_room(&file) => {
+                self.named.learn(&file_names, &file);
+                held.group.push(HeldEntry::File(number, file));
+                return self.look_up(held, GROUP).await;
+            }
+            Some(_) => Err(no_room_for_files()),
+            None => drafted,
+        };
         let Transfer { app, caller, .. } = &self.transfer;
         let checked = drafted.and_then(|it| self.import.checked(app.drafting(), caller, it));
         let result = match checked {
@@ -136,7 +181,10 @@ impl ImportRun {
             let bytes = bytes.map_err(|error| ImportEnd::Over((&error).into()))?;
             let piece = [[tag].as_slice(), &number.to_be_bytes(), &bytes].concat();
             let put = held.spool.put(&piece).await;
-            put.map_err(|error| no_spool(&error))?;
+            let at = put.map_err(|error| no_spool(&error))?;
+            if let HeldEntry::File(number, file) = entry {
+                held.kept.entry(file.sha256).or_insert((*number, at));
+            }
         }
         Ok(())
     }
@@ -145,6 +193,10 @@ impl ImportRun {
     pub(super) async fn work_held(&mut self, mut held: HeldEntries) -> ImportEnd {
         if let Err(end) = self.look_up(&mut held, 1).await {
             return end;
+        }
+        match held.spool.reader().await {
+            Ok(reader) => held.reader = Some(reader),
+            Err(error) => return no_spool(&error),
         }
         if let Err(error) = held.spool.rewind().await {
             return no_spool(&error);
@@ -201,23 +253,24 @@ impl ImportRun {
             return Ok(true);
         }
         if tag == FILE {
-            let file = bytes.split_first_chunk::<32>();
-            let (sha256, content) = file.ok_or_else(|| over(Error::Internal))?;
-            let file = TakenFile {
-                content: Arc::new(Content::new(content.to_vec())),
-                sha256: *sha256,
-            };
+            let file = file_of(bytes).ok_or_else(|| over(Error::Internal))?;
             // Which records promise it is known once they are stored.
             self.finish().await?;
             self.attach(number, bytes.len(), file);
             return Ok(true);
         }
-        let (prepared, reserved) = Prepared::from_bytes(bytes).map_err(over)?;
+        let (mut prepared, reserved) = Prepared::from_bytes(bytes).map_err(over)?;
+        if self.claim(&mut prepared) {
+            return Ok(false);
+        }
         let context = import_context(&self.transfer, &self.import, self.is_dry);
         let resolution = self.references.resolve(context, &prepared).await;
         let resolution = resolution.map_err(over)?;
         let kind = prepared.kind();
-        let drafted = self.draft(prepared, reserved, &resolution);
+        let mut drafted = self.draft(prepared, reserved, &resolution);
+        if let Ok((_, links)) = &mut drafted {
+            self.take_kept(held, number, links);
+        }
         if let (Err(_), Some(id)) = (&drafted, reserved) {
             self.totals.lose(self.references.lose(id));
         }

@@ -7,13 +7,29 @@ impl ImportRun {
     /// Stores a file beside the records that promise it, which are stored by now.
     pub(super) fn attach(&mut self, number: u64, bytes: usize, file: TakenFile) {
         let kind = Some("Binary");
+        // What was reported before is there.
+        if number < self.from {
+            return;
+        }
+        let is_wanted_behind = self.named.is_wanted_behind(&file, number);
         if self.is_dry {
-            return self.report(number, kind, Ok(Imported::Attached(None)));
+            let is_claimed = is_wanted_behind || self.promised.is_expected(&file);
+            let result = if is_claimed {
+                Imported::Attached(None)
+            } else {
+                Imported::Unclaimed
+            };
+            return self.report(number, kind, Ok(result));
         }
         let places = self.promised.take_places(&file);
-        // What promises it was refused, or has it.
         if places.is_empty() {
-            return self.report(number, kind, Ok(Imported::Unclaimed));
+            // What promises it was refused, or has it, or comes behind it.
+            let result = if is_wanted_behind {
+                Imported::WithDocument
+            } else {
+                Imported::Unclaimed
+            };
+            return self.report(number, kind, Ok(result));
         }
         self.window_bytes += bytes;
         let (app, caller) = (self.transfer.app.clone(), self.transfer.caller.clone());

@@ -5,7 +5,7 @@ use domain::{
     ids::RecordId,
     records::{DataHash, RecordType},
 };
-use fhir::{Json, reader};
+use fhir::{Json, origin::NameScope, reader};
 use serde_json::Value;
 
 use super::files::{self, TakenFile};
@@ -100,9 +100,24 @@ impl Entry {
         })?
     }
 
-    /// Whether its document promises files that did not come in it.
-    pub(crate) fn promises_files(&self) -> bool {
-        files::promises_others(&self.document, &self.files)
+    /// What documents of an import of this source call the file that it is; nothing of what is none.
+    pub(crate) fn names_as_file(&self, source: Option<&str>) -> Vec<String> {
+        let scope = NameScope {
+            named: source,
+            full_url: self.full_url.as_deref(),
+        };
+        if self.is_binary() {
+            fhir::origin::names(&self.document, scope)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Whether files of its document may come by themselves, or it is such a file.
+    pub(crate) fn concerns_files(&self) -> bool {
+        self.is_binary()
+            || files::promises_others(&self.document, &self.files)
+            || !files::urls(&self.document).is_empty()
     }
 
     /// The kind of resource that it is, if R4 has it.

@@ -176,6 +176,18 @@ pub(super) fn of_binary(binary: &Json) -> Option<TakenFile> {
     })
 }
 
+/// Where a document says that files are that it neither holds nor promises, as far as a `Binary` may be there.
+pub(super) fn urls(document: &Json) -> Vec<String> {
+    let named = attachments::of(document);
+    let elsewhere = named
+        .iter()
+        .filter(|it| it.data().is_none() && !it.is_apart());
+    let urls = elsewhere.filter_map(attachments::Attachment::url);
+    urls.filter(|url| fhir::origin::may_mean_file(url))
+        .map(str::to_owned)
+        .collect()
+}
+
 /// Whether a document promises files that are neither in it nor among these.
 pub(crate) fn promises_others(document: &Json, files: &[TakenFile]) -> bool {
     let named = attachments::of(document);

@@ -66,7 +66,7 @@ pub(crate) struct ImportPatientInput {
 #[derive(Debug, InputObject)]
 pub(crate) struct ImportEntryInput {
     /// A FHIR R4 resource that fits a record type, at most 1 MiB without its files; or a file, as a `Binary`, that another document
-    /// of the list promises by its SHA-256.
+    /// of the list promises by its SHA-256, or names by its address (`Attachment.url`).
     document: Document,
     /// The kind of document; by default it is derived from the resource and its category.
     record_type: Option<RecordType>,
@@ -90,7 +90,7 @@ pub(crate) enum ImportOutcome {
     Amended,
     /// The record holds a newer version of the document than this one, which was not stored.
     Outdated,
-    /// The file, a `Binary`, was stored beside each record of this import that promises it.
+    /// The file, a `Binary`, was stored beside each record of this import that promises or names it.
     Attached,
 }
 
@@ -294,7 +294,7 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
         Ok(Imported::Skipped | Imported::Unclaimed | Imported::Deletion | Imported::Checked(_)) => {
             told(ImportOutcome::Skipped, None)
         }
-        Ok(Imported::Attached(_)) => told(ImportOutcome::Attached, None),
+        Ok(Imported::Attached(_) | Imported::WithDocument) => told(ImportOutcome::Attached, None),
         Ok(Imported::Stored(written)) => {
             let outcome = match written.source {
                 _ if written.is_new() => ImportOutcome::Created,

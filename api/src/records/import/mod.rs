@@ -7,6 +7,7 @@ mod entry;
 pub(crate) mod file_writing;
 pub(crate) mod files;
 pub(crate) mod graphql;
+pub(crate) mod named;
 pub(crate) mod patients;
 pub(crate) mod prepared;
 pub(crate) mod promised;
@@ -150,6 +151,7 @@ impl Import {
             names: assigned.names,
             full_url: assigned.full_url,
             files,
+            notes: Vec::new(),
         })))
     }
 
@@ -190,7 +192,8 @@ impl Import {
             idempotency: Some(prepared.key),
             id,
         };
-        let draft = prepare::draft(drafting, content, about)?;
+        let mut draft = prepare::draft(drafting, content, about)?;
+        draft.notes.extend(prepared.notes);
         Ok(Draft {
             source: prepared.source,
             ..draft

@@ -46,6 +46,8 @@ pub(crate) struct Prepared {
     pub(super) references: Vec<String>,
     /// The files that were taken out of it.
     pub(super) files: Vec<TakenFile>,
+    /// What there is to say of files that it names.
+    pub(super) notes: Vec<fhir::Issue>,
 }
 
 /// What stands before the document of a [`Prepared`] among bytes.
@@ -105,6 +107,16 @@ impl Prepared {
     /// Whether it promises files that did not come in it.
     pub(crate) fn promises_files(&self) -> bool {
         files::promises_others(&self.document, &self.files)
+    }
+
+    /// Where it says that files are that it neither holds nor promises, as far as a `Binary` may be there.
+    pub(super) fn urls(&self) -> Vec<String> {
+        files::urls(&self.document)
+    }
+
+    /// Whether it says of any.
+    pub(crate) fn names_files(&self) -> bool {
+        !self.urls().is_empty()
     }
 
     /// The SHA-256 of what it promises.
@@ -194,6 +206,7 @@ impl Prepared {
             full_url: head.full_url,
             references: head.references,
             files,
+            notes: Vec::new(),
         };
         Ok((prepared, head.id.map(RecordId)))
     }

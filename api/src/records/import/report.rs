@@ -23,6 +23,8 @@ pub(crate) enum Imported {
     Checked(RecordType),
     /// A file that this record promises; `None` where nothing is stored, as the caller asked.
     Attached(Option<RecordId>),
+    /// A file that is stored with a document behind it, whose line says what became of it.
+    WithDocument,
     /// It is nothing that a record is made of.
     Skipped,
     /// It is a file, and no record that is there by now waits for it.
@@ -56,6 +58,7 @@ impl Imported {
             Self::Checked(_) => "WOULD_BE_CREATED",
             Self::Attached(Some(_)) => "ATTACHED",
             Self::Attached(None) => "WOULD_BE_ATTACHED",
+            Self::WithDocument => "WITH_DOCUMENT",
             Self::Skipped | Self::Unclaimed | Self::Deletion => "SKIPPED",
         }
     }
@@ -174,7 +177,7 @@ pub(crate) fn line(
         Ok(imported @ Imported::Attached(Some(record))) => json!({
             "entry": number, "outcome": imported.outcome(), "recordId": record,
         }),
-        Ok(imported @ Imported::Attached(None)) => json!({
+        Ok(imported @ (Imported::Attached(None) | Imported::WithDocument)) => json!({
             "entry": number, "outcome": imported.outcome(),
         }),
         Ok(imported @ Imported::Skipped) => json!({
@@ -248,6 +251,7 @@ pub(crate) fn end(totals: &Totals, reported: u64, interrupted: Option<(ErrorCode
         ("amended", totals.of("AMENDED")),
         ("outdated", totals.of("OUTDATED")),
         ("attached", totals.of("ATTACHED")),
+        ("withDocument", totals.of("WITH_DOCUMENT")),
         ("wouldBeCreated", totals.of("WOULD_BE_CREATED")),
         ("wouldBeAttached", totals.of("WOULD_BE_ATTACHED")),
         ("resolvedReferences", totals.resolved),

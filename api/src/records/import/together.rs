@@ -13,6 +13,7 @@ use super::{
     Drafted, Entry, Import,
     file_writing::{store_behind, store_with_files},
     files::{AwaitedFile, FilesStored, TakenFile, promised_others},
+    named::NamedFiles,
     prepared::Prepared,
     promised::PromisedFiles,
     references::{ImportContext, References, Resolution},
@@ -53,6 +54,8 @@ struct ReadEntry {
     drafted: Result<Drafted, Error>,
     /// The file that it is, if it is one.
     file: Option<TakenFile>,
+    /// What documents call it.
+    file_names: Vec<String>,
 }
 
 /// An entry on its way.
@@ -79,9 +82,10 @@ pub(super) async fn store(
     entries: Vec<Entry>,
 ) -> Result<(Vec<ImportedEntry>, u64), Error> {
     let entries = entries.into_iter();
-    let read: Vec<ReadEntry> = entries
+    let mut read: Vec<ReadEntry> = entries
         .map(|entry| read(&mut import, drafting, caller, entry))
         .collect();
+    claim(&import, &mut read);
     let mut promised = PromisedFiles::default();
     for one in &read {
         if let Ok(Drafted::Prepared(prepared)) = &one.drafted
@@ -134,6 +138,7 @@ pub(super) async fn store(
 /// Says what an entry is and whose, and takes its files out of it where it is too long with them.
 fn read(import: &mut Import, drafting: Drafting<'_>, caller: &Caller, entry: Entry) -> ReadEntry {
     let kind = entry.kind();
+    let file_names = entry.names_as_file(import.source.as_deref());
     let entry = entry.with_files_apart();
     let file = entry.as_ref().ok().and_then(Entry::binary);
     let prepared = entry.and_then(|entry| import.prepare(drafting, caller, entry));
@@ -143,6 +148,22 @@ fn read(import: &mut Import, drafting: Drafting<'_>, caller: &Caller, entry: Ent
         kind,
         drafted,
         file,
+        file_names,
+    }
+}
+
+/// Has documents promise the files among the entries that they name by an address.
+fn claim(import: &Import, read: &mut [ReadEntry]) {
+    let mut named = NamedFiles::default();
+    for one in &*read {
+        if let Some(file) = &one.file {
+            named.learn(&one.file_names, file);
+        }
+    }
+    for one in read {
+        if let Ok(Drafted::Prepared(prepared)) = &mut one.drafted {
+            named.claim(prepared, import.source.as_deref());
+        }
     }
 }
 

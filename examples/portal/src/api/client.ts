@@ -74,8 +74,13 @@ const broken = (cause: unknown): never => {
 async function transfer(path: string, init: RequestInit): Promise<Response> {
   const url = new URL(path.replace(/^\//, ''), apiUrl);
   if (url.origin !== apiUrl.origin) throw new Error('the address is not of the api');
-  const token = await freshToken().catch(broken);
-  const response = await fetch(url, { ...init, headers: token ? { authorization: `Bearer ${token}` } : {}, credentials: 'omit', cache: 'no-store' }).catch(broken);
+  const ask = async (isOver = false) => {
+    const token = await freshToken(isOver).catch(broken);
+    return fetch(url, { ...init, headers: token ? { authorization: `Bearer ${token}` } : {}, credentials: 'omit', cache: 'no-store' }).catch(broken);
+  };
+  let response = await ask();
+  // The clock here may be behind that of the api.
+  if (response.status === 401 && (await codeOf(response)) === 'TOKEN_EXPIRED') response = await ask(true);
   if (response.ok) return response;
   const answer = (await response.json().catch(() => undefined)) as { errors?: { message: string; extensions?: Record<string, unknown> }[] } | undefined;
   throw new CombinedError(answer?.errors ? { graphQLErrors: answer.errors, response } : { networkError: new Error(`status ${response.status}`), response });

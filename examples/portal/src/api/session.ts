@@ -70,7 +70,9 @@ export const isToBeEnded = (): boolean => localStorage.getItem(LOG_IN) === OVER;
 
 /** Notes that something was done. */
 export function touch(at: number): void {
-  if (browserLogIn() && at > lastUsed()) localStorage.setItem(USED, String(at));
+  const before = lastUsed();
+  // A time that is still to come was noted before the clock was set back.
+  if (browserLogIn() && (at > before || before > Date.now())) localStorage.setItem(USED, String(at));
 }
 
 /** When something was last done in any tab. Unit: milliseconds since 1970. */
@@ -78,9 +80,9 @@ export function lastUsed(): number {
   return Number(localStorage.getItem(USED)) || 0;
 }
 
-/** Whether nothing was done for too long, also while no page was open. */
+/** Whether nothing was done for too long, also while no page was open; or that cannot be told, as the clock was set back. */
 export function isIdle(): boolean {
-  return !(Date.now() - lastUsed() <= IDLE);
+  return !(Math.abs(Date.now() - lastUsed()) <= IDLE);
 }
 
 /** Begins a log-in, or in another tab the one that the browser has. */
@@ -107,7 +109,7 @@ export function accessToken(): Access | undefined {
 
 /**
  * Forgets the person, and everything that was read. Other tabs of the same log-in do the same. `isTold` is whether the api
- * knows already; what it does not know is kept in mind (`isToBeEnded`).
+ * knows already; where it does not, that is noted (`isToBeEnded`).
  */
 export async function end(why: Ending | null = null, isTold = true): Promise<void> {
   const before = session.get();

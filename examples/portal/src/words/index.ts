@@ -26,9 +26,18 @@ export function t(text: English, ...values: (string | number)[]): string {
 }
 
 function initial(): Language {
-  const kept = localStorage.getItem(KEY);
+  const kept = keptLanguage();
   if (kept === 'en' || kept === 'id') return kept;
   return /^(id|in)\b/i.test(navigator.language) ? 'id' : 'en';
+}
+
+/** None where the browser refuses its storage, which is told before anything else (`main.tsx`). */
+function keptLanguage(): string | null {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
 }
 
 export const locale = (): string => (language.get() === 'id' ? 'id-ID' : 'en-GB');

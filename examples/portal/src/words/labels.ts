@@ -11,7 +11,6 @@ import type {
   DeletionRequestType,
   DeletionStatus,
   FindingKind,
-  ImportOutcome,
   IntegrityEventKind,
   NotificationKind,
   ProcessingActivity,
@@ -22,6 +21,7 @@ import type {
   Role,
   Verdict,
 } from '../gql/graphql';
+import type { ImportLine } from '../api/import-lines';
 import { type English, t } from '.';
 
 const recordTypes: Record<RecordType, English> = {
@@ -218,13 +218,16 @@ const receipts: Record<ConsentReceiptState, English> = {
 };
 export const receipt = (of: ConsentReceiptState): string => t(receipts[of]);
 
-const importOutcomes: Record<ImportOutcome | 'WOULD_BE_CREATED', English> = {
+const importOutcomes: Record<NonNullable<ImportLine['outcome']>, English> = {
   ALREADY_THERE: 'Was there before',
   AMENDED: 'Stored as the next version',
+  ATTACHED: 'File stored beside its record',
   CREATED: 'Stored',
   OUTDATED: 'A newer version is there',
   REFUSED: 'Refused',
   SKIPPED: 'No record is made of it',
+  WITH_DOCUMENT: 'File that comes with its document',
+  WOULD_BE_ATTACHED: 'File that would be stored',
   WOULD_BE_CREATED: 'Would be stored',
 };
 /** An outcome of a newer api stands for itself. */

@@ -1,0 +1,119 @@
+//! Files that came before the documents that promise them: read from where they were put aside, one after the other, once the
+//! record is there, and stored beside it before its entry is reported.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use vault::row::Content;
+
+use super::{FilesOutcome, ImportRun, Links, held::HeldEntries};
+use crate::{
+    bulk::spool::{SpoolPlace, SpoolReader},
+    caller::Caller,
+    dependencies::FileWriting,
+    error::Error,
+    records::{
+        attachments::AttachmentRequest,
+        draft::SourceAnswer,
+        import::{
+            file_writing::store_behind, files::TakenFile, prepared::Prepared, report::Imported,
+        },
+    },
+};
+
+/// How many files are read and stored at once, by all imports of this process: each is in memory twice.
+static KEPT_AT_ONCE: Semaphore = Semaphore::const_new(4);
+/// What stands before a file that is put aside: whether it is one, and the number of its entry.
+const HEAD: usize = 9;
+
+/// Files that a document promises and that came before it.
+#[derive(Debug)]
+pub(super) struct KeptFiles {
+    reader: SpoolReader,
+    /// By their places in the document, from 1.
+    files: Vec<(u32, SpoolPlace)>,
+}
+
+impl KeptFiles {
+    /// Stores them beside the record that the document has become.
+    pub(super) async fn store(
+        self,
+        writing: FileWriting<'_>,
+        caller: &Caller,
+        (mut result, mut told): FilesOutcome,
+    ) -> FilesOutcome {
+        let (record, purpose) = match &result {
+            Ok(Imported::Stored(stored) | Imported::Amended(stored))
+                if stored.source != Some(SourceAnswer::Outdated) =>
+            {
+                (stored.record.id, stored.purpose)
+            }
+            Ok(_) | Err(_) => return (result, told),
+        };
+        for (place, at) in self.files {
+            let _turn = KEPT_AT_ONCE.acquire().await;
+            let piece = self.reader.read(at).await;
+            let Some(file) = piece.ok().as_ref().and_then(|it| file_of(it.get(HEAD..)?)) else {
+                result = Err(Error::Internal);
+                break;
+            };
+            let asked = AttachmentRequest {
+                record,
+                place,
+                purpose: Some(purpose),
+            };
+            let (stored, files) = store_behind(writing, caller, vec![asked], &file).await;
+            told.stored += files.stored;
+            told.refused += files.refused;
+            // What ends an import is not counted as refused.
+            if let (Err(error), 0) = (stored, files.refused) {
+                result = Err(error);
+                break;
+            }
+        }
+        (result, told)
+    }
+}
+
+impl ImportRun {
+    /// Has a document promise the files that it names by their addresses; whether one of them may be in what did not arrive.
+    pub(super) fn claim(&mut self, prepared: &mut Prepared) -> bool {
+        let source = self.import.source.as_deref();
+        if self.is_broken && self.named.lacks(prepared, source) {
+            return true;
+        }
+        for sha256 in self.named.claim(prepared, source) {
+            self.promised.expect(sha256);
+        }
+        false
+    }
+
+    /// Takes those of the promised files that came before their document, which is this entry, from where they were put aside.
+    pub(super) fn take_kept(&self, held: &HeldEntries, number: u64, links: &mut Links) {
+        let mut files = Vec::new();
+        links.promised.retain(|file| {
+            let kept = held.kept.get(&file.sha256);
+            let Some((_, at)) = kept.filter(|(first, _)| *first < number) else {
+                return true;
+            };
+            files.push((file.place, *at));
+            false
+        });
+        // What was reported before has its files.
+        if number >= self.from
+            && !files.is_empty()
+            && let Some(reader) = held.reader.clone()
+        {
+            links.kept = Some(KeptFiles { reader, files });
+        }
+    }
+}
+
+/// The file that was put aside: its SHA-256, and what is in it.
+pub(super) fn file_of(piece: &[u8]) -> Option<TakenFile> {
+    let (sha256, content) = piece.split_first_chunk::<32>()?;
+    Some(TakenFile {
+        content: Arc::new(Content::new(content.to_vec())),
+        sha256: *sha256,
+    })
+}

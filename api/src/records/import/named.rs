@@ -1,0 +1,321 @@
+//! Files of an import, each a `Binary`, that documents name by its address (`Attachment.url`): what is known of each, so that a
+//! document can promise it, wherever in the import the two stand. The files themselves are elsewhere.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+};
+
+use fhir::{
+    Issue, IssueCode, Json, Severity, apart,
+    attachments::{ContentType, MAX_ATTACHMENTS, MAX_BYTES as MAX_FILE, sha256_of},
+    origin::{self, NameScope},
+};
+use uuid::Uuid;
+use vault::{attachment::FileHash, digest};
+
+use super::{files::TakenFile, prepared::Prepared};
+use crate::records::{attachments::is_of, decrypt};
+
+/// How many different files are known of one import.
+const MAX_FILES: usize = 1 << 16;
+/// How many names are known of files, and how many are looked for.
+const MAX_NAMES: usize = 1 << 18;
+/// The rule of a file that is there and not stored, so that the document goes on naming its address.
+pub(crate) const NOT_TAKEN: &str = "attachment-not-taken";
+
+/// What is known of a file.
+#[derive(Debug)]
+struct FileFacts {
+    size: u64,
+    /// Its SHA-1 in base64.
+    sha1: String,
+    /// Of which type it is, if that is one that is stored.
+    content_type: Option<ContentType>,
+    /// What it is called.
+    names: Vec<u128>,
+}
+
+/// The files of an import that have come, and what documents look for.
+#[derive(Debug, Default)]
+pub(crate) struct NamedFiles {
+    /// What is called so, by its SHA-256; `None` where two are.
+    names: HashMap<u128, Option<[u8; 32]>>,
+    files: HashMap<[u8; 32], FileFacts>,
+    /// The last entry that names this file, by a name or a SHA-256.
+    wanted: HashMap<u128, u64>,
+    hashes: (RandomState, RandomState),
+}
+
+impl NamedFiles {
+    fn hash(&self, name: &str) -> u128 {
+        let (one, other) = (&self.hashes.0, &self.hashes.1);
+        (u128::from(one.hash_one(name)) << 64) | u128::from(other.hash_one(name))
+    }
+
+    /// Learns of a file that has come.
+    pub(crate) fn learn(&mut self, names: &[String], file: &TakenFile) {
+        let is_known = self.files.contains_key(&file.sha256);
+        if !is_known && self.files.len() >= MAX_FILES {
+            return;
+        }
+        let names: Vec<u128> = names.iter().map(|name| self.hash(name)).collect();
+        for name in &names {
+            if self.names.len() >= MAX_NAMES && !self.names.contains_key(name) {
+                continue;
+            }
+            let known = self.names.entry(*name).or_insert(Some(file.sha256));
+            // What two files are called means neither.
+            if *known != Some(file.sha256) {
+                *known = None;
+            }
+        }
+        let of_file = self.files.entry(file.sha256);
+        let of_file = of_file.or_insert_with(|| FileFacts::of(file));
+        if of_file.names.len() < MAX_ATTACHMENTS {
+            of_file.names.extend(names);
+        }
+    }
+
+    /// Learns which files a document looks for that is this entry.
+    pub(crate) fn want(&mut self, one: &Prepared, number: u64, source: Option<&str>) {
+        let scope = one.scope(source);
+        let urls = one.urls();
+        let mut names: Vec<String> = urls
+            .iter()
+            .flat_map(|url| origin::names_meant(url, scope))
+            .collect();
+        if one.promises_files() {
+            names.extend(one.promised().iter().map(|sha256| digest::to_hex(sha256)));
+        }
+        for name in names {
+            let name = self.hash(&name);
+            if self.wanted.len() < MAX_NAMES || self.wanted.contains_key(&name) {
+                self.wanted.insert(name, number);
+            }
+        }
+    }
+
+    /// Whether a document behind this entry looks for a file.
+    pub(crate) fn is_wanted_behind(&self, file: &TakenFile, number: u64) -> bool {
+        let Some(facts) = self.files.get(&file.sha256) else {
+            return false;
+        };
+        let is_behind = |name: &u128| self.wanted.get(name).is_some_and(|last| *last > number);
+        let is_its = |name: &u128| self.names.get(name) == Some(&Some(file.sha256));
+        let by_name = |name: &u128| facts.is_stored() && is_its(name) && is_behind(name);
+        is_behind(&self.hash(&digest::to_hex(&file.sha256))) || facts.names.iter().any(by_name)
+    }
+
+    /// Whether a document names a file that has not come, or may yet turn out to be another.
+    pub(crate) fn lacks(&self, one: &Prepared, source: Option<&str>) -> bool {
+        let scope = one.scope(source);
+        let urls = one.urls();
+        urls.iter().any(|url| self.meant(url, scope).is_none())
+    }
+
+    /// The file that an address means.
+    fn meant(&self, url: &str, scope: NameScope<'_>) -> Option<[u8; 32]> {
+        let names = origin::names_meant(url, scope);
+        let mut known = names
+            .iter()
+            .filter_map(|name| self.names.get(&self.hash(name)));
+        *known.next()?
+    }
+
+    /// Has a document promise the files that it names and that have come, and notes which of them cannot be stored. Gives the
+    /// SHA-256 of those that it promises now.
+    pub(crate) fn claim(&self, one: &mut Prepared, source: Option<&str>) -> Vec<[u8; 32]> {
+        let mut claimed = Vec::new();
+        if self.files.is_empty() || !one.names_files() {
+            return claimed;
+        }
+        // Places are counted in the order of the canonical form.
+        if let Some(canonical) = decrypt::document(&fhir::canonical::to_bytes(&one.document)) {
+            one.document = canonical;
+        }
+        let scope = NameScope {
+            named: source,
+            full_url: one.full_url.as_deref(),
+        };
+        let (mut place, notes) = (0, &mut one.notes);
+        apart::change_each(&mut one.document, &mut |attachment, path| {
+            place += 1;
+            let meant = url_of(attachment).and_then(|url| self.meant(url, scope));
+            let Some((sha256, facts)) =
+                meant.and_then(|sha256| Some((sha256, self.files.get(&sha256)?)))
+            else {
+                return;
+            };
+            match facts.differs(attachment, place) {
+                Some((element, told)) => notes.push(note(path, element, told)),
+                None => {
+                    facts.promise(attachment, &sha256);
+                    claimed.push(sha256);
+                }
+            }
+        });
+        claimed
+    }
+}
+
+impl FileFacts {
+    fn of(file: &TakenFile) -> Self {
+        let content = &file.content;
+        let mut hash = FileHash::default();
+        hash.update(content);
+        Self {
+            size: content.len() as u64,
+            sha1: hash.finish().1,
+            content_type: ContentType::ALL
+                .into_iter()
+                .find(|content_type| is_of(*content_type, content)),
+            names: Vec::new(),
+        }
+    }
+
+    /// Whether such a file is stored beside records.
+    fn is_stored(&self) -> bool {
+        self.content_type.is_some() && (1..=MAX_FILE).contains(&self.size)
+    }
+
+    /// Why it cannot be what this attachment promises, and where that stands.
+    fn differs(&self, attachment: &Json, place: usize) -> Option<(&'static str, &'static str)> {
+        let text = |name: &str| attachment.get(name).and_then(Json::as_str);
+        if place > MAX_ATTACHMENTS {
+            return Some((
+                "url",
+                "files beside a record belong to the first 64 attachments of its document",
+            ));
+        }
+        if self.content_type.is_none() {
+            return Some((
+                "contentType",
+                "a file beside a record is application/pdf, image/png, image/jpeg, application/dicom or text/plain",
+            ));
+        }
+        if !(1..=MAX_FILE).contains(&self.size) {
+            return Some(("size", "a file beside a record has from 1 byte to 16 MiB"));
+        }
+        let declared = text("contentType");
+        if declared.is_some_and(|declared| ContentType::of(declared) != self.content_type) {
+            return Some((
+                "contentType",
+                "the file is not of the type that the document names",
+            ));
+        }
+        let size = match attachment.get("size") {
+            None => Some(self.size),
+            Some(Json::Number(digits)) => digits.parse().ok(),
+            Some(_) => None,
+        };
+        if size != Some(self.size) {
+            return Some((
+                "size",
+                "the file is longer or shorter than the document says",
+            ));
+        }
+        if text("hash").is_some_and(|hash| hash != self.sha1) {
+            return Some(("hash", "the file has another SHA-1 than the document says"));
+        }
+        None
+    }
+
+    /// Has an attachment promise it, at an address that is replaced when the id of the record is known.
+    fn promise(&self, attachment: &mut Json, sha256: &[u8; 32]) {
+        if let (Json::Object(members), Some(content_type)) = (&mut *attachment, self.content_type)
+            && members.iter().all(|(name, _)| name != "contentType")
+        {
+            let said = Json::String(content_type.as_str().to_owned());
+            members.push(("contentType".to_owned(), said));
+        }
+        apart::promise(attachment, self.size, &digest::to_hex(sha256), &self.sha1);
+        apart::relocate(attachment, &format!("Binary/{}-1", Uuid::nil()));
+    }
+}
+
+/// The address of an attachment whose file is neither in it nor promised.
+fn url_of(attachment: &Json) -> Option<&str> {
+    let text = |name: &str| attachment.get(name).and_then(Json::as_str);
+    let is_elsewhere = text("data").is_none() && sha256_of(attachment).is_none();
+    text("url").filter(|url| is_elsewhere && origin::may_mean_file(url))
+}
+
+fn note(path: &str, element: &str, told: &str) -> Issue {
+    Issue {
+        severity: Severity::Warning,
+        code: IssueCode::BusinessRule,
+        path: format!("{path}.{element}"),
+        rule: NOT_TAKEN.to_owned(),
+        message: format!("{told}: the document goes on naming its address"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::sync::Arc;
+
+    use vault::row::Content;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> TakenFile {
+        TakenFile {
+            content: Arc::new(Content::new(content.to_vec())),
+            sha256: digest::of_document(content).0,
+        }
+    }
+
+    fn attachment(members: &str) -> Json {
+        decrypt::document(format!(r#"{{"url":"Binary/1"{members}}}"#).as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_address_means_the_file_of_its_name_and_none_where_two_have_it() {
+        let mut named = NamedFiles::default();
+        let (one, other) = (file(b"%PDF-1.7 one"), file(b"%PDF-1.7 other"));
+        let names = ["http://h/Binary/1".to_owned(), "Binary/1".to_owned()];
+        let scope = NameScope {
+            named: None,
+            full_url: Some("http://h/DiagnosticReport/7"),
+        };
+        let nowhere = NameScope::default();
+        named.learn(&names, &one);
+        named.learn(&names, &one);
+        for url in ["Binary/1", "http://h/Binary/1/_history/3"] {
+            assert_eq!(named.meant(url, scope), Some(one.sha256), "{url}");
+        }
+        assert_eq!(named.meant("http://b/Binary/1", scope), None);
+
+        named.learn(&names[1..], &other);
+        assert_eq!(named.meant("Binary/1", nowhere), None);
+        assert_eq!(named.meant("Binary/1", scope), Some(one.sha256));
+    }
+
+    #[test]
+    fn an_attachment_promises_a_file_that_is_what_it_says_of_it() {
+        let facts = FileFacts::of(&file(b"%PDF-1.7 one"));
+        for (members, element) in [
+            (r#","size":7"#, "size"),
+            (r#","hash":"2jmj7l5rSw0yVb/vlWAYkK/YBwk=""#, "hash"),
+            (r#","contentType":"image/png""#, "contentType"),
+        ] {
+            let differs = facts.differs(&attachment(members), 1);
+            assert_eq!(differs.unwrap().0, element);
+        }
+        let mut says_less = attachment("");
+        assert_eq!(
+            facts.differs(&says_less, MAX_ATTACHMENTS + 1).unwrap().0,
+            "url"
+        );
+        assert_eq!(facts.differs(&says_less, MAX_ATTACHMENTS), None);
+        facts.promise(&mut says_less, &[7; 32]);
+        let text = |name: &str| says_less.get(name).and_then(Json::as_str);
+        assert_eq!(text("contentType"), Some("application/pdf"));
+        assert_eq!(sha256_of(&says_less), Some("07".repeat(32).as_str()));
+        assert_eq!(url_of(&says_less), None);
+        assert!(!FileFacts::of(&file(b"\x00")).is_stored());
+        assert!(!FileFacts::of(&file(b"")).is_stored());
+    }
+}
