@@ -195,7 +195,9 @@ impl Peer {
     /// The caller as the database knows them, if the account and the log-in are as they were sealed.
     async fn actor(&self, tx: &mut Tx<'_>, bearer: Bearer) -> Option<(DateTime<Utc>, Actor)> {
         let asked = [(bearer.user, bearer.session)];
-        let (now, mut claims) = users::present(tx, &asked).await.ok()?;
+        let users::Present {
+            now, mut claims, ..
+        } = users::present(tx, &asked).await.ok()?;
         let claim = claims.remove(&bearer.session)?;
         let account = self.keyring.open_row(claim.account).ok()?;
         let session = self.keyring.open_row(claim.session?).ok()?;

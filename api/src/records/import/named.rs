@@ -147,12 +147,11 @@ impl NamedFiles {
             else {
                 return;
             };
-            match facts.differs(attachment, place) {
-                Some((element, told)) => notes.push(note(path, element, told)),
-                None => {
-                    facts.promise(attachment, &sha256);
-                    claimed.push(sha256);
-                }
+            if let Some((element, told)) = facts.differs(attachment, place) {
+                notes.push(note(path, element, told));
+            } else {
+                facts.promise(attachment, &sha256);
+                claimed.push(sha256);
             }
         });
         claimed
@@ -275,20 +274,20 @@ mod tests {
     fn an_address_means_the_file_of_its_name_and_none_where_two_have_it() {
         let mut named = NamedFiles::default();
         let (one, other) = (file(b"%PDF-1.7 one"), file(b"%PDF-1.7 other"));
-        let names = ["http://h/Binary/1".to_owned(), "Binary/1".to_owned()];
+        let addresses = ["http://h/Binary/1".to_owned(), "Binary/1".to_owned()];
         let scope = NameScope {
             named: None,
             full_url: Some("http://h/DiagnosticReport/7"),
         };
         let nowhere = NameScope::default();
-        named.learn(&names, &one);
-        named.learn(&names, &one);
+        named.learn(&addresses, &one);
+        named.learn(&addresses, &one);
         for url in ["Binary/1", "http://h/Binary/1/_history/3"] {
             assert_eq!(named.meant(url, scope), Some(one.sha256), "{url}");
         }
         assert_eq!(named.meant("http://b/Binary/1", scope), None);
 
-        named.learn(&names[1..], &other);
+        named.learn(&addresses[1..], &other);
         assert_eq!(named.meant("Binary/1", nowhere), None);
         assert_eq!(named.meant("Binary/1", scope), Some(one.sha256));
     }
