@@ -31,7 +31,7 @@ const SMALLEST_SIZE: u64 = 1;
 const LARGEST_SIZE: u64 = 2_000;
 
 /// How many logs of a range are enough not to ask for more next time. Unit: logs.
-const PLENTY: usize = 500;
+const PLENTY: usize = 1_000;
 
 /// How many logs are too many for one transaction: a range that has more is read in parts, and only a single block may have as
 /// many as it has. Unit: logs.
