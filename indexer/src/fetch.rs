@@ -25,8 +25,11 @@ use crate::{
 /// Requests in flight. Unit: requests. More of them made nothing faster.
 const IN_FLIGHT: usize = 4;
 
+/// The same of ranges that are full of events: to write them takes longer than to read them. Unit: requests.
+const FULL_IN_FLIGHT: usize = 2;
+
 /// The size of a range: first, smallest and largest. Unit: blocks. The first is small: nobody knows yet how full blocks are.
-const FIRST_SIZE: u64 = 4;
+const FIRST_SIZE: u64 = 2;
 const SMALLEST_SIZE: u64 = 1;
 const LARGEST_SIZE: u64 = 2_000;
 
@@ -40,24 +43,39 @@ const TOO_MANY: usize = 2 * PLENTY;
 /// The most blocks above finality that are read in one go. Unit: blocks.
 const RECENT_AT_ONCE: u64 = 64;
 
+/// How many ranges are read at the size that is left after a refusal before more is asked for. Unit: ranges. A node that never
+/// gives more would refuse every second range.
+const AFTER_REFUSAL: u64 = 16;
+
 /// How large ranges may be just now: halved when the node refuses, grown when it does not.
 #[derive(Debug, Clone)]
-pub(crate) struct RangeSize(Arc<AtomicU64>);
+pub(crate) struct RangeSize(Arc<SizeNow>);
+
+#[derive(Debug)]
+struct SizeNow {
+    blocks: AtomicU64,
+    /// How many ranges are to be served before it grows.
+    waits: AtomicU64,
+}
 
 impl Default for RangeSize {
     fn default() -> Self {
-        Self(Arc::new(AtomicU64::new(FIRST_SIZE)))
+        Self(Arc::new(SizeNow {
+            blocks: AtomicU64::new(FIRST_SIZE),
+            waits: AtomicU64::new(0),
+        }))
     }
 }
 
 impl RangeSize {
     fn size(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.blocks.load(Ordering::Relaxed)
     }
 
     fn refused(&self, size: u64) {
-        self.0
-            .fetch_min((size / 2).max(SMALLEST_SIZE), Ordering::Relaxed);
+        let half = (size / 2).max(SMALLEST_SIZE);
+        self.0.blocks.fetch_min(half, Ordering::Relaxed);
+        self.0.waits.store(AFTER_REFUSAL, Ordering::Relaxed);
     }
 
     /// Only a range of the full size says that more can be borne.
@@ -65,8 +83,13 @@ impl RangeSize {
         if logs > TOO_MANY {
             self.refused(size);
         } else if logs < PLENTY && size >= self.size() {
-            self.0
-                .store((size * 2).min(LARGEST_SIZE), Ordering::Relaxed);
+            let waits = self.0.waits.load(Ordering::Relaxed);
+            if waits > 0 {
+                self.0.waits.store(waits - 1, Ordering::Relaxed);
+            } else {
+                let twice = (size * 2).min(LARGEST_SIZE);
+                self.0.blocks.store(twice, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -79,6 +102,8 @@ pub(crate) struct Ranges {
     next: u64,
     to: u64,
     running: VecDeque<JoinHandle<Result<PartRead, IndexerError>>>,
+    /// How many are read at once.
+    at_once: usize,
 }
 
 /// The beginning of a range, or all of it.
@@ -96,12 +121,13 @@ impl Ranges {
             next: from,
             to,
             running: VecDeque::new(),
+            at_once: IN_FLIGHT,
         }
     }
 
     /// The next range; `None` when all of it was given.
     pub(crate) async fn next(&mut self) -> Result<Option<ReadRange>, IndexerError> {
-        while self.running.len() < IN_FLIGHT && self.next <= self.to {
+        while self.running.len() < self.at_once && self.next <= self.to {
             let (from, size) = (self.next, self.range_size.size());
             let to = self.to.min(from.saturating_add(size - 1));
             self.next = to + 1;
@@ -116,6 +142,8 @@ impl Ranges {
         self.running.pop_front();
         // A task ends without a value only when the program is ending.
         let PartRead { read, rest } = read.map_err(|_| IndexerError::BlockMoved)??;
+        let is_full = read.event_count() >= PLENTY;
+        self.at_once = if is_full { FULL_IN_FLIGHT } else { IN_FLIGHT };
         if let Some(rest) = rest {
             // What is read ahead would be too much as well, and is asked for again in smaller ranges.
             self.give_up();
@@ -149,8 +177,10 @@ async fn beginning_of(
         let size = end - from + 1;
         match range(client, from, end).await {
             Ok(Some(read)) => {
-                range_size.served(size, read.event_count());
                 let rest = (end < to).then_some(end + 1);
+                if rest.is_none() {
+                    range_size.served(size, read.event_count());
+                }
                 return Ok(PartRead { read, rest });
             }
             Ok(None) => {
@@ -456,6 +486,10 @@ mod tests {
             range_size.refused(range_size.size());
         }
         assert_eq!(range_size.size(), SMALLEST_SIZE);
+        for _ in 0..AFTER_REFUSAL {
+            range_size.served(range_size.size(), 0);
+            assert_eq!(range_size.size(), SMALLEST_SIZE, "it was refused of late");
+        }
         for _ in 0..20 {
             range_size.served(range_size.size(), 0);
         }

@@ -228,8 +228,11 @@ async fn ranges_that_are_too_much_for_a_node_are_read_from_their_beginnings() {
         world.wait_for_anchor(record, "FINALIZED").await;
     }
     assert!(refused.load(Ordering::Relaxed) > 0, "it asked for ranges");
-    let order = "SELECT event.sequence FROM registry_feed JOIN chain_events AS event ON event.id = event_id
-                 WHERE event.kind = 'RECORD_ANCHORED' ORDER BY position";
+    let order = "SELECT event.sequence
+                 FROM registry_feed
+                 JOIN chain_events AS event ON event.id = event_id
+                 WHERE event.kind = 'RECORD_ANCHORED'
+                 ORDER BY position";
     let told = world.sql(order).await;
     let told: Vec<Option<i64>> = told.iter().map(|row| row["sequence"].as_i64()).collect();
     let is_in_order = told.is_sorted_by(|before, after| before < after);
