@@ -1,13 +1,9 @@
 //! Reading stretches of the chain: by range below finality, several at a time, larger while the node
 //! bears it; block by block and by hash above. Each log is held against its block and the receipt of its transaction.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+mod range_size;
+
+use std::collections::VecDeque;
 
 use chain::{
     Block, ChainAddress, Client, ClientError, RegistryLog, UnprovenLog,
@@ -16,6 +12,8 @@ use chain::{
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::task::JoinHandle;
 
+pub(crate) use self::range_size::RangeSize;
+use self::range_size::{PLENTY, TOO_MANY};
 use crate::{
     error::IndexerError,
     follow::{ConsentRange, ReadRange, linked},
@@ -28,71 +26,8 @@ const IN_FLIGHT: usize = 4;
 /// The same of ranges that are full of events: to write them takes longer than to read them. Unit: requests.
 const FULL_IN_FLIGHT: usize = 2;
 
-/// The size of a range: first, smallest and largest. Unit: blocks. The first is small: nobody knows yet how full blocks are.
-const FIRST_SIZE: u64 = 2;
-const SMALLEST_SIZE: u64 = 1;
-const LARGEST_SIZE: u64 = 2_000;
-
-/// How many logs of a range are enough not to ask for more next time. Unit: logs.
-const PLENTY: usize = 1_000;
-
-/// How many logs are too many for one transaction: a range that has more is read in parts, and only a single block may have as
-/// many as it has. Unit: logs.
-const TOO_MANY: usize = 2 * PLENTY;
-
 /// The most blocks above finality that are read in one go. Unit: blocks.
 const RECENT_AT_ONCE: u64 = 64;
-
-/// How many ranges are read at the size that is left after a refusal before more is asked for. Unit: ranges. A node that never
-/// gives more would refuse every second range.
-const AFTER_REFUSAL: u64 = 16;
-
-/// How large ranges may be just now: halved when the node refuses, grown when it does not.
-#[derive(Debug, Clone)]
-pub(crate) struct RangeSize(Arc<SizeNow>);
-
-#[derive(Debug)]
-struct SizeNow {
-    blocks: AtomicU64,
-    /// How many ranges are to be served before it grows.
-    waits: AtomicU64,
-}
-
-impl Default for RangeSize {
-    fn default() -> Self {
-        Self(Arc::new(SizeNow {
-            blocks: AtomicU64::new(FIRST_SIZE),
-            waits: AtomicU64::new(0),
-        }))
-    }
-}
-
-impl RangeSize {
-    fn size(&self) -> u64 {
-        self.0.blocks.load(Ordering::Relaxed)
-    }
-
-    fn refused(&self, size: u64) {
-        let half = (size / 2).max(SMALLEST_SIZE);
-        self.0.blocks.fetch_min(half, Ordering::Relaxed);
-        self.0.waits.store(AFTER_REFUSAL, Ordering::Relaxed);
-    }
-
-    /// Only a range of the full size says that more can be borne.
-    fn served(&self, size: u64, logs: usize) {
-        if logs > TOO_MANY {
-            self.refused(size);
-        } else if logs < PLENTY && size >= self.size() {
-            let waits = self.0.waits.load(Ordering::Relaxed);
-            if waits > 0 {
-                self.0.waits.store(waits - 1, Ordering::Relaxed);
-            } else {
-                let twice = (size * 2).min(LARGEST_SIZE);
-                self.0.blocks.store(twice, Ordering::Relaxed);
-            }
-        }
-    }
-}
 
 /// Ranges `from..=to` below finality, in order, read ahead of whoever applies them: a few, none of which has more events than
 /// one transaction bears, unless it is a single block.
@@ -459,40 +394,4 @@ fn decode(client: &Client, logs: &[RawLog]) -> Result<Decoded, Undecodable> {
         }
     }
     Ok(decoded)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn appetite_shrinks_on_refusal_and_grows_back_on_success() {
-        let range_size = RangeSize::default();
-        range_size.served(FIRST_SIZE, 10);
-        assert_eq!(range_size.size(), 2 * FIRST_SIZE);
-        range_size.served(FIRST_SIZE, 10);
-        assert_eq!(
-            range_size.size(),
-            2 * FIRST_SIZE,
-            "a smaller range says nothing of a larger one"
-        );
-        range_size.refused(2 * FIRST_SIZE);
-        assert_eq!(range_size.size(), FIRST_SIZE);
-        range_size.served(FIRST_SIZE, PLENTY);
-        assert_eq!(range_size.size(), FIRST_SIZE, "that was plenty");
-        range_size.served(FIRST_SIZE, TOO_MANY + 1);
-        assert_eq!(range_size.size(), FIRST_SIZE / 2, "that was too much");
-        for _ in 0..20 {
-            range_size.refused(range_size.size());
-        }
-        assert_eq!(range_size.size(), SMALLEST_SIZE);
-        for _ in 0..AFTER_REFUSAL {
-            range_size.served(range_size.size(), 0);
-            assert_eq!(range_size.size(), SMALLEST_SIZE, "it was refused of late");
-        }
-        for _ in 0..20 {
-            range_size.served(range_size.size(), 0);
-        }
-        assert_eq!(range_size.size(), LARGEST_SIZE);
-    }
 }
