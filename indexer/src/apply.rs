@@ -41,7 +41,11 @@ use crate::{
 };
 
 /// The most anchors finalised in one transaction.
-const FINALIZE_AT_ONCE: i64 = 500;
+const FINALIZE_AT_ONCE: i64 = 1_000;
+
+/// How many rows are made at once: what is in memory of a block with very many events are the events, and not what is written
+/// of each. Unit: rows.
+const ROWS_AT_ONCE: usize = 1_000;
 
 /// One leader's right to write, and what it knows of the chain.
 #[derive(Debug, Clone)]
@@ -73,26 +77,29 @@ impl ChainWriter {
         finalized_up_to: u64,
     ) -> Result<Applied, IndexerError> {
         let mut tx = self.pool.begin().await?;
+        reconciliation::plan_by_keys(&mut tx).await?;
         self.move_cursor(&mut tx, from, read_range.end, chain_head, finalized_up_to)
             .await?;
         self.move_consents(&mut tx, from, read_range.end, finalized_up_to)
             .await?;
-        let rows = event_rows(&read_range.logs);
-        chain_events::insert(&mut tx, &self.registry, &rows).await?;
+        for some in read_range.logs.chunks(ROWS_AT_ONCE) {
+            chain_events::insert(&mut tx, &self.registry, &event_rows(some)).await?;
+        }
         let mut changes = self.reconcile(&mut tx, read_range).await?;
         let strange = self.confirm_checkpoints(&mut tx, read_range).await?;
         changes.suspicions.extend(strange);
-        let confirmations: Vec<_> = changes
-            .confirmed
-            .iter()
-            .map(|confirmed| confirmed.confirmation.clone())
-            .collect();
+        // All of their rows are locked already.
+        for some in changes.confirmed.chunks(ROWS_AT_ONCE) {
+            let some = some.iter().map(|it| it.confirmation.clone());
+            let some: Vec<_> = some.collect();
+            reconciliation::confirm(&mut tx, &some, &[]).await?;
+        }
         let closings: Vec<_> = changes
             .closed
             .iter()
             .map(|closed| closed.confirmation.clone())
             .collect();
-        reconciliation::confirm(&mut tx, &confirmations, &closings).await?;
+        reconciliation::confirm(&mut tx, &[], &closings).await?;
         let strange = self
             .apply_consents(&mut tx, &read_range.consent_logs)
             .await?;
@@ -100,21 +107,7 @@ impl ChainWriter {
         cursor::remember(&mut tx, &self.registry, &read_range.blocks).await?;
         cursor::forget_below(&mut tx, &self.registry, column(finalized_up_to)).await?;
 
-        let origin = Origin::job(RequestId::fresh());
-        let mut trail: Vec<AuditEntry> = changes
-            .confirmed
-            .iter()
-            .map(|confirmed| audit_entry_confirmed(confirmed, &origin))
-            .collect();
-        let mut news: Vec<FeedEntry> = changes
-            .confirmed
-            .iter()
-            .flat_map(feed_entries_confirmed)
-            .chain(changes.closed.iter().map(feed_entry_closed))
-            .collect();
-        let found = open(&mut tx, &changes.suspicions, &origin, &mut trail, &mut news).await?;
-        audit::insert(&mut tx, &trail).await?;
-        feed::append(&mut tx, &news).await?;
+        let found = tell(&mut tx, &changes).await?;
         tx.commit().await?;
         Ok(Applied {
             events: (read_range.logs.len() + read_range.consent_logs.len()) as u64,
@@ -185,19 +178,23 @@ impl ChainWriter {
 
     /// Finalises the anchors up to a block that cannot be undone.
     pub(crate) async fn finalize(&self, finalized_up_to: u64) -> Result<u64, IndexerError> {
-        let mut total = 0;
+        let (mut total, mut from) = (0, 0);
         loop {
             let mut tx = self.pool.begin().await?;
+            reconciliation::plan_by_keys(&mut tx).await?;
             if !cursor::holds(&mut tx, &self.registry, self.fence).await? {
                 return Err(IndexerError::FenceLost);
             }
-            if self.consents.is_some() {
+            if self.consents.is_some() && total == 0 {
                 receipts::finalize(&mut tx, column(finalized_up_to)).await?;
             }
             let chain = self.registry.chain_id;
+            let blocks = (from, column(finalized_up_to));
             let mut moved =
-                reconciliation::finalize(&mut tx, chain, column(finalized_up_to), FINALIZE_AT_ONCE)
-                    .await?;
+                reconciliation::finalize(&mut tx, chain, blocks, FINALIZE_AT_ONCE).await?;
+            // The oldest blocks come first, and nobody else confirms anything meanwhile.
+            let last = moved.iter().filter_map(|it| it.place.block_number).max();
+            from = last.unwrap_or(from);
             // Locked by record, told in the order of the chain.
             moved.sort_unstable_by_key(|anchor| anchor.place.sequence);
             let news: Vec<FeedEntry> = moved
@@ -353,6 +350,28 @@ impl ChainWriter {
         let known = signers.iter().filter_map(|signer| signer.parse().ok());
         Ok(known.chain([self.registrar]).collect())
     }
+}
+
+/// Opens what does not fit, and writes of all changes what the trail and subscribers are told; gives how many findings were opened.
+/// The feed is locked last.
+async fn tell(tx: &mut Tx<'_>, changes: &Changes) -> Result<u64, StoreError> {
+    let origin = Origin::job(RequestId::fresh());
+    let (mut trail, mut news) = (Vec::new(), Vec::new());
+    let found = open(tx, &changes.suspicions, &origin, &mut trail, &mut news).await?;
+    for some in changes.confirmed.chunks(ROWS_AT_ONCE) {
+        let entries = some.iter().map(|it| audit_entry_confirmed(it, &origin));
+        let entries: Vec<AuditEntry> = entries.collect();
+        audit::insert(tx, &entries).await?;
+    }
+    audit::insert(tx, &trail).await?;
+    for some in changes.confirmed.chunks(ROWS_AT_ONCE) {
+        let entries: Vec<FeedEntry> = some.iter().flat_map(feed_entries_confirmed).collect();
+        feed::append(tx, &entries).await?;
+    }
+    let closed = changes.closed.iter().map(feed_entry_closed);
+    let rest: Vec<FeedEntry> = closed.chain(news).collect();
+    feed::append(tx, &rest).await?;
+    Ok(found)
 }
 
 /// Opens what is not open yet, with its trail and its news; gives how many that were.

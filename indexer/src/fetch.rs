@@ -1,13 +1,9 @@
 //! Reading stretches of the chain: by range below finality, several at a time, larger while the node
 //! bears it; block by block and by hash above. Each log is held against its block and the receipt of its transaction.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+mod range_size;
+
+use std::collections::VecDeque;
 
 use chain::{
     Block, ChainAddress, Client, ClientError, RegistryLog, UnprovenLog,
@@ -16,6 +12,8 @@ use chain::{
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::task::JoinHandle;
 
+pub(crate) use self::range_size::RangeSize;
+use self::range_size::{PLENTY, TOO_MANY};
 use crate::{
     error::IndexerError,
     follow::{ConsentRange, ReadRange, linked},
@@ -25,57 +23,29 @@ use crate::{
 /// Requests in flight. Unit: requests. More of them made nothing faster.
 const IN_FLIGHT: usize = 4;
 
-/// The size of a range: first, smallest and largest. Unit: blocks.
-const FIRST_SIZE: u64 = 20;
-const SMALLEST_SIZE: u64 = 1;
-const LARGEST_SIZE: u64 = 2_000;
-
-/// How many logs of a range are enough not to ask for more next time; twice as many are too many for
-/// one transaction. Unit: logs.
-const PLENTY: usize = 2_000;
+/// The same of ranges that are full of events: to write them takes longer than to read them. Unit: requests.
+const FULL_IN_FLIGHT: usize = 2;
 
 /// The most blocks above finality that are read in one go. Unit: blocks.
 const RECENT_AT_ONCE: u64 = 64;
 
-/// How large ranges may be just now: halved when the node refuses, grown when it does not.
-#[derive(Debug, Clone)]
-pub(crate) struct RangeSize(Arc<AtomicU64>);
-
-impl Default for RangeSize {
-    fn default() -> Self {
-        Self(Arc::new(AtomicU64::new(FIRST_SIZE)))
-    }
-}
-
-impl RangeSize {
-    fn size(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn refused(&self, size: u64) {
-        self.0
-            .fetch_min((size / 2).max(SMALLEST_SIZE), Ordering::Relaxed);
-    }
-
-    /// Only a range of the full size says that more can be borne.
-    fn served(&self, size: u64, logs: usize) {
-        if logs > 2 * PLENTY {
-            self.refused(size);
-        } else if logs < PLENTY && size >= self.size() {
-            self.0
-                .store((size * 2).min(LARGEST_SIZE), Ordering::Relaxed);
-        }
-    }
-}
-
-/// Ranges `from..=to` below finality, in order, read ahead of whoever applies them.
+/// Ranges `from..=to` below finality, in order, read ahead of whoever applies them: a few, none of which has more events than
+/// one transaction bears, unless it is a single block.
 pub(crate) struct Ranges {
     client: Client,
     range_size: RangeSize,
     next: u64,
     to: u64,
-    running: VecDeque<JoinHandle<Result<Vec<ReadRange>, IndexerError>>>,
-    ready: VecDeque<ReadRange>,
+    running: VecDeque<JoinHandle<Result<PartRead, IndexerError>>>,
+    /// How many are read at once.
+    at_once: usize,
+}
+
+/// The beginning of a range, or all of it.
+struct PartRead {
+    read: ReadRange,
+    /// The first block that was not read, where the range had too much for once.
+    rest: Option<u64>,
 }
 
 impl Ranges {
@@ -86,109 +56,125 @@ impl Ranges {
             next: from,
             to,
             running: VecDeque::new(),
-            ready: VecDeque::new(),
+            at_once: IN_FLIGHT,
         }
     }
 
     /// The next range; `None` when all of it was given.
     pub(crate) async fn next(&mut self) -> Result<Option<ReadRange>, IndexerError> {
-        loop {
-            if let Some(read_range) = self.ready.pop_front() {
-                return Ok(Some(read_range));
-            }
-            while self.running.len() < IN_FLIGHT && self.next <= self.to {
-                let (from, size) = (self.next, self.range_size.size());
-                let to = self.to.min(from.saturating_add(size - 1));
-                self.next = to + 1;
-                let (client, range_size) = (self.client.clone(), self.range_size.clone());
-                let read = async move { ranges(&client, &range_size, from, to).await };
-                self.running.push_back(tokio::spawn(read));
-            }
-            let Some(running) = self.running.front_mut() else {
-                return Ok(None);
-            };
-            let read = running.await;
-            self.running.pop_front();
-            // A task ends without a value only when the program is ending.
-            self.ready
-                .extend(read.map_err(|_| IndexerError::BlockMoved)??);
+        while self.running.len() < self.at_once && self.next <= self.to {
+            let (from, size) = (self.next, self.range_size.size());
+            let to = self.to.min(from.saturating_add(size - 1));
+            self.next = to + 1;
+            let (client, range_size) = (self.client.clone(), self.range_size.clone());
+            let read = async move { beginning_of(&client, &range_size, from, to).await };
+            self.running.push_back(tokio::spawn(read));
+        }
+        let Some(running) = self.running.front_mut() else {
+            return Ok(None);
+        };
+        let read = running.await;
+        self.running.pop_front();
+        // A task ends without a value only when the program is ending.
+        let PartRead { read, rest } = read.map_err(|_| IndexerError::BlockMoved)??;
+        let is_full = read.event_count() >= PLENTY;
+        self.at_once = if is_full { FULL_IN_FLIGHT } else { IN_FLIGHT };
+        if let Some(rest) = rest {
+            // What is read ahead would be too much as well, and is asked for again in smaller ranges.
+            self.give_up();
+            self.next = rest;
+        }
+        Ok(Some(read))
+    }
+
+    fn give_up(&mut self) {
+        for running in self.running.drain(..) {
+            running.abort();
         }
     }
 }
 
 impl Drop for Ranges {
     fn drop(&mut self) {
-        for running in &self.running {
-            running.abort();
-        }
+        self.give_up();
     }
 }
 
-/// Reads a range, in as many pieces as the node wants it.
-async fn ranges(
+/// Reads a range, or as much of its beginning as the node gives at once and one transaction bears.
+async fn beginning_of(
     client: &Client,
     range_size: &RangeSize,
     from: u64,
     to: u64,
-) -> Result<Vec<ReadRange>, IndexerError> {
-    let mut pieces = vec![(from, to)];
-    let mut read = Vec::new();
-    while let Some((from, to)) = pieces.pop() {
-        match range(client, from, to).await {
-            Ok(read_range) => {
-                range_size.served(to - from + 1, read_range.logs.len());
-                read.push(read_range);
+) -> Result<PartRead, IndexerError> {
+    let mut end = to;
+    loop {
+        let size = end - from + 1;
+        match range(client, from, end).await {
+            Ok(Some(read)) => {
+                let rest = (end < to).then_some(end + 1);
+                if rest.is_none() {
+                    range_size.served(size, read.event_count());
+                }
+                return Ok(PartRead { read, rest });
             }
-            Err(IndexerError::Node(error)) if from < to && error.asks_for_less() => {
-                tracing::debug!("Asking for less than blocks {from} to {to}: {error}");
-                range_size.refused(to - from + 1);
-                let middle = from + (to - from) / 2;
-                pieces.push((middle + 1, to));
-                pieces.push((from, middle));
+            Ok(None) => {
+                tracing::debug!("Asking for less than blocks {from} to {end}: there are many logs");
+            }
+            Err(IndexerError::Node(error)) if from < end && error.asks_for_less() => {
+                tracing::debug!("Asking for less than blocks {from} to {end}: {error}");
             }
             Err(error) => return Err(error),
         }
+        range_size.refused(size);
+        end = from + (end - from) / 2;
     }
-    Ok(read)
 }
 
-/// Reads one range below finality.
-async fn range(client: &Client, from: u64, to: u64) -> Result<ReadRange, IndexerError> {
+/// Reads one range below finality; `None` where it has too many logs and can be divided.
+async fn range(client: &Client, from: u64, to: u64) -> Result<Option<ReadRange>, IndexerError> {
     let contracts = contracts(client);
     let (logs, end) = tokio::try_join!(
         proven_logs(client, &contracts, from, to),
         end_of(client, to)
     )?;
+    let Some(logs) = logs else {
+        return Ok(None);
+    };
     let registry = client.deployment().registry;
     let registry = registry_at(client, registry, first_of(client, registry), &end).await?;
     if is_moved(&logs, &end) {
         return Err(IndexerError::BlockMoved);
     }
     let read = decode(client, &logs)?;
-    Ok(ReadRange {
+    Ok(Some(ReadRange {
         consents: consents_at(client, read.consents, &end).await?,
         blocks: vec![end],
         logs: read.records,
         registry,
-    })
+    }))
 }
 
-/// Reads one range of the registry of consents alone, below finality or not; with the block that it ends at.
+/// Reads one range of the registry of consents alone, below finality or not; with the block that it ends at. `None` where it
+/// has too many logs and can be divided.
 pub(crate) async fn consents(
     client: &Client,
     from: u64,
     to: u64,
-) -> Result<(Block, ConsentRange), IndexerError> {
+) -> Result<Option<(Block, ConsentRange)>, IndexerError> {
     let contract = client.deployment().consent_registry.into_iter();
     let contract: Vec<ChainAddress> = contract.collect();
     let (logs, end) =
         tokio::try_join!(proven_logs(client, &contract, from, to), end_of(client, to))?;
+    let Some(logs) = logs else {
+        return Ok(None);
+    };
     if is_moved(&logs, &end) {
         return Err(IndexerError::BlockMoved);
     }
     let read = decode(client, &logs)?;
     let range = consents_at(client, read.consents, &end).await?;
-    Ok((end, range.ok_or(IndexerError::BlockMoved)?))
+    Ok(Some((end, range.ok_or(IndexerError::BlockMoved)?)))
 }
 
 /// The block that a range ends at. Final by one answer, unknown by the next: two nodes behind one address.
@@ -198,22 +184,29 @@ async fn end_of(client: &Client, number: u64) -> Result<Block, IndexerError> {
 }
 
 /// The logs of a range, each in a block that the node has under its number, and in the receipt of its transaction. What does
-/// not fit is asked for once more.
+/// not fit is asked for once more. `None`, and no receipt is asked for, where there are too many and the range can be divided.
 async fn proven_logs(
     client: &Client,
     contracts: &[ChainAddress],
     from: u64,
     to: u64,
-) -> Result<Vec<RawLog>, IndexerError> {
+) -> Result<Option<Vec<RawLog>>, IndexerError> {
+    let is_too_much = |logs: &[RawLog]| from < to && logs.len() > TOO_MANY;
     let logs = client.logs_of_contracts_in(contracts, from, to).await?;
+    if is_too_much(&logs) {
+        return Ok(None);
+    }
     let Some(unproven) = contradiction(client, &logs).await? else {
-        return Ok(logs);
+        return Ok(Some(logs));
     };
     tracing::warn!("Asking again for the logs of blocks {from} to {to}: {unproven}");
     let logs = client.logs_of_contracts_in(contracts, from, to).await?;
+    if is_too_much(&logs) {
+        return Ok(None);
+    }
     match contradiction(client, &logs).await? {
         Some(unproven) => Err(unproven.into()),
-        None => Ok(logs),
+        None => Ok(Some(logs)),
     }
 }
 
@@ -246,7 +239,8 @@ fn contracts(client: &Client) -> Vec<ChainAddress> {
         .collect()
 }
 
-/// Reads blocks above finality, each by its hash, linked to `before` by their parents.
+/// Reads blocks above finality, each by its hash, linked to `before` by their parents: no more of them than it takes until
+/// there are many logs.
 pub(crate) async fn recent(
     client: &Client,
     before: BlockRef,
@@ -254,19 +248,21 @@ pub(crate) async fn recent(
     to: u64,
 ) -> Result<ReadRange, IndexerError> {
     let to = to.min(from + RECENT_AT_ONCE - 1);
-    let read: Vec<(Block, Decoded)> = stream::iter(from..=to)
+    let (mut blocks, mut read) = (Vec::new(), Decoded::default());
+    let mut reading = stream::iter(from..=to)
         .map(|number| one(client, number))
-        .buffered(IN_FLIGHT)
-        .try_collect()
-        .await?;
-    let (blocks, logs): (Vec<Block>, Vec<Decoded>) = read.into_iter().unzip();
-    if !linked(before.hash, &blocks) {
-        return Err(IndexerError::BlockMoved);
-    }
-    let mut read = Decoded::default();
-    for of_block in logs {
+        .buffered(IN_FLIGHT);
+    while let Some((block, of_block)) = reading.try_next().await? {
+        blocks.push(block);
         read.records.extend(of_block.records);
         read.consents.extend(of_block.consents);
+        if read.records.len() + read.consents.len() >= PLENTY {
+            break;
+        }
+    }
+    drop(reading);
+    if !linked(before.hash, &blocks) {
+        return Err(IndexerError::BlockMoved);
     }
     let address = client.deployment().registry;
     let (registry, consents) = match blocks.last() {
@@ -398,36 +394,4 @@ fn decode(client: &Client, logs: &[RawLog]) -> Result<Decoded, Undecodable> {
         }
     }
     Ok(decoded)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn appetite_shrinks_on_refusal_and_grows_back_on_success() {
-        let range_size = RangeSize::default();
-        range_size.served(FIRST_SIZE, 10);
-        assert_eq!(range_size.size(), 2 * FIRST_SIZE);
-        range_size.served(FIRST_SIZE, 10);
-        assert_eq!(
-            range_size.size(),
-            2 * FIRST_SIZE,
-            "a smaller range says nothing of a larger one"
-        );
-        range_size.refused(2 * FIRST_SIZE);
-        assert_eq!(range_size.size(), FIRST_SIZE);
-        range_size.served(FIRST_SIZE, PLENTY);
-        assert_eq!(range_size.size(), FIRST_SIZE, "that was plenty");
-        range_size.served(FIRST_SIZE, 2 * PLENTY + 1);
-        assert_eq!(range_size.size(), FIRST_SIZE / 2, "that was too much");
-        for _ in 0..20 {
-            range_size.refused(range_size.size());
-        }
-        assert_eq!(range_size.size(), SMALLEST_SIZE);
-        for _ in 0..20 {
-            range_size.served(range_size.size(), 0);
-        }
-        assert_eq!(range_size.size(), LARGEST_SIZE);
-    }
 }

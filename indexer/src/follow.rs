@@ -190,12 +190,29 @@ pub(crate) fn confirm(
         });
     };
     // All of it: the last event confirms those before it only where it follows them.
-    follow_both(chain_id, before, read_range.clone())?;
+    check(chain_id, before, &read_range)?;
     let (certain, rest) = read_range.split(certain_up_to);
     Ok(ConfirmedRange {
         followed: follow_both(chain_id, before, certain)?,
         held: Some(rest),
     })
+}
+
+/// Checks a range of both registries against where they stood before it, and takes nothing of it.
+fn check(chain_id: u64, before: ChainPosition, read_range: &ReadRange) -> Result<(), Break> {
+    let Some(end) = read_range.end() else {
+        return Ok(());
+    };
+    follow_logs(
+        chain_id,
+        before.registry_state,
+        end,
+        (read_range.logs.as_slice(), read_range.registry),
+    )?;
+    if let Some((state, read)) = before.consents.zip(read_range.consents.as_ref()) {
+        follow_consents(chain_id, state, end, read)?;
+    }
+    Ok(())
 }
 
 /// The logs of the registry of consents in a range, in order.
@@ -243,9 +260,19 @@ pub(crate) fn follow_consents(
     end: BlockRef,
     read: &ConsentRange,
 ) -> Result<RegistryState, Break> {
-    let mut logs = read.logs.iter();
+    follow_logs(chain_id, before, end, (read.logs.as_slice(), read.registry))
+}
+
+/// Where a registry stands after these logs, and by its own word where there is one.
+fn follow_logs(
+    chain_id: u64,
+    before: RegistryState,
+    end: BlockRef,
+    (logs, registry): (&[RegistryLog], Option<RegistryState>),
+) -> Result<RegistryState, Break> {
+    let mut logs = logs.iter();
     let reached = logs.try_fold(before, |state, log| next(chain_id, state, log))?;
-    match read.registry {
+    match registry {
         Some(claimed) if claimed != reached => Err(Break {
             block: end,
             computed: reached,

@@ -35,6 +35,10 @@ use crate::{
 /// registry.
 const MAX_LOG_BYTES: usize = 96 << 20;
 
+/// The longest answer that is read where the logs of several blocks are asked for: who reads ranges asks for less then. Unit:
+/// bytes. Some thousand logs of the registry.
+const MAX_RANGE_BYTES: usize = 4 << 20;
+
 /// The longest other answer that is read. Unit: bytes. A block of sixty thousand transactions, by their hashes.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 
@@ -156,9 +160,12 @@ fn read<T: DeserializeOwned>(method: &'static str, body: &[u8]) -> Result<T, Cli
     })
 }
 
-/// How long an answer may be. Unit: bytes.
-fn longest(method: &str) -> usize {
+/// How long an answer may be. Unit: bytes. Logs of a single block, or of a topic, cannot be asked for in parts.
+fn longest(method: &str, params: &Value) -> usize {
+    let filter = &params[0];
+    let is_range = filter["fromBlock"] != filter["toBlock"] && filter["topics"].is_null();
     match method {
+        "eth_getLogs" if is_range => MAX_RANGE_BYTES,
         "eth_getLogs" | "eth_getBlockReceipts" | "eth_getTransactionReceipt" => MAX_LOG_BYTES,
         _ => MAX_ANSWER_BYTES,
     }
@@ -466,7 +473,11 @@ impl RpcNode {
         params: &Value,
     ) -> Result<Option<T>, ClientError> {
         let body = self
-            .post(method, &RpcRequest::new(0, method, params))
+            .post(
+                method,
+                longest(method, params),
+                &RpcRequest::new(0, method, params),
+            )
             .await?;
         let answer: RpcResponse<T> = read(method, &body)?;
         answer.into_result(method)
@@ -481,7 +492,8 @@ impl RpcNode {
         let requests: Vec<RpcRequest<'_>> = requests
             .map(|(id, params)| RpcRequest::new(id, method, params))
             .collect();
-        let body = self.post(method, &requests).await?;
+        let limit = longest(method, &Value::Null);
+        let body = self.post(method, limit, &requests).await?;
         if let Ok(RpcResponse::<Value> {
             error: Some(error), ..
         }) = serde_json::from_slice(&body)
@@ -503,10 +515,11 @@ impl RpcNode {
     async fn post(
         &self,
         method: &'static str,
+        limit: usize,
         request: &impl Serialize,
     ) -> Result<Vec<u8>, ClientError> {
         let span = tracing::debug_span!("node call", method);
-        let exchange = self.exchange(method, request).instrument(span);
+        let exchange = self.exchange(method, limit, request).instrument(span);
         let answered = tokio::time::timeout(self.timeout, exchange).await;
         answered.map_err(|_| ClientError::TimedOut { method })?
     }
@@ -514,6 +527,7 @@ impl RpcNode {
     async fn exchange(
         &self,
         method: &'static str,
+        limit: usize,
         request: &impl Serialize,
     ) -> Result<Vec<u8>, ClientError> {
         let failed = |error: reqwest::Error| {
@@ -523,7 +537,6 @@ impl RpcNode {
                 ClientError::Unreachable(error.without_url())
             }
         };
-        let limit = longest(method);
         let mut response = self
             .http
             .post(self.url.clone())
@@ -718,9 +731,28 @@ mod tests {
             (refused(send::METHOD, INTERNAL_ERROR), false),
             (too_long(MAX_ANSWER_BYTES), true),
             (too_long(MAX_LOG_BYTES), false),
+            (too_long(MAX_RANGE_BYTES), false),
         ] {
             assert_eq!(is_of_the_node(&error, true), wanted, "{error}");
         }
+    }
+
+    #[test]
+    fn only_logs_of_several_blocks_are_asked_for_in_parts() {
+        let logs = |filter: Value| longest("eth_getLogs", &json!([filter]));
+        let (first, second) = ("0x1", "0x2");
+        let of_two = json!({ "fromBlock": first, "toBlock": second });
+        assert_eq!(logs(of_two), MAX_RANGE_BYTES);
+        for whole in [
+            json!({ "fromBlock": first, "toBlock": first }),
+            json!({ "blockHash": "0x07" }),
+            json!({ "fromBlock": first, "toBlock": second, "topics": [null, "0x07"] }),
+        ] {
+            assert_eq!(logs(whole), MAX_LOG_BYTES);
+        }
+        let receipts = longest("eth_getTransactionReceipt", &Value::Null);
+        assert_eq!(receipts, MAX_LOG_BYTES);
+        assert_eq!(longest("eth_call", &json!([])), MAX_ANSWER_BYTES);
     }
 
     #[test]

@@ -471,7 +471,8 @@ pub(crate) async fn is_done_by_another(tx: &mut Tx<'_>, outbox: i64) -> Result<(
     Ok(())
 }
 
-/// Locks all rows of the anchors of these hashes.
+/// Locks all rows of the anchors of these hashes. Served by `idx_anchor_outbox_anchors` and `idx_anchor_outbox_closings`: an index
+/// of part of the rows serves only who names that part.
 pub(crate) async fn lock_by_hash(
     tx: &mut Tx<'_>,
     chain_id: i64,
@@ -479,13 +480,25 @@ pub(crate) async fn lock_by_hash(
 ) -> Result<(), StoreError> {
     let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
     sqlx::query!(
-        "SELECT outbox.id
-         FROM anchor_outbox AS outbox
-         JOIN record_anchors AS anchor USING (record_id)
-         WHERE anchor.chain_id = $1
-           AND anchor.record_hash = ANY($2)
-         ORDER BY outbox.id
-         FOR UPDATE OF outbox",
+        "SELECT id
+         FROM anchor_outbox
+         WHERE id IN (
+             SELECT outbox.id
+             FROM record_anchors AS anchor
+             JOIN anchor_outbox AS outbox
+                 ON outbox.record_id = anchor.record_id AND outbox.kind = 'ANCHOR'
+             WHERE anchor.chain_id = $1
+               AND anchor.record_hash = ANY($2)
+             UNION ALL
+             SELECT outbox.id
+             FROM record_anchors AS anchor
+             JOIN anchor_outbox AS outbox
+                 ON outbox.record_id = anchor.record_id AND outbox.kind = 'CLOSE'
+             WHERE anchor.chain_id = $1
+               AND anchor.record_hash = ANY($2)
+         )
+         ORDER BY id
+         FOR UPDATE",
         chain_id,
         &hashes,
     )

@@ -45,6 +45,8 @@ pub struct LockedAnchor {
     pub tx_hashes: Vec<String>,
     /// Whether the record itself is still there.
     pub record_exists: bool,
+    /// Whether the record names that transaction as well.
+    pub is_named: bool,
     /// The closing of the record that is wanted, where one is.
     pub closing: Option<WantedClosing>,
 }
@@ -81,6 +83,7 @@ struct AnchorColumns {
     tx_hash: String,
     tx_hashes: Vec<String>,
     record_exists: bool,
+    is_named: bool,
     closing_reason: Option<i16>,
     closing_tx_hashes: Vec<String>,
 }
@@ -112,6 +115,7 @@ impl TryFrom<AnchorColumns> for LockedAnchor {
             tx_hash: row.tx_hash,
             tx_hashes: row.tx_hashes,
             record_exists: row.record_exists,
+            is_named: row.is_named,
         })
     }
 }
@@ -145,7 +149,8 @@ pub async fn lock_by_hash(
                 WHERE outbox.record_id = anchor.record_id
                   AND outbox.kind = 'ANCHOR'
             ) AS "tx_hashes!",
-            EXISTS (SELECT FROM medical_records WHERE id = anchor.record_id) AS "record_exists!",
+            record.id IS NOT NULL AS "record_exists!",
+            record.blockchain_record_id IS NOT DISTINCT FROM anchor.tx_hash AS "is_named!",
             closing.reason AS "closing_reason?",
             ARRAY(
                 SELECT attempt.tx_hash
@@ -155,6 +160,7 @@ pub async fn lock_by_hash(
                   AND outbox.kind = 'CLOSE'
             ) AS "closing_tx_hashes!"
          FROM record_anchors AS anchor
+         LEFT JOIN medical_records AS record ON record.id = anchor.record_id
          LEFT JOIN record_closings AS closing ON closing.record_id = anchor.record_id
          WHERE anchor.chain_id = $1
            AND anchor.record_hash = ANY($2)
@@ -170,6 +176,18 @@ pub async fn lock_by_hash(
         rows::readable(LockedAnchor::try_from(row), "anchor", record)
     });
     Ok(readable.collect())
+}
+
+/// Until the end of the transaction, rows are found by their keys, whatever the planner believes of how many there are: of a new
+/// database it knows nothing, and a table that is read whole for each stretch of the chain takes longer the more there is in it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn plan_by_keys(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    sqlx::query!("SELECT set_config('enable_seqscan', 'off', TRUE)")
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Those of these hashes that some record has. Served by `idx_medical_records_data_hash`.

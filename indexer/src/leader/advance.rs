@@ -17,9 +17,9 @@ use crate::{
 /// How far behind a leader is that says how far it is: no more are read at once above finality. Unit: blocks.
 const FAR_BEHIND: u64 = 64;
 
-/// How many events are held at most while nothing confirms them: some tens of megabytes. Unit: events. Beyond that nothing more
+/// How many events are held at most while nothing confirms them: some ten megabytes. Unit: events. Beyond that nothing more
 /// is read, and another node is asked.
-const MOST_HELD: usize = 100_000;
+const MOST_HELD: usize = 50_000;
 
 impl ChainFollower {
     /// Reads on from a block; where logs do not follow, once more from the last position that is confirmed.

@@ -125,7 +125,9 @@ impl ChainFollower {
                 .catch_up(writer, position, (from, to, end), finalized)
                 .await
             {
-                Ok(reached) => position = reached,
+                Ok(Some(reached)) => position = reached,
+                // Of a range that can be divided.
+                Ok(None) => size = (size / 2).max(1),
                 Err(IndexerError::Node(error)) if size > 1 && error.asks_for_less() => size /= 2,
                 // What was applied on the way was confirmed by nobody, where the node keeps no old state.
                 Err(error) if error.is_break() && !begins_again && position != before => {
@@ -167,14 +169,17 @@ impl ChainFollower {
         Ok(to)
     }
 
+    /// Reads and applies a range; `None` where it has too many logs for one transaction and can be divided.
     async fn catch_up(
         &self,
         writer: &ChainWriter,
         position: ChainPosition,
         (from, to, end): (u64, u64, u64),
         finalized: u64,
-    ) -> Result<ChainPosition, IndexerError> {
-        let (last, read) = fetch::consents(self.client(), from, to).await?;
+    ) -> Result<Option<ChainPosition>, IndexerError> {
+        let Some((last, read)) = fetch::consents(self.client(), from, to).await? else {
+            return Ok(None);
+        };
         // What is missing before shows at the end: there the registry itself must have spoken.
         if to == end && read.registry.is_none() {
             return Err(IndexerError::Unconfirmed { from, to });
@@ -194,6 +199,6 @@ impl ChainFollower {
                 "Applied {events} events of the registry of consents up to block {to}"
             );
         }
-        Ok(reached)
+        Ok(Some(reached))
     }
 }

@@ -76,13 +76,15 @@ fn is_signed(log: &RegistryLog, anchor: &LockedAnchor) -> bool {
 
 /// Where it is. The head of the registry commits to no transaction: one that was not signed here takes the place of none.
 fn confirmation(log: &RegistryLog, anchor: &LockedAnchor, said: Anchoring) -> Confirmation {
+    let tx_hash = if is_signed(log, anchor) {
+        log.tx_hash.to_string()
+    } else {
+        anchor.tx_hash.clone()
+    };
     Confirmation {
         record: anchor.record,
-        tx_hash: if is_signed(log, anchor) {
-            log.tx_hash.to_string()
-        } else {
-            anchor.tx_hash.clone()
-        },
+        renames: !anchor.is_named || tx_hash != anchor.tx_hash,
+        tx_hash,
         registrar: said.registrar.to_string(),
         block_number: column(log.block_number),
         block_hash: log.block_hash.to_string(),

@@ -47,6 +47,7 @@ fn anchor(state: AnchorState, tx: [u8; 32], record_exists: bool) -> LockedAnchor
         tx_hash: TxHash(tx).to_string(),
         tx_hashes: [tx, [9; 32]].map(|tx| TxHash(tx).to_string()).to_vec(),
         record_exists,
+        is_named: true,
         closing: None,
     }
 }
@@ -229,6 +230,7 @@ fn a_confirmation_says_where_the_event_is() {
         Confirmation {
             record: RecordId(Uuid::from_u128(1)),
             tx_hash: TxHash([9; 32]).to_string(),
+            renames: true,
             registrar: OURS.to_string(),
             block_number: 7,
             block_hash: BlockHash([7; 32]).to_string(),

@@ -197,6 +197,52 @@ async fn a_node_without_an_index_of_transactions_is_asked_for_the_receipts_of_bl
     nothing_is_wrong(&world).await;
 }
 
+#[tokio::test]
+async fn ranges_that_are_too_much_for_a_node_are_read_from_their_beginnings() {
+    let (world, node) = lied_to(&[]).await;
+    let ana = world.patient("ana").await;
+    anchored(&world, &ana).await;
+    world.indexer.pause();
+    let mut records = Vec::new();
+    for _ in 0..3 {
+        let before = world.block_number().await;
+        records.push(creates(&ana).await);
+        eventually("it is in a block", async || {
+            (world.block_number().await > before).then_some(())
+        })
+        .await;
+        world.mine(7).await;
+    }
+    world.mine(16).await;
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&refused);
+    node.lies(move |method, params, answer| {
+        let filter = &params[0];
+        if method == "eth_getLogs" && filter["fromBlock"] != filter["toBlock"] {
+            count.fetch_add(1, Ordering::Relaxed);
+            refuse(answer);
+        }
+    });
+    world.indexer.resume();
+    for record in &records {
+        world.wait_for_anchor(record, "FINALIZED").await;
+    }
+    assert!(refused.load(Ordering::Relaxed) > 0, "it asked for ranges");
+    let order = "SELECT event.sequence
+                 FROM registry_feed
+                 JOIN chain_events AS event ON event.id = event_id
+                 WHERE event.kind = 'RECORD_ANCHORED'
+                 ORDER BY position";
+    let told = world.sql(order).await;
+    let told: Vec<Option<i64>> = told.iter().map(|row| row["sequence"].as_i64()).collect();
+    let is_in_order = told.is_sorted_by(|before, after| before < after);
+    assert!(
+        is_in_order,
+        "each once, in the order of the chain: {told:?}"
+    );
+    nothing_is_wrong(&world).await;
+}
+
 /// What an indexer says that is ready and asks the second of its nodes: what it says of them follows what it has written.
 async fn asks_the_second(world: &World) -> Value {
     eventually("it asks the second node and is ready", async || {

@@ -17,6 +17,8 @@ pub struct Confirmation {
     pub record: RecordId,
     /// The transaction that was mined.
     pub tx_hash: String,
+    /// Whether the record names another one.
+    pub renames: bool,
     /// The account that anchored it.
     pub registrar: String,
     /// The block's number.
@@ -71,7 +73,6 @@ async fn confirm_anchors(
             .collect::<Vec<String>>()
     };
     let number = |cell: fn(&Confirmation) -> i64| confirmed.iter().map(cell).collect::<Vec<_>>();
-    let transactions = text(|c| &c.tx_hash);
     sqlx::query!(
         "UPDATE record_anchors AS anchor
          SET state = 'CONFIRMED',
@@ -88,7 +89,7 @@ async fn confirm_anchors(
          ) AS e(record_id, tx_hash, registrar, block_number, block_hash, log_index, sequence)
          WHERE anchor.record_id = e.record_id",
         records,
-        &transactions,
+        &text(|c| &c.tx_hash),
         &text(|c| &c.registrar),
         &number(|c| c.block_number),
         &text(|c| &c.block_hash),
@@ -97,13 +98,24 @@ async fn confirm_anchors(
     )
     .execute(&mut **tx)
     .await?;
+    name_transactions(tx, confirmed).await
+}
+
+/// Writes the transaction that was mined into the records that name another one.
+async fn name_transactions(tx: &mut Tx<'_>, confirmed: &[Confirmation]) -> Result<(), StoreError> {
+    let renamed = || confirmed.iter().filter(|it| it.renames);
+    let records: Vec<Uuid> = renamed().map(|it| it.record.0).collect();
+    if records.is_empty() {
+        return Ok(());
+    }
+    let transactions: Vec<String> = renamed().map(|it| it.tx_hash.clone()).collect();
     sqlx::query!(
         "UPDATE medical_records AS record
          SET blockchain_record_id = e.tx_hash
          FROM UNNEST($1::uuid[], $2::text[]) AS e(record_id, tx_hash)
          WHERE record.id = e.record_id
            AND record.blockchain_record_id <> e.tx_hash",
-        records,
+        &records,
         &transactions,
     )
     .execute(&mut **tx)
@@ -203,15 +215,16 @@ async fn reorg_anchors_above(
         .collect()
 }
 
-/// Finalises at most `limit` confirmed anchors in blocks up to `block`, oldest blocks first. Gives
-/// them as they were. Served by `idx_record_anchors_confirmed`.
+/// Finalises at most `limit` confirmed anchors in blocks from `from` up to `block`, oldest blocks first. Gives
+/// them as they were. Served by `idx_record_anchors_confirmed`: who goes on where the last call ended does not pass over what
+/// that one finalised, which the index still has.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn finalize(
     tx: &mut Tx<'_>,
     chain_id: i64,
-    block: i64,
+    (from, block): (i64, i64),
     limit: i64,
 ) -> Result<Vec<ReconciledAnchor>, StoreError> {
     let found = sqlx::query!(
@@ -224,6 +237,7 @@ pub async fn finalize(
                  WHERE chain_id = $1
                    AND state = 'CONFIRMED'
                    AND block_number <= $2
+                   AND block_number >= $4
                  ORDER BY block_number
                  LIMIT $3
              )
@@ -240,6 +254,7 @@ pub async fn finalize(
         chain_id,
         block,
         limit,
+        from,
     )
     .fetch_all(&mut **tx)
     .await?;
