@@ -222,7 +222,7 @@ where
         }
         let error = Error::from(failure);
         for waiting in batch {
-            waiting.reply.send(Err(error.again())).ok();
+            waiting.reply.send(Err(error.clone())).ok();
         }
         return;
     }
@@ -232,7 +232,7 @@ where
     let mut waits = 0;
     for waiting in batch {
         let answer = if let Some(error) = &down {
-            Err(error.again())
+            Err(error.clone())
         } else if Instant::now() > until {
             Err(busy())
         } else {
@@ -246,7 +246,7 @@ where
                     waits += u32::from(failure.is_of_a_lock());
                     let is_down = failure.is_of_the_database();
                     let error = waiting.span.in_scope(|| Error::from(failure));
-                    down = is_down.then(|| error.again());
+                    down = is_down.then(|| error.clone());
                     Err(error)
                 }
             }

@@ -35,7 +35,7 @@ const MIN_CHARGE: u64 = 10;
 /// What a stream, an import or an export costs that begins, besides what it says.
 pub(crate) const STREAM_COST: u64 = 500;
 /// What a refusal costs: it is a row that somebody else may have to read.
-pub(crate) const REFUSAL_COST: u64 = 2000;
+const REFUSAL_COST: u64 = 2000;
 /// The least that it counts as while it runs: by default 20 of one party run at a time, fewer than the database has
 /// connections for, so that all others find one. Who leaves does not end what they have begun.
 const MIN_WEIGHT: u64 = 500;
@@ -328,8 +328,12 @@ impl CostLimiter {
         }
     }
 
-    /// Charges what has happened already, such as refusals: where there is not so much left, it is owed.
-    pub(crate) async fn charge_afterwards(&self, party: Party, cost: u64) {
+    /// Charges so many refusals, which have happened: where there is not so much left, they are owed.
+    pub(crate) async fn charge_refusals(&self, party: Party, refused: usize) {
+        if refused == 0 {
+            return;
+        }
+        let cost = REFUSAL_COST.saturating_mul(refused as u64);
         if self.charge(party, cost).await.is_err() {
             let limits = self.0.limits;
             let mut usages = self.usages();
@@ -471,7 +475,7 @@ mod tests {
         }
 
         for _ in 0..3 {
-            limiter.charge_afterwards(eve, REFUSAL_COST).await;
+            limiter.charge_refusals(eve, 1).await;
         }
 
         assert_eq!(limiter.usages().of[&eve].owed, 3 * REFUSAL_COST);

@@ -18,7 +18,7 @@ use vault::keyring::KeysUnavailable;
 use crate::codes::ErrorCode;
 
 /// Why a request was not carried out.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Error {
     /// Nobody is logged in, or the session is over.
     #[error("log in first: send `Authorization: Bearer <access token>`")]
@@ -272,20 +272,6 @@ impl Error {
                 Self::Document(issues)
             }
             (first, _) => first,
-        }
-    }
-
-    /// The same refusal for another request of the same group: what comes of a [`StoreError`].
-    pub(crate) fn again(&self) -> Self {
-        match self {
-            Self::BadInput { field, message, .. } => Self::bad(field, message.clone()),
-            Self::Busy {
-                retry_after_seconds,
-            } => Self::Busy {
-                retry_after_seconds: *retry_after_seconds,
-            },
-            Self::Unavailable => Self::Unavailable,
-            _ => Self::Internal,
         }
     }
 

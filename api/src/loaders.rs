@@ -41,7 +41,7 @@ impl LoadFailed {
 
 impl From<LoadFailed> for Error {
     fn from(failed: LoadFailed) -> Self {
-        failed.0.again()
+        Arc::unwrap_or_clone(failed.0)
     }
 }
 

@@ -37,7 +37,7 @@ use crate::{
         receipts::graphql::{ReceiptMutation, ReceiptQuery},
         referred::ReferredConsents,
     },
-    cost_limit::{CostPermit, REFUSAL_COST, STREAM_COST},
+    cost_limit::{CostPermit, STREAM_COST},
     countries::graphql::{CountryMutation, CountryQuery},
     deletion::graphql::{DeletionMutation, DeletionQuery},
     documents::{DocumentHash, Documents},
@@ -328,8 +328,16 @@ impl Schema {
             .data(context.clone())
             .data(Loaders::new(&self.app.pool, &self.app.seals))
             .data(AccessLogs::new(&self.app.pool, context))
-            .data(ReferredRecords::new(&self.app.pool, context))
-            .data(ReferredConsents::new(&self.app.pool, context))
+            .data(ReferredRecords::new(
+                &self.app.pool,
+                &self.app.costs,
+                context,
+            ))
+            .data(ReferredConsents::new(
+                &self.app.pool,
+                &self.app.costs,
+                context,
+            ))
             .data(DecryptedRecords::default())
             .data(self.app.answers.begin(context.party()))
             .data(RequestWeight(counted.weight))
@@ -435,18 +443,18 @@ impl Schema {
         }
     }
 
-    /// Charges what was refused: each refusal is a row that somebody else may have to read.
+    /// Charges what was refused: each refusal is a row that somebody else may have to read. One that is answered by null is charged
+    /// where it is decided.
     async fn charge_refusals(&self, response: &Response, context: &RequestContext) {
         let refused = response.errors.iter().filter(|error| {
             let source = error.source.as_ref();
             let ours = source.and_then(|source| source.downcast_ref::<Error>());
             matches!(ours, Some(Error::NotFound(_) | Error::Forbidden(_)))
         });
-        let cost = refused.count() as u64 * REFUSAL_COST;
-        if cost > 0 {
-            let costs = &self.app.costs;
-            costs.charge_afterwards(context.party(), cost).await;
-        }
+        let costs = &self.app.costs;
+        costs
+            .charge_refusals(context.party(), refused.count())
+            .await;
     }
 
     /// Does it in a task of its own, which holds the party's room until it is done.

@@ -72,6 +72,6 @@ impl AccessLogs {
     pub(crate) async fn page(&self, asked: RecordPage) -> Result<Arc<AuditPage>, Error> {
         let loaded = self.0.try_load(asked).await;
         let loaded = loaded.map_err(|_| Error::Unavailable)?;
-        loaded.map_err(|error| error.again())
+        loaded.map_err(Arc::unwrap_or_clone)
     }
 }

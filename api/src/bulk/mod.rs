@@ -37,7 +37,7 @@ use crate::{
     caller::{Caller, RequestContext, audit_second_factor_refusal},
     codes::ErrorCode,
     cors,
-    cost_limit::{REFUSAL_COST, STREAM_COST},
+    cost_limit::STREAM_COST,
     error::Error,
     lease::{Lease, LeaseEnd, LeaseRefused},
     limits::{NoRoom, OF_ACCOUNT, Room, RoomPermit, Transfers},
@@ -278,7 +278,7 @@ impl Transfer {
     /// Charges the caller that something was refused: it is a row that somebody else may have to read.
     async fn charge_refusal(&self) {
         let costs = &self.app.costs;
-        costs.charge_afterwards(self.party, REFUSAL_COST).await;
+        costs.charge_refusals(self.party, 1).await;
     }
 
     /// Charges the caller a file of so many bytes.

@@ -10,7 +10,7 @@ use domain::ids::{ConsentId, UserId};
 use store::Pool;
 
 use super::list::{self, ListedConsent};
-use crate::{caller::RequestContext, error::Error};
+use crate::{caller::RequestContext, cost_limit::CostLimiter, error::Error};
 
 /// How often it is yielded before what has gathered is read. It is no timer: an idle process goes on at once.
 const YIELDS: usize = 3;
@@ -29,6 +29,7 @@ type ReadConsent = Result<Option<Arc<ListedConsent>>, Arc<Error>>;
 
 struct ReferredConsentBatch {
     pool: Pool,
+    costs: CostLimiter,
     context: RequestContext,
 }
 
@@ -39,10 +40,20 @@ impl ReferredConsentBatch {
         ids: &[ConsentId],
     ) -> Result<Vec<ListedConsent>, Error> {
         let caller = self.context.caller()?.acting_for(on_behalf_of)?;
-        match list::by_ids(&self.pool, &self.context.seals, &caller, ids).await {
-            Err(Error::NotFound(_)) => Ok(Vec::new()),
-            read => read,
-        }
+        // There is a row for each that is not theirs, and one for all of them where they may not act for the patient.
+        let (found, refused) =
+            match list::by_ids(&self.pool, &self.context.seals, &caller, ids).await {
+                Ok(found) => {
+                    let refused = ids.len().saturating_sub(found.len());
+                    (found, refused)
+                }
+                Err(Error::NotFound(_)) => (Vec::new(), 1),
+                Err(error) => return Err(error),
+            };
+        // The answer says null, and no error that would be charged.
+        let party = self.context.party();
+        self.costs.charge_refusals(party, refused).await;
+        Ok(found)
     }
 }
 
@@ -82,9 +93,10 @@ pub(crate) struct ReferredConsents(Loader<ReferredConsent, ReadConsent, Referred
 
 impl ReferredConsents {
     /// Nothing is read yet.
-    pub(crate) fn new(pool: &Pool, context: &RequestContext) -> Self {
+    pub(crate) fn new(pool: &Pool, costs: &CostLimiter, context: &RequestContext) -> Self {
         let batch = ReferredConsentBatch {
             pool: pool.clone(),
+            costs: costs.clone(),
             context: context.clone(),
         };
         let loader = Loader::new(batch);
@@ -98,7 +110,7 @@ impl ReferredConsents {
     /// A consent of the caller's, or of the patient's for whom they act; `None` for any other. Written down before it is given.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], [`Error::Busy`], [`Error::Unavailable`].
+    /// [`Error::Unauthenticated`], [`Error::TokenExpired`], [`Error::Busy`], [`Error::Unavailable`].
     pub(super) async fn find(
         &self,
         consent: ConsentId,
@@ -110,7 +122,7 @@ impl ReferredConsents {
         };
         let loaded = self.0.try_load(key).await;
         let loaded = loaded.map_err(|_| Error::Unavailable)?;
-        loaded.map_err(|error| error.again())
+        loaded.map_err(Arc::unwrap_or_clone)
     }
 
     /// Forgets them: what comes next is read anew.

@@ -10,7 +10,7 @@ use domain::{
 use store::Pool;
 
 use super::disclosure::{self, Disclosed, DisclosureRequest, Wanted};
-use crate::{caller::RequestContext, error::Error};
+use crate::{caller::RequestContext, cost_limit::CostLimiter, error::Error};
 
 /// How often it is yielded before what has gathered is read. It is no timer: an idle process goes on at once.
 const YIELDS: usize = 3;
@@ -30,6 +30,7 @@ type DisclosedRecord = Result<Option<Arc<Disclosed>>, Arc<Error>>;
 
 struct ReferredRecordBatch {
     pool: Pool,
+    costs: CostLimiter,
     context: RequestContext,
 }
 
@@ -59,6 +60,12 @@ impl BatchFn<ReferredRecord, DisclosedRecord> for ReferredRecordBatch {
         };
         match Box::pin(self.read(keys)).await {
             Ok(outcomes) => {
+                let is_refused =
+                    |it: &&Result<Disclosed, Error>| matches!(it, Err(Error::NotFound(_)));
+                let refused = outcomes.iter().filter(is_refused).count();
+                // The answer says null, and no error that would be charged.
+                let party = self.context.party();
+                self.costs.charge_refusals(party, refused).await;
                 let outcomes = outcomes.into_iter().map(seen);
                 keys.iter().copied().zip(outcomes).collect()
             }
@@ -77,9 +84,10 @@ pub(crate) struct ReferredRecords(Loader<ReferredRecord, DisclosedRecord, Referr
 
 impl ReferredRecords {
     /// Nothing is read yet.
-    pub(crate) fn new(pool: &Pool, context: &RequestContext) -> Self {
+    pub(crate) fn new(pool: &Pool, costs: &CostLimiter, context: &RequestContext) -> Self {
         let batch = ReferredRecordBatch {
             pool: pool.clone(),
+            costs: costs.clone(),
             context: context.clone(),
         };
         let loader = Loader::new(batch);
@@ -94,7 +102,7 @@ impl ReferredRecords {
     /// given.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], [`Error::Busy`], [`Error::Unavailable`].
+    /// [`Error::Unauthenticated`], [`Error::TokenExpired`], [`Error::Busy`], [`Error::Unavailable`].
     pub(super) async fn find(
         &self,
         record: RecordId,
@@ -108,7 +116,7 @@ impl ReferredRecords {
         };
         let loaded = self.0.try_load(key).await;
         let loaded = loaded.map_err(|_| Error::Unavailable)?;
-        loaded.map_err(|error| error.again())
+        loaded.map_err(Arc::unwrap_or_clone)
     }
 
     /// Forgets them: what comes next is decided anew.
