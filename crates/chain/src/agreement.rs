@@ -27,7 +27,8 @@ pub struct ToldAnchor {
 
 impl Client {
     /// Refuses where another node has other blocks than the one that is asked, as far as both go, or says something else of an
-    /// anchor in blocks that both have. One other node that answers is enough.
+    /// anchor in blocks that both have; and where the anchor stands in a block that the one that is asked does not have. One other
+    /// node that answers is enough.
     ///
     /// # Errors
     /// [`ClientError::NodesDiffer`].
@@ -39,12 +40,19 @@ impl Client {
         let (asked, others): (Vec<_>, Vec<_>) = self
             .each()
             .zip(endpoints)
-            .partition(|(_, health)| health.is_used);
-        let Some((asked, _)) = asked.first() else {
+            .enumerate()
+            .partition(|(_, (_, health))| health.is_used);
+        let Some((_, (asked, _))) = asked.first() else {
             return Ok(());
         };
         let each_within = WITHIN / u32::try_from(others.len().max(1)).unwrap_or(u32::MAX);
-        for (other, _) in others.iter().filter(|(_, health)| health.is_well) {
+        for (place, (other, health)) in &others {
+            // One that failed is asked again once its rest is over: nothing else may ask it for as long as the one does well.
+            if health.is_resting
+                || (!health.is_well && !self.is_back(*place, other, each_within).await)
+            {
+                continue;
+            }
             match compare_twice(asked, other, told, each_within).await {
                 ComparisonOutcome::Same => return Ok(()),
                 ComparisonOutcome::Other(number) => {
@@ -55,6 +63,19 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Whether a node that has failed answers again. One that does not rests once more.
+    async fn is_back(&self, place: usize, other: &Self, within: Duration) -> bool {
+        let error = match time::timeout(within, other.head()).await {
+            Ok(Ok(_)) => return true,
+            Ok(Err(error)) => error,
+            Err(_) => ClientError::TimedOut {
+                method: "eth_getBlockByNumber",
+            },
+        };
+        self.failed(place, &error);
+        false
     }
 }
 
@@ -104,6 +125,10 @@ async fn compare(
     let (ours, theirs) = tokio::try_join!(asked.head(), other.head())?;
     let common = ours.number.min(theirs.number);
     let anchored = told.and_then(|it| it.anchor).map(|it| it.block_number);
+    // It has told of a block that it does not have: what it said came from another chain, or of another node.
+    if let Some(number) = anchored.filter(|number| *number > ours.number) {
+        return Ok(Some(number));
+    }
     let anchored = anchored.filter(|number| *number < common);
     for number in anchored.into_iter().chain([common]) {
         let (ours, theirs) =

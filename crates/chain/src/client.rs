@@ -198,6 +198,11 @@ impl Client {
         self.rpc.health()
     }
 
+    /// Notes that the node at this place of [`Client::each`] did not do what it should.
+    pub(crate) fn failed(&self, place: usize, error: &ClientError) {
+        self.rpc.failed(place, error);
+    }
+
     /// The registry it speaks of.
     pub const fn deployment(&self) -> &Deployment {
         &self.deployment

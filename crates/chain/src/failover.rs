@@ -19,6 +19,9 @@ pub struct EndpointHealth {
     pub is_used: bool,
     /// Whether it did what it should when it was last asked.
     pub is_well: bool,
+    /// Whether it is left alone for a while, because it did not.
+    #[serde(skip)]
+    pub is_resting: bool,
     /// How often it did not.
     pub failures: u64,
     /// Why, the last time, while it is not well.
@@ -146,6 +149,7 @@ impl Failover {
         all.map(|(place, it)| EndpointHealth {
             is_used: place == self.used,
             is_well: it.last_error.is_none(),
+            is_resting: self.is_resting(place),
             failures: it.failures,
             last_error: it.last_error.clone(),
         })
@@ -184,6 +188,7 @@ mod tests {
         let health = two.health();
         assert!(!health[0].is_well && !health[0].is_used && health[1].is_used);
         assert!(two.is_resting(0) && !two.is_resting(1));
+        assert!(health[0].is_resting && !health[1].is_resting);
         two.succeeded(1);
         assert!(two.health()[1].is_well);
 

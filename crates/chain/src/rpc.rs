@@ -304,7 +304,7 @@ impl Rpc {
     }
 
     /// Notes that a node did not do what it should. Calls that fail while it rests already say nothing new.
-    fn failed(&self, place: usize, error: &ClientError) {
+    pub(crate) fn failed(&self, place: usize, error: &ClientError) {
         let mut failover = self.failover();
         let asked_for = error.retry_after();
         if !failover.is_resting(place) || asked_for > failover.asked_to_wait(place) {

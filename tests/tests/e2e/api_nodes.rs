@@ -363,3 +363,53 @@ async fn a_second_node_that_says_nothing_or_is_of_another_chain_holds_up_no_veri
     });
     assert_eq!(verdict(&ana, &record).await, "VERIFIED");
 }
+
+#[tokio::test]
+async fn a_node_that_failed_once_is_held_against_the_other_again_after_its_rest() {
+    let mut world = World::start().await;
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    let line = NodeLine::to(node.url()).await;
+    let ana = asks_first(&mut world, &line.http()).await;
+    line.is_cut();
+    let record = anchored(&world, &ana).await;
+    let said = nodes(&world, "the second is asked", |it| it[1]["isUsed"] == true).await;
+    assert_eq!(said[0]["isWell"], false, "{said}");
+    assert_eq!(verdict(&ana, &record).await, "VERIFIED");
+
+    node.lies(|method, _, answer| {
+        if method == "eth_getBlockByNumber" && answer["result"].is_object() {
+            answer["result"]["hash"] = json!(format!("0x{}", "5a".repeat(32)));
+        }
+    });
+    line.is_mended();
+
+    eventually("the two differ", async || {
+        let answer = ana.verifies(&record).await;
+        (answer.code() == Some("UNAVAILABLE")).then_some(())
+    })
+    .await;
+    assert!(world.api.log().contains("two of the chain's nodes differ"));
+    node.is_honest_again();
+    assert_eq!(verdict(&ana, &record).await, "VERIFIED");
+}
+
+#[tokio::test]
+async fn an_anchor_in_a_block_that_the_node_itself_does_not_have_is_not_verified() {
+    let mut world = World::start().await;
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    let ana = asks_first(&mut world, node.url()).await;
+    let before = format!("{:#x}", world.block_number().await);
+    let record = anchored(&world, &ana).await;
+    assert_eq!(verdict(&ana, &record).await, "VERIFIED");
+
+    node.asks_otherwise(move |method, params| {
+        if method == "eth_getBlockByNumber" && params[0] == "latest" {
+            params[0] = json!(before);
+        }
+    });
+
+    ana.verifies(&record).await.fails_with("UNAVAILABLE");
+    assert!(world.api.log().contains("two of the chain's nodes differ"));
+    node.is_honest_again();
+    assert_eq!(verdict(&ana, &record).await, "VERIFIED");
+}
