@@ -470,6 +470,8 @@ impl RotateSigner {
             address: &address,
         };
         let mut tx = opened.pool.begin().await?;
+        // Before the account's row, as an api does that begins.
+        signers::lock_set(&mut tx).await?;
         let next = signers::register(&mut tx, signer, nonce).await?;
         signers::set_in_use(&mut tx, signer, true).await?;
         let replaced = SignerAccount {

@@ -139,8 +139,11 @@ pub async fn set_in_use(
     in_use(tx, signer.chain_id).await
 }
 
-/// Locks which accounts are in use until the transaction ends.
-async fn lock_set(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+/// Locks which accounts are in use until the transaction ends. Whoever locks a signer besides takes this lock first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_set(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('signers in use', schema_key()))")
         .execute(&mut **tx)
         .await?;
