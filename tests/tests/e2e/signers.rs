@@ -489,13 +489,15 @@ async fn one_account_is_not_named_twice() {
     assert!(refused.contains("are of one account"), "{refused}");
 }
 
-/// What an api says that does not start with only the first key.
-async fn refuses_to_start_alone(world: &World) -> String {
-    let key = world.foundation.dir().join("keys/registrar.key");
+/// What an api says that does not start with only this key.
+async fn refuses_to_start_with(world: &World, key: &str) -> String {
+    let key = world.foundation.dir().join("keys").join(key);
     let port = dev::port::claim().expect("there are ports");
     let mut environment = world.foundation.options().api.clone();
-    let alone = "MEDITRUSTAL_REGISTRAR_KEY_FILES".to_owned();
-    environment.push((alone, key.display().to_string()));
+    for setting in ["FILE", "FILES"] {
+        let setting = format!("MEDITRUSTAL_REGISTRAR_KEY_{setting}");
+        environment.push((setting, key.display().to_string()));
+    }
     let started = world
         .foundation
         .api("api-that-refuses", port, &environment)
@@ -509,7 +511,7 @@ async fn no_api_starts_without_the_key_of_an_account_in_use_until_it_is_retired(
     let kept = first(&world);
     let (ana, _) = patient_of(&world, SECOND).await;
 
-    let refused = refuses_to_start_alone(&world).await;
+    let refused = refuses_to_start_with(&world, "registrar.key").await;
 
     let both_sets = format!("the accounts in use are {kept}, {SECOND}");
     let other_order = format!("the accounts in use are {SECOND}, {kept}");
@@ -529,6 +531,16 @@ async fn no_api_starts_without_the_key_of_an_account_in_use_until_it_is_retired(
     let last = signer(&world, &["retire", "--signer", &kept, "--yes"]);
     let last = last.expect_err("somebody has to sign");
     assert!(last.contains("the only account in use"), "{last}");
+    // Where one key took the place of the other, it has to be in use first.
+    let refused = refuses_to_start_with(&world, "registrar-2.key").await;
+    let (uses, retires) = (
+        format!("meditrustal signer use --signer {SECOND} --yes"),
+        format!("meditrustal signer retire --signer {kept} --yes"),
+    );
+    for command in ["meditrustal signer rotate --to", &uses, &retires] {
+        let told = refused.to_lowercase().contains(&command.to_lowercase());
+        assert!(told, "{command}: {refused}");
+    }
 
     // The api that runs begins nothing by it any more, and goes on with what it has begun.
     eventually("records of her are begun by the other", async || {

@@ -309,10 +309,11 @@ async fn agree_on_signers(
     tx.commit().await?;
     let lacking: Vec<&String> = in_use.iter().filter(|it| !here.contains(it)).collect();
     if let Some(first) = lacking.first() {
+        let way = way_without(first, &here, in_use.len());
         return Err(format!(
             "this api has the keys of {}, and the accounts in use are {}: name the files of all of them in \
              MEDITRUSTAL_REGISTRAR_KEY_FILE and MEDITRUSTAL_REGISTRAR_KEY_FILES, as every api has to; or take an account out of use \
-             first, which leaves what it has anchored to a steward: `meditrustal signer retire --signer {first} --yes`",
+             first, which leaves what it has anchored to a steward: {way}",
             here.join(", "),
             in_use.join(", "),
         )
@@ -325,6 +326,17 @@ async fn agree_on_signers(
     }
     signers.begin_with(&in_use);
     Ok(())
+}
+
+/// The commands that take an account out of use: the only one is replaced, because somebody has to sign.
+fn way_without(lacking: &str, here: &[String], in_use: usize) -> String {
+    let retire = format!("`meditrustal signer retire --signer {lacking} --yes`");
+    match here.first() {
+        Some(next) if in_use == 1 => format!(
+            "`meditrustal signer rotate --to <key file of {next}> --yes`; or `meditrustal signer use --signer {next} --yes`, and then {retire}"
+        ),
+        Some(_) | None => retire,
+    }
 }
 
 fn log_silence(error: &ClientError) {
