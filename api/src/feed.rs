@@ -35,6 +35,8 @@ use crate::{error::Error, visibility::EventVisibility};
 
 /// How long a lost notice can go unnoticed.
 const POLL: Duration = Duration::from_secs(1);
+/// Of how many accounts it is kept that they were given another role, before those for whom nobody listens are left out.
+const MANY_GIVEN_ROLES: usize = 1000;
 /// How many entries are read at a time.
 pub(crate) const BATCH: i64 = 500;
 
@@ -151,7 +153,7 @@ async fn follow(pool: Pool, url: String, mut reader: FeedReader) {
             Err(_) => tracing::error!("The feed's reader panicked; trying again"),
         }
         if let Some(account) = notices.next().await {
-            reader.given_roles.insert(UserId(account));
+            reader.role_was_given(UserId(account));
         }
     }
 }
@@ -170,6 +172,16 @@ struct FeedReader {
 }
 
 impl FeedReader {
+    /// Keeps that this account has another role, as long as somebody may listen for it.
+    fn role_was_given(&mut self, account: UserId) {
+        // In a quiet log nothing is read that would leave them out.
+        if self.given_roles.len() >= MANY_GIVEN_ROLES {
+            let listening = self.entries.listening().collect();
+            leave_out_unheard(&mut self.given_roles, &listening);
+        }
+        self.given_roles.insert(account);
+    }
+
     async fn forward(&mut self, pool: &Pool) -> Result<(), StoreError> {
         let mut conn = pool.acquire().await?;
         // None waits for the others where one of them cannot be read.
@@ -206,8 +218,7 @@ impl FeedReader {
             from = last;
             // Who begins to listen after the entries were read finds them in the log.
             let listening: BTreeSet<Interest> = log.listening().collect();
-            let is_heard = |account: &UserId| listening.contains(&Interest::Account(*account));
-            self.given_roles.retain(is_heard);
+            leave_out_unheard(&mut self.given_roles, &listening);
             let accounts = &self.given_roles;
             let doctors = listening.into_iter().filter_map(Interest::doctor).collect();
             let routes = DoctorRoutes::find(conn, doctors, &stretch.rows).await;
@@ -270,5 +281,26 @@ impl FeedReader {
             log.pass_on(vec![stretch], from);
         }
         Ok(())
+    }
+}
+
+/// Keeps those alone of these accounts for whom somebody listens.
+fn leave_out_unheard(accounts: &mut BTreeSet<UserId>, listening: &BTreeSet<Interest>) {
+    accounts.retain(|account| listening.contains(&Interest::Account(*account)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_with_another_role_is_kept_while_somebody_listens_for_it() {
+        let (ana, ben) = (UserId::fresh(), UserId::fresh());
+        let listening = BTreeSet::from([Interest::Account(ana), Interest::PatientsOf(ben)]);
+        let mut accounts = BTreeSet::from([ana, ben]);
+
+        leave_out_unheard(&mut accounts, &listening);
+
+        assert_eq!(accounts, BTreeSet::from([ana]));
     }
 }
