@@ -154,6 +154,7 @@ mod tests {
             registry: None,
             master_keys: Vec::new(),
             rows: [("users".to_owned(), 1)].into(),
+            left_out: Vec::new(),
         }
     }
 

@@ -526,7 +526,7 @@ async fn note_in_trail(wanted: &WantedBackup, made: &[MadeBackup]) {
 /// A backup in one line.
 fn told(path: &Path, manifest: &BackupManifest) -> String {
     format!(
-        "{}  {} of {}.{}, taken at {}, {} bytes, {} rows in {} tables{}",
+        "{}  {} of {}.{}, taken at {}, {} bytes, {} rows in {} tables{}{}",
         path.display(),
         manifest.part,
         manifest.database,
@@ -539,6 +539,11 @@ fn told(path: &Path, manifest: &BackupManifest) -> String {
             ", not encrypted"
         } else {
             ""
+        },
+        if manifest.left_out.is_empty() {
+            String::new()
+        } else {
+            format!(", without the schemas {}", manifest.left_out.join(", "))
         }
     )
 }

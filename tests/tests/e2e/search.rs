@@ -428,7 +428,11 @@ async fn a_period_is_found_by_any_time_within_it() {
             if is_reversed {
                 found.reverse();
             }
-            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{order}: {filter}");
+            assert_eq!(
+                found.iter().collect::<Vec<_>>(),
+                expected,
+                "{order}: {filter}"
+            );
         }
     }
     let (nodes, _) = finds(
