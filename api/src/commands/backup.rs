@@ -575,10 +575,24 @@ impl ListBackups {
                         failure.error
                     ))?;
                 }
+                let abandoned = retention::abandoned(directory, tier.tier, now())?;
+                for it in abandoned.iter().filter(|_| !self.json) {
+                    say(&format!(
+                        "{}/{}: nobody has written the {} of {}.{} since {}: remove them where nobody restores them any more",
+                        directory.display(),
+                        tier.tier,
+                        it.part,
+                        it.database,
+                        it.schema,
+                        it.newest_taken_at
+                            .to_rfc3339_opts(SecondsFormat::Secs, true),
+                    ))?;
+                }
                 listed.push(json!({
                     "directory": directory,
                     "tier": tier.tier,
                     "backups": all,
+                    "abandoned": abandoned,
                     "failure": tier.failure,
                 }));
             }

@@ -235,7 +235,11 @@ pub async fn tenant_of(url: &str) -> Result<Tenant, NoTenant> {
     tenant
 }
 
-async fn tenant_on(conn: &mut PgConnection) -> Result<Tenant, NoTenant> {
+/// Whose tables the role of a connection leads to.
+///
+/// # Errors
+/// [`NoTenant`].
+pub async fn tenant_on(conn: &mut PgConnection) -> Result<Tenant, NoTenant> {
     Tenant::of(conn).await.map_err(|error| match error {
         MigrateError::Store(error) => error.into(),
         MigrateError::Tenant(error) => error.into(),
