@@ -67,6 +67,9 @@ pub(crate) struct BackupManifest {
     pub(crate) master_keys: Vec<String>,
     /// How many rows each table has in the dump.
     pub(crate) rows: BTreeMap<String, i64>,
+    /// Schemas of the database that are not in it, as statements name them: other tenants'.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) left_out: Vec<String>,
 }
 
 fn usual_schema() -> String {

@@ -101,6 +101,74 @@ pub(crate) fn prune(
     Ok(pruned)
 }
 
+/// Backups of a tier that stay for ever, because whatever writes their directory now writes others: those of a database that was
+/// renamed, or is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AbandonedBackups {
+    /// What is in them.
+    pub(crate) part: BackupPart,
+    /// The database's name.
+    pub(crate) database: String,
+    /// The schema.
+    pub(crate) schema: String,
+    /// When the newest was taken.
+    pub(crate) newest_taken_at: DateTime<Utc>,
+    /// The dumps, newest first.
+    pub(crate) files: Vec<String>,
+}
+
+/// The series of a tier that nobody has written for longer than the specification has its backups kept, neither in this tier nor in
+/// another one, while others are written. Pruning keeps the newest of each, so that somebody has to remove them.
+///
+/// # Errors
+/// The directory's.
+pub(crate) fn abandoned(
+    directory: &Path,
+    tier: Tier,
+    now: DateTime<Utc>,
+) -> io::Result<Vec<AbandonedBackups>> {
+    let series_of = |it: &BackupManifest| (it.part, it.database.clone(), it.schema.clone());
+    let mut written = BTreeMap::<BackupSeries, DateTime<Utc>>::new();
+    for other in Tier::ALL {
+        for it in manifest::finished(directory, other)? {
+            let newest = written.entry(series_of(&it)).or_insert(it.taken_at);
+            *newest = it.taken_at.max(*newest);
+        }
+    }
+    let since = now - TimeDelta::days(days_kept(tier));
+    let is_abandoned = |series: &BackupSeries| {
+        let last = written.get(series).copied().unwrap_or(now);
+        let mut others = written.iter();
+        last < since && others.any(|(other, at)| other.0 == series.0 && *at >= since)
+    };
+    let mut found = BTreeMap::<BackupSeries, AbandonedBackups>::new();
+    for it in manifest::finished(directory, tier)? {
+        let series = series_of(&it);
+        if is_abandoned(&series) {
+            let of = found.entry(series).or_insert_with(|| AbandonedBackups {
+                part: it.part,
+                database: it.database.clone(),
+                schema: it.schema.clone(),
+                newest_taken_at: it.taken_at,
+                files: Vec::new(),
+            });
+            of.files.push(it.file);
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// For how long the specification has the backups of a tier kept. Unit: days.
+const fn days_kept(tier: Tier) -> i64 {
+    match tier {
+        Tier::Daily => 7,
+        Tier::Weekly => 28,
+        Tier::Monthly => 366,
+        Tier::Migration => MIGRATION_DAYS,
+    }
+}
+
 /// What was left of backups that never came to their end.
 fn unfinished(here: &Path) -> io::Result<Vec<PathBuf>> {
     let files = files::in_directory(here)?;
@@ -154,6 +222,7 @@ mod tests {
             registry: None,
             master_keys: Vec::new(),
             rows: [("users".to_owned(), 1)].into(),
+            left_out: Vec::new(),
         }
     }
 
@@ -182,6 +251,46 @@ mod tests {
         let names = pruned.removed.iter().filter_map(|it| it.file_name());
         let names: Vec<_> = names.map(|it| it.to_string_lossy().into_owned()).collect();
         assert_eq!(names, ["meditrustal_2.dump", "meditrustal_2.json"]);
+        std::fs::remove_dir_all(&root).ok();
+    }
+
+    #[test]
+    fn a_series_that_nobody_writes_any_more_is_named_and_no_series_alone_is() {
+        let root =
+            std::env::temp_dir().join(format!("meditrustal-abandoned-{}", std::process::id()));
+        let write = |tier: Tier, day: i64, database: &str| {
+            let manifest = BackupManifest {
+                database: database.to_owned(),
+                ..made(tier, day)
+            };
+            let here = root.join(tier.as_str());
+            std::fs::create_dir_all(&here).expect("a folder");
+            let dump = here.join(&manifest.file);
+            std::fs::write(&dump, "").expect("written");
+            manifest.write(&manifest::beside(&dump)).expect("written");
+        };
+        let named = |tier: Tier, day: i64| -> Vec<(String, Vec<String>)> {
+            let found = abandoned(&root, tier, at(day)).expect("it is read");
+            let named = found.into_iter().map(|it| (it.database, it.files));
+            named.collect()
+        };
+        write(Tier::Daily, 1, "before");
+        write(Tier::Daily, 2, "before");
+        write(Tier::Weekly, 2, "before");
+
+        // Nobody writes any: that is another trouble.
+        assert!(named(Tier::Daily, 100).is_empty());
+        write(Tier::Daily, 9, "after");
+        assert!(named(Tier::Daily, 9).is_empty());
+        let files = ["meditrustal_2.dump", "meditrustal_1.dump"].map(str::to_owned);
+        assert_eq!(
+            named(Tier::Daily, 10),
+            [("before".to_owned(), files.to_vec())]
+        );
+        assert!(named(Tier::Weekly, 10).is_empty());
+        // It is written elsewhere in the directory.
+        write(Tier::Monthly, 8, "before");
+        assert!(named(Tier::Daily, 10).is_empty());
         std::fs::remove_dir_all(&root).ok();
     }
 

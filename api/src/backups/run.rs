@@ -391,6 +391,7 @@ fn manifest_of(
         registry,
         master_keys: counted.master_keys,
         rows: counted.rows,
+        left_out: left_out(part.part, identity).to_vec(),
     }
 }
 
@@ -413,8 +414,17 @@ fn made(aside: Aside) -> MadeBackup {
     }
 }
 
-/// What `pg_dump` is to take. Of a database that one tenant has, in the usual schema, that is all but the keys, and whatever
-/// belongs to another role: `--schema=public` would say that the schema has to be made, which every database has.
+/// The schemas that a dump leaves out: of a dump of all that is in the database those of other tenants.
+fn left_out(part: BackupPart, identity: &DatabaseIdentity) -> &[String] {
+    if part == BackupPart::Records && identity.schema == Tenant::usual().schema() {
+        &identity.of_others
+    } else {
+        &[]
+    }
+}
+
+/// What `pg_dump` is to take. Of a database that one tenant has, in the usual schema, that is all but the keys, and what
+/// belongs to other tenants: `--schema=public` would say that the schema has to be made, which every database has.
 fn selection(part: BackupPart, identity: &DatabaseIdentity) -> Vec<String> {
     let schema = &identity.schema;
     match part {
@@ -422,7 +432,7 @@ fn selection(part: BackupPart, identity: &DatabaseIdentity) -> Vec<String> {
         BackupPart::Records => {
             let mut words = vec![format!("--exclude-table={schema}.{KEYS_TABLE}")];
             if schema == Tenant::usual().schema() {
-                let others = identity.of_others.iter();
+                let others = left_out(part, identity).iter();
                 words.extend(others.map(|it| format!("--exclude-schema={it}")));
             } else {
                 words.push(format!("--schema={schema}"));
@@ -664,7 +674,10 @@ mod tests {
                 "--exclude-schema=north"
             ]
         );
+        assert_eq!(left_out(BackupPart::Records, &identity), ["north"]);
+        assert!(left_out(BackupPart::Keys, &identity).is_empty());
         identity.schema = "north".to_owned();
+        assert!(left_out(BackupPart::Records, &identity).is_empty());
         assert_eq!(
             selection(BackupPart::Records, &identity),
             ["--exclude-table=north.patient_keys", "--schema=north"]

@@ -526,7 +526,7 @@ async fn note_in_trail(wanted: &WantedBackup, made: &[MadeBackup]) {
 /// A backup in one line.
 fn told(path: &Path, manifest: &BackupManifest) -> String {
     format!(
-        "{}  {} of {}.{}, taken at {}, {} bytes, {} rows in {} tables{}",
+        "{}  {} of {}.{}, taken at {}, {} bytes, {} rows in {} tables{}{}",
         path.display(),
         manifest.part,
         manifest.database,
@@ -539,6 +539,11 @@ fn told(path: &Path, manifest: &BackupManifest) -> String {
             ", not encrypted"
         } else {
             ""
+        },
+        if manifest.left_out.is_empty() {
+            String::new()
+        } else {
+            format!(", without the schemas {}", manifest.left_out.join(", "))
         }
     )
 }
@@ -570,10 +575,24 @@ impl ListBackups {
                         failure.error
                     ))?;
                 }
+                let abandoned = retention::abandoned(directory, tier.tier, now())?;
+                for it in abandoned.iter().filter(|_| !self.json) {
+                    say(&format!(
+                        "{}/{}: nobody has written the {} of {}.{} since {}: remove them where nobody restores them any more",
+                        directory.display(),
+                        tier.tier,
+                        it.part,
+                        it.database,
+                        it.schema,
+                        it.newest_taken_at
+                            .to_rfc3339_opts(SecondsFormat::Secs, true),
+                    ))?;
+                }
                 listed.push(json!({
                     "directory": directory,
                     "tier": tier.tier,
                     "backups": all,
+                    "abandoned": abandoned,
                     "failure": tier.failure,
                 }));
             }

@@ -10,6 +10,13 @@ use super::output::Failure;
 pub(super) struct FileState {
     device: u64,
     inode: u64,
+    /// `None` of a pipe or a device: reading it changes both.
+    content: Option<ContentState>,
+}
+
+/// What changes where somebody writes into a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ContentState {
     /// Unit: bytes.
     length: u64,
     /// When it was written last: seconds and nanoseconds since 1970 began in UTC.
@@ -24,11 +31,14 @@ impl FileState {
     pub(super) async fn of(path: &Path) -> Result<Self, Failure> {
         let found = tokio::fs::metadata(path).await;
         let found = found.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let content = found.is_file().then(|| ContentState {
+            length: found.len(),
+            written: (found.mtime(), found.mtime_nsec()),
+        });
         Ok(Self {
             device: found.dev(),
             inode: found.ino(),
-            length: found.len(),
-            written: (found.mtime(), found.mtime_nsec()),
+            content,
         })
     }
 
@@ -51,6 +61,11 @@ impl FileState {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::{
+        io::{Read as _, Write as _},
+        os::fd::AsRawFd as _,
+    };
+
     use super::*;
 
     #[tokio::test]
@@ -70,5 +85,22 @@ mod tests {
         assert!(second.check(&path).await.is_err());
         std::fs::remove_file(&path).unwrap();
         assert!(second.check(&path).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_read_of_a_pipe_leaves_it_the_same() {
+        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let path = Path::new(&path);
+        let first = FileState::of(path).await.unwrap();
+        assert_eq!(first.content, None);
+
+        writer.write_all(b"{}\n").unwrap();
+        reader.read_exact(&mut [0; 3]).unwrap();
+        assert!(first.check(path).await.is_ok());
+
+        let (another, _) = std::io::pipe().unwrap();
+        let other = format!("/proc/self/fd/{}", another.as_raw_fd());
+        assert!(first.check(Path::new(&other)).await.is_err());
     }
 }

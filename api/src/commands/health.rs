@@ -58,7 +58,7 @@ pub(crate) struct CheckHealth {
     #[arg(long, env = "MEDITRUSTAL_KEYS_BACKUP_DIR")]
     keys_backup_dir: Option<PathBuf>,
 
-    /// The schema of the tenant whose backups are looked at, where it is not the one that every database has
+    /// The schema of the tenant whose backups are looked at: by default the one that the database's role leads to
     #[arg(long, env = "MEDITRUSTAL_SCHEMA", value_name = "SCHEMA", value_parser = of_schema)]
     schema: Option<Tenant>,
 
@@ -96,12 +96,13 @@ pub(crate) struct CheckHealth {
 
 impl CheckHealth {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
-        let (mut checks, figures) = self.database().await;
+        let database = self.database().await;
+        let mut checks = database.checks;
         checks.extend(self.certificate());
-        checks.extend(self.backups());
+        checks.extend(self.backups(database.tenant));
         checks.extend(self.processes().await);
         let status = worst(&checks);
-        self.tell(status, &checks, figures.as_ref())?;
+        self.tell(status, &checks, database.figures.as_ref())?;
         Ok(ExitCode::from(exit_code(status)))
     }
 

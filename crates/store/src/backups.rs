@@ -42,7 +42,8 @@ pub struct DatabaseIdentity {
     pub schema: String,
     /// The role that owns the tables.
     pub owner: String,
-    /// Schemas of this database that belong to other roles than that one, as statements name them: other tenants'.
+    /// Schemas of this database that belong to other tenants, as statements name them: to roles that are called as those are that own
+    /// tables of ours.
     pub of_others: Vec<String>,
     /// The server's major version.
     pub server_major: u32,
@@ -124,7 +125,9 @@ impl Snapshot {
                    ARRAY(
                        SELECT quote_ident(other.nspname)
                        FROM pg_namespace AS other
+                       JOIN pg_roles AS owner ON owner.oid = other.nspowner
                        WHERE other.nspowner <> ours.relowner
+                         AND owner.rolname LIKE '%\_migrator'
                          AND other.oid <> ours.relnamespace
                          AND other.nspname <> 'information_schema'
                          AND other.nspname NOT LIKE 'pg\_%'
@@ -232,7 +235,11 @@ pub async fn tenant_of(url: &str) -> Result<Tenant, NoTenant> {
     tenant
 }
 
-async fn tenant_on(conn: &mut PgConnection) -> Result<Tenant, NoTenant> {
+/// Whose tables the role of a connection leads to.
+///
+/// # Errors
+/// [`NoTenant`].
+pub async fn tenant_on(conn: &mut PgConnection) -> Result<Tenant, NoTenant> {
     Tenant::of(conn).await.map_err(|error| match error {
         MigrateError::Store(error) => error.into(),
         MigrateError::Tenant(error) => error.into(),
@@ -424,7 +431,8 @@ pub async fn note(url: &str, backup: Uuid, details: &Value) -> Result<(), StoreE
 /// [`StoreError`].
 pub async fn analyze(url: &str) -> Result<(), StoreError> {
     let mut conn = open(url).await?;
-    // The catalogue, and what is ours: not what databases share, nor what another tenant has.
+    // What is ours, and the catalogue for whom the database belongs to, who alone may: not what databases share, nor what another
+    // tenant has.
     let statements = sqlx::query_scalar!(
         r#"SELECT format('ANALYZE %I.%I', nspname, relname) AS "statement!"
            FROM pg_class
@@ -432,7 +440,9 @@ pub async fn analyze(url: &str) -> Result<(), StoreError> {
            WHERE relkind IN ('r', 'm', 'p')
              AND NOT relisshared
              AND relpersistence <> 't'
-             AND (nspname IN ('pg_catalog', 'information_schema') OR pg_has_role(relowner, 'USAGE'))
+             AND (pg_has_role(relowner, 'USAGE')
+                 OR nspname IN ('pg_catalog', 'information_schema')
+                     AND (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()))
            ORDER BY pg_relation_size(pg_class.oid) DESC, nspname, relname"#
     )
     .fetch_all(&mut conn)

@@ -421,6 +421,19 @@ async fn a_period_is_found_by_any_time_within_it() {
             let found = types_found(person, None, &filter).await;
             assert_eq!(found.len(), expected.len(), "{filter}");
         }
+        // So do pages across patients, in each order.
+        let across = json!({ "effectiveFrom": from, "effectiveTo": to, "status": "final" });
+        for (order, is_reversed) in ORDERS.into_iter().zip([true, false, true, false]) {
+            let mut found = pages(&dr_bo, order, &across, 2).await;
+            if is_reversed {
+                found.reverse();
+            }
+            assert_eq!(
+                found.iter().collect::<Vec<_>>(),
+                expected,
+                "{order}: {filter}"
+            );
+        }
     }
     let (nodes, _) = finds(
         &ana,

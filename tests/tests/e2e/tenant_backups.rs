@@ -94,6 +94,13 @@ async fn tenants_of_one_database_back_up_at_once_and_neither_touches_the_others_
             assert_eq!(manifest(made, nth)["schema"], schema);
             assert_eq!(manifest(made, nth)["rolePrefix"], prefix);
         }
+        let others = manifest(made, 0)["leftOut"].clone();
+        let wanted = if schema == NORTH {
+            Value::Null
+        } else {
+            json!([NORTH])
+        };
+        assert_eq!(others, wanted);
         assert_eq!(manifest(made, 0)["rows"]["medical_records"], records);
         assert_eq!(manifest(made, 1)["rows"]["patient_keys"], records);
     }
@@ -145,6 +152,28 @@ async fn tenants_of_one_database_back_up_at_once_and_neither_touches_the_others_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_an_operators_own_is_dumped_or_there_is_no_backup() {
+    let world = World::with_its_own_postgres().await;
+    settles(&world).await;
+    let site = Site::of(&world).await;
+    world
+        .executes("CREATE SCHEMA tools; CREATE TABLE tools.list (id INTEGER)")
+        .await;
+
+    let ended = site.runs(&world, &RUN, &[]).await;
+    ended.is_refused("pg_dump failed");
+    world
+        .executes(
+            "GRANT USAGE ON SCHEMA tools TO meditrustal_backup;
+             GRANT SELECT ON tools.list TO meditrustal_backup",
+        )
+        .await;
+    let made = site.runs(&world, &RUN, &[]).await.json();
+
+    assert_eq!(made["backups"][0]["manifest"]["leftOut"], json!([NORTH]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backup_of_one_tenant_is_never_made_of_another_and_its_failures_are_its_own() {
     let world = World::with_its_own_postgres().await;
     settles(&world).await;
@@ -177,22 +206,25 @@ async fn a_backup_of_one_tenant_is_never_made_of_another_and_its_failures_are_it
         assert_eq!(ended.code, Some(2), "{ended:?}");
     }
     let api = url(&world, "api");
-    let looks = async || {
-        let named = [
-            ("DATABASE_URL", api.as_str()),
-            ("MEDITRUSTAL_SCHEMA", NORTH),
-        ];
-        let ended = site.runs(&world, &["health", "--json"], &named).await;
+    // The role says whose they are, with the setting and without it.
+    let named = [
+        ("DATABASE_URL", api.as_str()),
+        ("MEDITRUSTAL_SCHEMA", NORTH),
+    ];
+    let looks = async |settings: &[(&str, &str)]| {
+        let ended = site.runs(&world, &["health", "--json"], settings).await;
         let report = ended.report();
         let checks = report["checks"].as_array().expect("a list").clone();
         let daily = checks.iter().find(|it| it["name"] == "daily-backup");
         text(&daily.expect("it is looked at")["found"])
     };
-    let found = looks().await;
+    let found = looks(&named).await;
     assert!(found.contains("there is none in"), "{found}");
     runs(&world, &site, &RUN, &[]).await.json();
-    let found = looks().await;
-    assert!(found.contains("the newest was taken"), "{found}");
+    for settings in [&named[..], &named[..1]] {
+        let found = looks(settings).await;
+        assert!(found.contains("the newest was taken"), "{found}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,6 +130,7 @@ const TABLES: [Table; 6] = [
             "INDEX idx_medical_records_patient_effective btree (patient_id, COALESCE(effective_at, created_at) DESC, id DESC)",
             "INDEX idx_medical_records_created btree (created_at DESC, id DESC)",
             "INDEX idx_medical_records_effective btree (COALESCE(effective_at, created_at) DESC, id DESC)",
+            "INDEX idx_medical_records_periods btree (COALESCE(effective_at, created_at) DESC, id DESC) WHERE (record_metadata ? 'dateEnd'::text)",
             "INDEX idx_medical_records_code_tokens gin (code_tokens)",
             "superseded_at timestamptz",
             "withdrawn boolean NOT NULL DEFAULT false",

@@ -15,7 +15,11 @@ use serde::Deserialize;
 use store::tenant::Tenant;
 
 use super::{CheckHealth, span};
-use crate::backups::{Tier, home, manifest::last_backup};
+use crate::backups::{
+    Tier, home,
+    manifest::last_backup,
+    retention::{self, AbandonedBackups},
+};
 
 /// The tiers, what each is checked as, and how old its newest may be.
 const TIERS: [(Tier, CheckName, CheckLimits); 3] = [
@@ -33,10 +37,11 @@ struct NotedTime {
 }
 
 impl CheckHealth {
-    pub(super) fn backups(&self) -> Vec<HealthCheck> {
+    /// Those of the tenant that was named, or else of the one that the role leads to; where neither is known, of the usual one.
+    pub(super) fn backups(&self, found: Option<Tenant>) -> Vec<HealthCheck> {
         let now = Clock::System.now();
-        let usual = Tenant::usual();
-        let tenant = self.schema.as_ref().unwrap_or(&usual);
+        let tenant = self.schema.clone().or(found);
+        let tenant = &tenant.unwrap_or_else(Tenant::usual);
         let records = self.backup_dir.as_deref().map(|it| home(it, tenant));
         let keys = self.keys_backup_dir.as_deref();
         let keys = keys.map(|it| home(it, tenant));
@@ -97,6 +102,15 @@ fn newest(
     let check = of_age(name, newest.taken_at, limits, now, |age| {
         format!("{part}: the newest was taken {age} ago")
     });
+    let check = match retention::abandoned(dir, tier, now) {
+        Err(error) => {
+            let found = format!("{part}: {} cannot be read: {error}", here.display());
+            return HealthCheck::warning(name, found);
+        }
+        Ok(abandoned) => abandoned.iter().fold(check, |check, it| {
+            worse(check, HealthCheck::warning(name, told(part, it)))
+        }),
+    };
     match last.failure {
         Some(failure) => worse(
             HealthCheck::warning(
@@ -107,6 +121,17 @@ fn newest(
         ),
         None => check,
     }
+}
+
+/// That nobody writes a series any more.
+fn told(part: &str, it: &AbandonedBackups) -> String {
+    format!(
+        "{part}: nobody has written those of {}.{} since {}, and they are never removed by themselves: {} in all",
+        it.database,
+        it.schema,
+        it.newest_taken_at,
+        it.files.len()
+    )
 }
 
 /// When a note says that something happened; `None` where there is no note.

@@ -15,8 +15,8 @@ use domain::{
 use metrics::number;
 use serde_json::{Value, json};
 use store::{
-    PgConnection, PoolSettings, StoreError, cursor::Registry, health, migrate, monitoring,
-    monitoring::TableFigures,
+    PgConnection, PoolSettings, StoreError, backups::tenant_on, cursor::Registry, health, migrate,
+    monitoring, monitoring::TableFigures, tenant::Tenant,
 };
 
 use super::{CheckHealth, span};
@@ -35,37 +35,40 @@ const LASTING: [FindingKind; 3] = [
     FindingKind::UnknownConsent,
 ];
 
-impl CheckHealth {
+/// What the database says.
+#[derive(Debug, Default)]
+pub(super) struct DatabaseHealth {
     /// All of it; and what the node says of the accounts that the database knows.
-    ///
-    /// What the specification's queries answered comes with it, where it is asked for.
-    pub(super) async fn database(&self) -> (Vec<HealthCheck>, Option<Value>) {
-        let mut checks = Vec::new();
-        let mut conn = match self.connect().await {
-            Ok(conn) => conn,
-            Err(found) => {
-                return (
-                    vec![HealthCheck::critical(CheckName::Database, found)],
-                    None,
-                );
-            }
-        };
-        if let Err(error) = self.look(&mut conn, &mut checks).await {
-            let found = format!("it cannot be looked at: {error}");
-            checks.push(HealthCheck::critical(CheckName::Database, found));
-            return (checks, None);
+    pub(super) checks: Vec<HealthCheck>,
+    /// What the specification's queries answered, where it is asked for.
+    pub(super) figures: Option<Value>,
+    /// Whose tables the role leads to; `None` where that cannot be asked.
+    pub(super) tenant: Option<Tenant>,
+}
+
+impl CheckHealth {
+    /// Asks it.
+    pub(super) async fn database(&self) -> DatabaseHealth {
+        let mut found = DatabaseHealth::default();
+        if let Err(why) = self.ask(&mut found).await {
+            let check = HealthCheck::critical(CheckName::Database, why);
+            found.checks.push(check);
         }
-        if !self.json {
-            return (checks, None);
+        found
+    }
+
+    /// Why it cannot be asked to the end, if it cannot.
+    async fn ask(&self, found: &mut DatabaseHealth) -> Result<(), String> {
+        let mut conn = self.connect().await?;
+        found.tenant = tenant_on(&mut conn).await.ok();
+        let looked = self.look(&mut conn, &mut found.checks).await;
+        looked.map_err(|error| format!("it cannot be looked at: {error}"))?;
+        if self.json {
+            let figures = figures(&mut conn).await;
+            let figures = figures.map_err(|error| format!("its figures cannot be read: {error}"));
+            found.figures = Some(figures?);
         }
-        match figures(&mut conn).await {
-            Ok(figures) => (checks, Some(figures)),
-            Err(error) => {
-                let found = format!("its figures cannot be read: {error}");
-                checks.push(HealthCheck::critical(CheckName::Database, found));
-                (checks, None)
-            }
-        }
+        Ok(())
     }
 
     async fn connect(&self) -> Result<PgConnection, String> {

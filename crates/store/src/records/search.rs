@@ -330,7 +330,8 @@ impl From<&Everybody> for RuleValues {
 
 /// A page of the records of everybody that this actor may search for this purpose. Served by
 /// `idx_medical_records_code_tokens`, `idx_medical_records_author_id`,
-/// `idx_medical_records_record_metadata` and `idx_medical_records_created` or `_effective`.
+/// `idx_medical_records_record_metadata` and `idx_medical_records_created` or `_effective`; and, where they are to have been so since
+/// a time, by `idx_medical_records_periods` for what began more than a year before it.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -529,6 +530,29 @@ mod tests {
         let first = first.trim().trim_start_matches("AND ");
         for file in PATIENTS.into_iter().chain(EVERYBODY).chain(COUNTS) {
             assert_eq!(filter(file).trim().trim_start_matches("AND "), first);
+        }
+    }
+
+    #[test]
+    fn both_halves_of_everybodys_pages_differ_in_their_bounds_alone() {
+        let bounds = [
+            "AND COALESCE(record.effective_at, record.created_at) >= COALESCE($3::timestamptz - INTERVAL '366 days', '-infinity')",
+            "AND $3::timestamptz IS NOT NULL",
+            "AND COALESCE(record.effective_at, record.created_at) < $3::timestamptz - INTERVAL '366 days'",
+            "AND record.record_metadata ? 'dateEnd'",
+        ];
+        for file in EVERYBODY {
+            let (first, second) = file.split_once("UNION ALL").expect("it has two halves");
+            let half = |text| passage(text, "        SELECT\n", "        LIMIT $20");
+            let (mut first, mut second) = (half(first), half(second));
+            for bound in bounds {
+                let found = [&first, &second].map(|half| half.contains(&bound));
+                assert_eq!(found, [bound == bounds[0], bound != bounds[0]], "{bound}");
+            }
+            for half in [&mut first, &mut second] {
+                half.retain(|line| !bounds.contains(line));
+            }
+            assert_eq!(first, second);
         }
     }
 

@@ -25,9 +25,6 @@ CROSS JOIN LATERAL (
       AND record.erased_at IS NULL
       AND record.created_at >= COALESCE($1::timestamptz, '-infinity')
       AND record.created_at < COALESCE($2::timestamptz, 'infinity')
-      AND (COALESCE(record.effective_at, record.created_at)
-          >= COALESCE($3::timestamptz - INTERVAL '366 days', '-infinity')
-          OR record.record_metadata ? 'dateEnd')
       -- What is dated by a year, a month or a day was so until its end, and a period until that of its last day.
       AND ($3::timestamptz IS NULL OR COALESCE(record.effective_at, record.created_at) >= $3
           OR (record.effective_at AT TIME ZONE 'UTC') + CASE length(record.record_metadata ->> 'date')
@@ -46,6 +43,10 @@ CROSS JOIN LATERAL (
       AND ($8::bytea[] IS NULL OR record.code_tokens && $8)
       AND ($9 OR record.superseded_at IS NULL)
       -- End of the filter.
+      -- What the filter implies, as the indexes know it.
+      AND (COALESCE(record.effective_at, record.created_at)
+          >= COALESCE($3::timestamptz - INTERVAL '366 days', '-infinity')
+          OR record.record_metadata ? 'dateEnd')
     ORDER BY record.created_at ASC, record.id ASC
     LIMIT $15
 ) AS record

@@ -1,0 +1,1 @@
+DROP INDEX idx_medical_records_periods;
