@@ -163,6 +163,8 @@ pub struct Everybody {
     pub purpose: Purpose,
     /// Of this patient alone.
     pub patient: Option<UserId>,
+    /// When it is decided, by the primary's clock ([`crate::users::now`]).
+    pub now: DateTime<Utc>,
 }
 
 /// Runs the page's statement of this order: the four files of a page differ in the order alone, which a test holds.
@@ -365,6 +367,7 @@ pub async fn page_of_everybody(
         &rule.named.admitted,
         &rule.named.admitted_abroad,
         &rule.named.refused,
+        everybody.now,
         rule.own,
         everybody.actor.id.0,
         everybody.patient.map(|id| id.0),
@@ -404,6 +407,7 @@ pub async fn count_of_everybody(
         &rule.named.admitted,
         &rule.named.admitted_abroad,
         &rule.named.refused,
+        everybody.now,
         rule.own,
         everybody.actor.id.0,
         everybody.patient.map(|id| id.0),
