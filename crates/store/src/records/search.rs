@@ -537,6 +537,16 @@ mod tests {
     }
 
     #[test]
+    fn no_statement_of_a_replica_asks_its_clock() {
+        let pages = PATIENTS.into_iter().chain(EVERYBODY).chain([NEWEST]);
+        for file in pages.chain(COUNTS) {
+            for clock in ["_timestamp()", "now()", "decision_time", "CURRENT_"] {
+                assert!(!file.contains(clock), "{clock} in {file}");
+            }
+        }
+    }
+
+    #[test]
     fn the_rule_is_the_same_for_pages_and_counts() {
         let rule = |text| passage(text, "-- The rule of", "-- End of the rule.");
         for file in EVERYBODY {
