@@ -309,7 +309,7 @@ impl RecordReader {
         // Whoever is locked later, once a page is known, is decided about by what is newer.
         let are_locked = scopes.iter().all(Scope::is_of_patients);
         let written = facts.written.filter(|_| are_locked);
-        let mut sources = Sources::open(&self.reads, &mut tx, written, plans).await;
+        let mut sources = Sources::new(&self.reads, &mut tx, written, plans);
         let newest = batch.iter().map(|asked| newest_page(asked, &facts));
         let mut newest = sources.newest(newest.collect()).await?;
         for (nth, (asked, scope)) in batch.iter().zip(&scopes).enumerate() {
@@ -356,7 +356,7 @@ impl RecordReader {
                 Ok(page)
             }));
         }
-        let related = Related::read(sources, pages.iter().flatten()).await?;
+        let related = Related::read(sources, &RelatedIds::of(pages.iter().flatten())).await?;
         audit::insert(&mut tx, &entries).await?;
         tx.commit().await?;
         let pages = pages.into_iter();
@@ -376,6 +376,28 @@ fn purpose_of(asked: &ListRequest, actor: Actor) -> Purpose {
     said.unwrap_or_else(|| actor.default_purpose(asked.search.criteria.patient))
 }
 
+/// What is to be fetched for all pages of a group.
+struct RelatedIds {
+    people: Vec<UserId>,
+    anchors: Vec<RecordId>,
+    opened: Vec<RecordId>,
+}
+
+impl RelatedIds {
+    fn of<'a>(pages: impl Iterator<Item = &'a Page<'a>> + Clone) -> Self {
+        let of = |wanted: fn(With) -> bool| pages.clone().filter(move |page| wanted(page.wants()));
+        Self {
+            people: distinct(of(|with| with.people).flat_map(Page::people)),
+            anchors: distinct(of(|with| with.anchors).flat_map(Page::ids)),
+            opened: distinct(of(|with| with.content).flat_map(Page::opened)),
+        }
+    }
+
+    const fn are_none(&self) -> bool {
+        self.people.is_empty() && self.anchors.is_empty() && self.opened.is_empty()
+    }
+}
+
 /// What was fetched for all pages of a group, one statement each.
 #[derive(Default)]
 struct Related {
@@ -385,39 +407,32 @@ struct Related {
 }
 
 impl Related {
-    async fn read<'a>(
-        sources: Sources<'_>,
-        pages: impl Iterator<Item = &'a Page<'a>> + Clone,
-    ) -> Result<Self, StoreError> {
-        let (primary, reads, replica) = sources.last();
+    async fn read(sources: Sources<'_>, wanted: &RelatedIds) -> Result<Self, StoreError> {
+        if wanted.are_none() {
+            return Ok(Self::default());
+        }
+        let (primary, reads, replica) = sources.last().await;
         if let Some(mut replica) = replica {
-            let reading = Self::fetch(&mut replica, pages.clone());
+            let reading = Self::fetch(&mut replica, wanted);
             if let Some(found) = reads.read(reading).await {
                 return Ok(found);
             }
         }
-        Self::fetch(primary, pages).await
+        Self::fetch(primary, wanted).await
     }
 
-    async fn fetch<'a>(
-        tx: &mut Tx<'_>,
-        pages: impl Iterator<Item = &'a Page<'a>> + Clone,
-    ) -> Result<Self, StoreError> {
-        let of = |wanted: fn(With) -> bool| pages.clone().filter(move |page| wanted(page.wants()));
+    async fn fetch(tx: &mut Tx<'_>, wanted: &RelatedIds) -> Result<Self, StoreError> {
         let mut related = Self::default();
-        let people = distinct(of(|with| with.people).flat_map(Page::people));
-        if !people.is_empty() {
-            let found = users::by_ids(tx, &people).await?.into_iter();
+        if !wanted.people.is_empty() {
+            let found = users::by_ids(tx, &wanted.people).await?.into_iter();
             related.people = found.map(|user| (user.id, Arc::new(user))).collect();
         }
-        let ids = distinct(of(|with| with.anchors).flat_map(Page::ids));
-        if !ids.is_empty() {
-            let found = anchors::by_records(tx, &ids).await?.into_iter();
+        if !wanted.anchors.is_empty() {
+            let found = anchors::by_records(tx, &wanted.anchors).await?.into_iter();
             related.anchors = found.map(|anchor| (anchor.record, anchor)).collect();
         }
-        let ids = distinct(of(|with| with.content).flat_map(Page::opened));
-        if !ids.is_empty() {
-            let found = records::sealed(tx, &ids).await?.into_iter();
+        if !wanted.opened.is_empty() {
+            let found = records::sealed(tx, &wanted.opened).await?.into_iter();
             related.sealed = found.map(|row| (row.id, Arc::new(row))).collect();
         }
         Ok(related)

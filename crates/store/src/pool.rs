@@ -21,6 +21,7 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::timeout;
 
 use crate::{StoreError, barrier, session};
 
@@ -94,13 +95,15 @@ impl Pool {
             .await
     }
 
-    /// Begins a transaction that changes nothing, each statement of which sees all that is committed when it begins.
-    pub(crate) async fn begin_reading(&self, plans: Plans) -> Result<Transaction, StoreError> {
-        self.begin_by(format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY{}",
-            plans.setting()
-        ))
-        .await
+    /// Begins a transaction that changes nothing, each statement of which sees all that is committed when it begins, and is ended
+    /// by the server after this long.
+    pub(crate) async fn begin_reading(
+        &self,
+        plans: Plans,
+        statements_within: Duration,
+    ) -> Result<Transaction, StoreError> {
+        self.begin_by(beginning_to_read(plans, statements_within))
+            .await
     }
 
     /// Begins a transaction whose statements wait this long for a lock, each of them, instead of the usual
@@ -194,7 +197,7 @@ impl PooledConnection {
 impl Drop for PooledConnection {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            give_back(connection, IdleProof::OutsideTransaction);
+            give_back(connection, IdleProof::OutsideTransaction, PROVEN_WITHIN);
         }
     }
 }
@@ -247,13 +250,21 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            give_back(connection, IdleProof::Rollback);
+            give_back(connection, IdleProof::Rollback, PROVEN_WITHIN);
         }
     }
 }
 
 fn beginning(wait: Duration, plans: Plans) -> String {
     format!("BEGIN; {}{}", lock_wait(wait), plans.setting())
+}
+
+fn beginning_to_read(plans: Plans, statements_within: Duration) -> String {
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY{}; SET LOCAL statement_timeout = {}",
+        plans.setting(),
+        statements_within.as_millis()
+    )
 }
 
 /// The statement that sets how long a transaction waits for each lock: a number of our own alone.
@@ -311,19 +322,25 @@ impl IdleProof {
     }
 }
 
-/// Gives a connection back once it is proven to be outside a transaction; else closes it.
-fn give_back(mut connection: PoolConnection<Postgres>, proof: IdleProof) {
+/// How long a connection may take to be proven to be outside a transaction. A statement that nobody waits for any more is ended by the
+/// server before that ([`PoolSettings::statement_timeout`]); longer than this takes a server or a network that is gone, whose
+/// connections would be missing in the pool for as long as the system sends again.
+const PROVEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Gives a connection back once it is proven to be outside a transaction, in this time; else closes it.
+fn give_back(mut connection: PoolConnection<Postgres>, proof: IdleProof, within: Duration) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         // The process ends, and with it the connection.
         drop(connection.leak());
         return;
     };
     runtime.spawn(async move {
-        if !proof.of(&mut connection).await {
+        if timeout(within, proof.of(&mut connection)).await != Ok(true) {
             tracing::warn!(
                 "A connection could not be brought out of its transaction and is closed"
             );
-            connection.close().await.ok();
+            // Nothing is said on it any more: a server that does not answer would be waited for again.
+            drop(connection.detach());
         }
     });
 }
@@ -453,7 +470,73 @@ pub fn connect(url: &str, application: &str, settings: PoolSettings) -> Result<P
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
     use super::*;
+
+    /// Answers as PostgreSQL does, and no more from a `ROLLBACK` on.
+    async fn falls_silent(mut client: TcpStream) -> std::io::Result<()> {
+        let length = client.read_u32().await?;
+        let mut message = vec![0; length as usize - 4];
+        client.read_exact(&mut message).await?;
+        // It may log in, and the server is ready.
+        client.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").await?;
+        loop {
+            client.read_u8().await?;
+            let length = client.read_u32().await?;
+            message.resize(length as usize - 4, 0);
+            client.read_exact(&mut message).await?;
+            if !message.starts_with(b"ROLLBACK") {
+                client.write_all(b"C\0\0\0\x08SET\0Z\0\0\0\x05I").await?;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_server_fell_silent_is_closed() {
+        let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = server.local_addr().expect("it has one").port();
+        let served = tokio::spawn(async move {
+            let (client, _) = server.accept().await.expect("a client");
+            falls_silent(client).await
+        });
+        let settings = PoolSettings {
+            min: 0,
+            ..PoolSettings::default()
+        };
+        let url = format!("postgres://nobody@127.0.0.1:{port}/none?sslmode=disable");
+        let pool = connect(&url, "test", settings).expect("an address");
+        let mut tx = pool.begin().await.expect("it begins");
+        assert_eq!(pool.figures().open, 1);
+
+        let connection = tx.0.take().expect("it is held");
+        give_back(connection, IdleProof::Rollback, Duration::from_millis(20));
+        // It ends when the client has gone.
+        let ended = served.await.expect("it does not panic");
+        assert!(ended.is_err());
+        assert_eq!(pool.figures().open, 0);
+    }
+
+    #[test]
+    fn what_is_read_from_a_replica_ends_there_when_nobody_waits_any_more() {
+        let within = Duration::from_secs(3);
+        assert_eq!(
+            beginning_to_read(Plans::AsUsual, within),
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = 3000"
+        );
+        assert_eq!(
+            beginning_to_read(Plans::Kept, within),
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL statement_timeout = 3000"
+        );
+    }
+
+    #[test]
+    fn a_statement_ends_before_its_connection_is_given_up() {
+        assert!(PoolSettings::default().statement_timeout < PROVEN_WITHIN);
+    }
 
     #[test]
     fn a_pool_wants_no_more_than_the_database_allows() {

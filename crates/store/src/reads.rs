@@ -24,7 +24,8 @@ use crate::{Plans, Pool, StoreError, Transaction};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a connection to the replica, and its answer where it stands, may take.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
-/// How long what is read from it may take before the primary is asked.
+/// How long what is read from it may take before the primary is asked, and each of its statements before the replica ends it: what is
+/// waited for no more costs it nothing for long.
 const READS_WITHIN: Duration = Duration::from_secs(3);
 /// How long it is waited at first before the replica is asked again where it stands; twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -52,7 +53,21 @@ impl LogPosition {
     /// # Errors
     /// [`StoreError`].
     pub async fn now(conn: &mut PgConnection) -> Result<Option<Self>, StoreError> {
-        let found = primary(conn).await?;
+        // Of the control file, which is read from the disk each time, nothing is asked.
+        let found = sqlx::query!(
+            r#"SELECT
+                CASE
+                    WHEN pg_is_in_recovery() THEN NULL
+                    WHEN current_setting('synchronous_commit') = 'off' THEN pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint
+                    ELSE pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint
+                END AS "written?",
+                CASE
+                    WHEN pg_is_in_recovery() THEN NULL
+                    ELSE ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int
+                END AS "timeline?""#
+        )
+        .fetch_one(conn)
+        .await?;
         Ok(Self::of(found.written, found.timeline))
     }
 }
@@ -299,12 +314,13 @@ impl Replica {
             (state.usable?, patience)
         };
         let until = Instant::now() + patience;
-        let mut tx = match timeout(ANSWERS_WITHIN, self.pool.begin_reading(plans)).await {
-            Ok(Ok(tx)) => tx,
-            // Nobody else waits for a connection under the locks of a decision.
-            Ok(Err(StoreError::Busy(_))) => return Err(self.is_busy()),
-            Ok(Err(_)) | Err(_) => return Err(self.is_not_usable(Fallback::Unreachable)),
-        };
+        let mut tx =
+            match timeout(ANSWERS_WITHIN, self.pool.begin_reading(plans, READS_WITHIN)).await {
+                Ok(Ok(tx)) => tx,
+                // Nobody else waits for a connection under the locks of a decision.
+                Ok(Err(StoreError::Busy(_))) => return Err(self.is_busy()),
+                Ok(Err(_)) | Err(_) => return Err(self.is_not_usable(Fallback::Unreachable)),
+            };
         let mut pause = FIRST_PAUSE;
         loop {
             let standing = match timeout(ANSWERS_WITHIN, standing(&mut tx)).await {
@@ -334,7 +350,10 @@ impl Replica {
             return;
         };
         let asked = async {
-            let mut tx = self.pool.begin_reading(Plans::AsUsual).await?;
+            let mut tx = self
+                .pool
+                .begin_reading(Plans::AsUsual, ANSWERS_WITHIN)
+                .await?;
             standing(&mut tx).await
         };
         let now = match timeout(ANSWERS_WITHIN, asked).await {

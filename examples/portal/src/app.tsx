@@ -108,7 +108,7 @@ function Inside({ of }: { of: Session }) {
     <>
       <Head>
         <span className="who">{person.username} <span className="small">{role(person.role)}</span></span>
-        <Button kind="quiet" onPress={() => { go('/'); void logOut(); }}>{t('Log out')}</Button>
+        <Button kind="quiet" onPress={() => { go('/'); void logOut().catch(() => {}); }}>{t('Log out')}</Button>
         <Button kind="quiet" aria-expanded={isOpen} aria-controls="menu" aria-label={t('Menu')} onPress={() => setOpen(!isOpen)}><svg width="20" height="20" viewBox="0 0 20 20" aria-hidden="true"><path d="M2 4h16M2 10h16M2 16h16" stroke="currentColor" strokeWidth="2" /></svg></Button>
       </Head>
       <Offline />

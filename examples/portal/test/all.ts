@@ -7,4 +7,7 @@ export * from '../src/fhir/prescription';
 export * from '../src/fhir/vitals';
 export * from '../src/records/trend-values';
 export { fhirDate } from '../src/words';
+export * from '../src/api/access';
+export * from '../src/api/alone';
 export * from '../src/api/import-lines';
+export * from '../src/api/import-request';

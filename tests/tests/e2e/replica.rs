@@ -129,6 +129,18 @@ async fn what_was_allowed_is_read_from_the_replica() {
         })
         .await;
     }
+    // What reads from it has a limit there; of who may see nothing, nothing is read.
+    let of_a_read = "SET LOCAL statement_timeout = 3000";
+    eventually("a read has its limit", async || {
+        drop(replicated.tap.takes());
+        assert_eq!(lists(&ana, &ana).await, std::slice::from_ref(&record));
+        replicated.has_run(of_a_read).then_some(())
+    })
+    .await;
+    let bo = replicated.world.doctor("bo").await.at(&replicated.api);
+    drop(replicated.tap.takes());
+    assert_eq!(lists(&bo, &ana).await, Vec::<String>::new());
+    assert!(!replicated.has_run(of_a_read));
     // The rows that say so are the primary's.
     drop(replicated.tap.takes());
     lists(&ana, &ana).await;

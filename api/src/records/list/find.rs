@@ -1,5 +1,6 @@
 //! Which records somebody may find, and finding them.
 
+use chrono::{DateTime, Utc};
 use domain::{
     access::{AccessRequest, Action, Actor, DenyReason, decide, permitted_types},
     ids::UserId,
@@ -344,7 +345,7 @@ pub(super) async fn find(
                 && (filter.author.is_some() || filter.metadata.is_some())));
     let found = match visible {
         Some(visible) if across => {
-            let everybody = everybody(asked, searcher);
+            let everybody = everybody(asked, searcher, facts.now);
             let paging = asked.search.paging();
             let found = sources.across_patients(&everybody, &filter, paging).await?;
             // Whoever let them in since is not locked, and not among them.
@@ -358,7 +359,7 @@ pub(super) async fn find(
             found.await?
         }
         None if are_sealed => {
-            let found = of_everybody(sources.primary, asked, searcher, &filter).await;
+            let found = of_everybody(sources.primary, asked, (searcher, facts.now), &filter).await;
             return found.map(Ok);
         }
         None => {
@@ -390,11 +391,12 @@ fn confirmed(
 }
 
 /// Which part of everybody's records is looked through.
-fn everybody(asked: &ListRequest, searcher: Searcher<'_>) -> Everybody {
+fn everybody(asked: &ListRequest, searcher: Searcher<'_>, now: DateTime<Utc>) -> Everybody {
     Everybody {
         actor: searcher.actor,
         purpose: searcher.purpose,
         patient: asked.search.criteria.patient,
+        now,
     }
 }
 
@@ -403,17 +405,19 @@ fn everybody(asked: &ListRequest, searcher: Searcher<'_>) -> Everybody {
 async fn of_everybody(
     tx: &mut Tx<'_>,
     asked: &ListRequest,
-    searcher: Searcher<'_>,
+    (searcher, mut now): (Searcher<'_>, DateTime<Utc>),
     filter: &Filter,
 ) -> Result<(Vec<ListedRecord>, i64), StoreError> {
     let mut tries = TRIES;
     loop {
         tries -= 1;
-        let everybody = everybody(asked, searcher);
+        let everybody = everybody(asked, searcher, now);
         let paging = asked.search.paging();
         let (page, total) = across_patients(tx, &everybody, filter, paging).await?;
         let patients = page.iter().map(|record| record.patient);
         let facts = Facts::gather(tx, [&asked.caller], patients).await?;
+        // What ended between the two would be found again.
+        now = facts.now;
         let Ok(actor) = facts.actor(&asked.caller) else {
             return Ok((Vec::new(), 0));
         };

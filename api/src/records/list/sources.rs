@@ -32,39 +32,48 @@ pub(super) struct Sources<'a> {
     /// What decides, and is written to.
     pub(super) primary: &'a mut Transaction,
     reads: &'a Reads,
+    plans: Plans,
+    /// What the replica has to have replayed; `None` once it was asked, and where it is not to be.
+    written: Option<LogPosition>,
     replica: Option<Transaction>,
-    began: Instant,
+    /// Until when it is read from, once it was asked.
+    until: Option<Instant>,
 }
 
 impl<'a> Sources<'a> {
     /// `written` is how far the primary's log was under the locks of everybody whose records are looked through; `None` where some
-    /// of them are locked later: then the primary alone is read.
-    pub(super) async fn open(
+    /// of them are locked later: then the primary alone is read. The replica is asked when something is read first.
+    pub(super) const fn new(
         reads: &'a Reads,
         primary: &'a mut Transaction,
         written: Option<LogPosition>,
         plans: Plans,
     ) -> Self {
-        let replica = reads.at(written, plans).await;
         Self {
             primary,
             reads,
-            replica,
-            began: Instant::now(),
+            plans,
+            written,
+            replica: None,
+            until: None,
         }
     }
 
     /// The replica's transaction, while there is time for it.
-    fn replica(&mut self) -> Option<&mut Transaction> {
-        if self.began.elapsed() > READS_FOR {
+    async fn replica(&mut self) -> Option<&mut Transaction> {
+        if let Some(written) = self.written.take() {
+            self.until = Some(Instant::now() + READS_FOR);
+            self.replica = self.reads.at(Some(written), self.plans).await;
+        }
+        if self.until.is_some_and(|until| until < Instant::now()) {
             self.replica = None;
         }
         self.replica.as_mut()
     }
 
     /// What is left to read from, where nothing else will be read: the primary, and the replica while there is time for it.
-    pub(super) fn last(mut self) -> (&'a mut Transaction, &'a Reads, Option<Transaction>) {
-        self.replica();
+    pub(super) async fn last(mut self) -> (&'a mut Transaction, &'a Reads, Option<Transaction>) {
+        self.replica().await;
         (self.primary, self.reads, self.replica)
     }
 
@@ -80,7 +89,7 @@ impl<'a> Sources<'a> {
             return Ok(NewestPages::default());
         }
         let reads = self.reads;
-        if let Some(replica) = self.replica() {
+        if let Some(replica) = self.replica().await {
             let reading = NewestPages::find(replica, wanted.iter().cloned());
             if let Some(found) = reads.read(reading).await {
                 return Ok(found);
@@ -102,7 +111,7 @@ impl<'a> Sources<'a> {
         paging: Paging,
     ) -> Result<(Vec<Record>, i64), StoreError> {
         let reads = self.reads;
-        if let Some(replica) = self.replica() {
+        if let Some(replica) = self.replica().await {
             let reading = of_patients(replica, visible, own, filter, paging);
             if let Some(found) = reads.read(reading).await {
                 return Ok(found);
@@ -123,7 +132,7 @@ impl<'a> Sources<'a> {
         paging: Paging,
     ) -> Result<(Vec<Record>, i64), StoreError> {
         let reads = self.reads;
-        if let Some(replica) = self.replica() {
+        if let Some(replica) = self.replica().await {
             let reading = across_patients(replica, everybody, filter, paging);
             if let Some(found) = reads.read(reading).await {
                 return Ok(found);

@@ -163,6 +163,8 @@ pub struct Everybody {
     pub purpose: Purpose,
     /// Of this patient alone.
     pub patient: Option<UserId>,
+    /// When it is decided, by the primary's clock ([`crate::users::now`]).
+    pub now: DateTime<Utc>,
 }
 
 /// Runs the page's statement of this order: the four files of a page differ in the order alone, which a test holds.
@@ -366,6 +368,7 @@ pub async fn page_of_everybody(
         &rule.named.admitted,
         &rule.named.admitted_abroad,
         &rule.named.refused,
+        everybody.now,
         rule.own,
         everybody.actor.id.0,
         everybody.patient.map(|id| id.0),
@@ -405,6 +408,7 @@ pub async fn count_of_everybody(
         &rule.named.admitted,
         &rule.named.admitted_abroad,
         &rule.named.refused,
+        everybody.now,
         rule.own,
         everybody.actor.id.0,
         everybody.patient.map(|id| id.0),
@@ -543,7 +547,7 @@ mod tests {
         ];
         for file in EVERYBODY {
             let (first, second) = file.split_once("UNION ALL").expect("it has two halves");
-            let half = |text| passage(text, "        SELECT\n", "        LIMIT $20");
+            let half = |text| passage(text, "        SELECT\n", "        LIMIT $21");
             let (mut first, mut second) = (half(first), half(second));
             for bound in bounds {
                 let found = [&first, &second].map(|half| half.contains(&bound));
@@ -553,6 +557,16 @@ mod tests {
                 half.retain(|line| !bounds.contains(line));
             }
             assert_eq!(first, second);
+        }
+    }
+
+    #[test]
+    fn no_statement_of_a_replica_asks_its_clock() {
+        let pages = PATIENTS.into_iter().chain(EVERYBODY).chain([NEWEST]);
+        for file in pages.chain(COUNTS) {
+            for clock in ["_timestamp()", "now()", "decision_time", "CURRENT_"] {
+                assert!(!file.contains(clock), "{clock} in {file}");
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 // Speaks to the api: POST /graphql; subscriptions come as Server-Sent Events.
 import { Client, CombinedError, type Operation, cacheExchange, fetchExchange, makeOperation, mapExchange } from '@urql/core';
+import { OtherTabBusy } from './alone';
 import { withUserErrors } from './payload';
 import { apiUrl, plain } from './address';
 import { freshToken } from './refresh';
@@ -111,9 +112,10 @@ async function send(url: RequestInfo | URL, init: RequestInit = {}): Promise<Res
     }
     return response;
   } catch (cause) {
-    const isAborted = cause instanceof DOMException && cause.name === 'AbortError';
-    const answer = isQuery && !isAborted ? await answers?.find(question).catch(() => undefined) : undefined;
-    if (!isAborted) offlineSince.set(answer?.at ?? offlineSince.get() ?? Date.now());
+    // The api was not asked, or not to the end: nothing is known of the connection.
+    const isOurs = cause instanceof OtherTabBusy || (cause instanceof DOMException && cause.name === 'AbortError');
+    const answer = isQuery && !isOurs ? await answers?.find(question).catch(() => undefined) : undefined;
+    if (!isOurs) offlineSince.set(answer?.at ?? offlineSince.get() ?? Date.now());
     if (!answer) throw cause;
     return new Response(answer.text, { headers: { 'content-type': 'application/graphql-response+json' } });
   }

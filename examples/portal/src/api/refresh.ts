@@ -2,10 +2,12 @@
 // away here, by one tab at a time.
 import { Client, type CombinedError, fetchExchange } from '@urql/core';
 import { graphql } from '../gql';
+import { type Access, isGood } from './access';
+import { alone } from './alone';
 import { complete } from './payload';
 import { apiUrl, plain } from './address';
 import {
-  type Access, type LogIn, accessToken, begin, browserLogIn, end, ending, isIdle, isToBeEnded, onOtherTab, release, renew, session,
+  type LogIn, accessToken, begin, browserLogIn, end, ending, isIdle, isToBeEnded, onOtherTab, release, renew, session,
 } from './session';
 
 /** Sends the cookie along, and the proof that no foreign page has the request sent. */
@@ -13,7 +15,7 @@ export const WITH_COOKIE = { fetchOptions: { credentials: 'include', headers: { 
 
 /** A token is exchanged this long before it ends. Unit: milliseconds. */
 const AHEAD = 30_000;
-/** How long one tab may take, while others wait. Unit: milliseconds. */
+/** How long a request may take, while other tabs wait. Unit: milliseconds. */
 const PATIENCE = 30_000;
 
 const REFRESH = graphql(`
@@ -36,24 +38,13 @@ const bare = new Client({
   requestPolicy: 'network-only',
 });
 
-/**
- * Does what uses or replaces the cookie, while no other tab does: of two answers at once the older one could set it last.
- * Where there are no locks, the page is not of a secure origin, and has no cookie.
- */
-async function alone<T>(action: () => Promise<T>): Promise<T> {
-  if (!('locks' in navigator)) return action();
-  let done: T | undefined;
-  await navigator.locks.request('meditrustal-portal-cookie', async () => { done = await action(); });
-  return done as T;
-}
-
 let exchanging: Promise<void> | undefined;
 
 /** The token of the person who is logged in; exchanged before, where it is about to end. */
 export async function freshToken(isOver = false): Promise<string | undefined> {
   if (!session.get()) return undefined;
   const now = accessToken();
-  if (!isOver && now && now.expiresAt - AHEAD > Date.now()) return now.token;
+  if (!isOver && now && isGood(now, AHEAD)) return now.token;
   await (exchanging ??= alone(exchange).finally(() => (exchanging = undefined)));
   return accessToken()?.token;
 }
@@ -95,8 +86,8 @@ export async function adopt(): Promise<void> {
   if (isToBeEnded()) void tellOfEnd().catch(() => {});
   if (!browserLogIn()) return;
   await alone(async () => {
-    // Another tab may have ended it meanwhile.
-    if (!browserLogIn()) return undefined;
+    // Another tab may have ended it meanwhile, or somebody logged in here.
+    if (session.get() || !browserLogIn()) return undefined;
     const { renewed, error } = await refresh();
     if (isOver(error)) return release(true);
     if (!renewed) return undefined;
@@ -134,7 +125,7 @@ export function tellOfEnd(access?: Access): Promise<void> {
 async function revoke(access?: Access): Promise<void> {
   if (!isToBeEnded()) return;
   // A page that was loaded again has no access token yet.
-  if (access && access.expiresAt > Date.now()) {
+  if (access && isGood(access)) {
     const { data } = await bare.mutation(LOG_OUT, {}, bearing(access.token, WITH_COOKIE)).toPromise();
     if (data?.logOut) return release(true);
   }
@@ -149,7 +140,7 @@ async function revoke(access?: Access): Promise<void> {
 async function endElsewhere(): Promise<void> {
   const access = accessToken();
   const ended = end('elsewhere');
-  if (access && access.expiresAt > Date.now()) await bare.mutation(LOG_OUT, {}, bearing(access.token)).toPromise();
+  if (access && isGood(access)) await bare.mutation(LOG_OUT, {}, bearing(access.token)).toPromise();
   await ended;
 }
 
@@ -166,5 +157,9 @@ export function follow(): void {
     if (!mine || browserLogIn() === mine.logIn) return;
     void (browserLogIn() ? endElsewhere() : end('over')).catch(() => {});
   });
-  window.addEventListener('online', () => { if (isToBeEnded()) void tellOfEnd().catch(() => {}); });
+  window.addEventListener('online', () => {
+    // A tab that was opened without a connection has had nobody yet; one whose log-in has ended says so until somebody logs in.
+    if (!session.get() && ending.get() === null) void adopt().catch(() => {});
+    else if (isToBeEnded()) void tellOfEnd().catch(() => {});
+  });
 }

@@ -4,6 +4,7 @@
 // The access token is in memory alone. `sessionStorage`, which ends with the tab, has who it is and the key of what is
 // kept for the time without a connection; `localStorage` has which log-in is this browser's, and when it was last used.
 import type { LogInMutation } from '../gql/graphql';
+import { type Access, accessOf } from './access';
 import { Answers, canKeep } from './answers';
 import type { Complete } from './payload';
 import { store } from './store';
@@ -34,12 +35,6 @@ export interface Session {
   readonly logIn: string;
   readonly person: Person;
   readonly answers: Answers | undefined;
-}
-
-export interface Access {
-  readonly token: string;
-  /** Unit: milliseconds since 1970. */
-  readonly expiresAt: number;
 }
 
 export const session = store<Session | null>(null);
@@ -136,8 +131,6 @@ export function onOtherTab(action: () => void): void {
     if (key === LOG_IN || key === null) action();
   });
 }
-
-const accessOf = (of: { accessToken: string; expiresAt: string }): Access => ({ token: of.accessToken, expiresAt: Date.parse(of.expiresAt) });
 
 function answersOf(of: Kept): Answers | undefined {
   return canKeep ? new Answers(of.database, of.secret) : undefined;

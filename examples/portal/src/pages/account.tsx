@@ -217,7 +217,7 @@ function Leave() {
     if (!(await deactivate({ input: { currentPassword: password } })).data?.deactivateAccount) return;
     // Its log-ins are ended by that; the cookie is left to be taken away.
     await end('deactivated', false);
-    await tellOfEnd();
+    await tellOfEnd().catch(() => {});
   };
   return (
     <Card title={t('Leaving')} actions={(

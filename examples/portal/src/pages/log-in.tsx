@@ -1,9 +1,9 @@
 import { type FormEvent, useState } from 'react';
-import { type CombinedError, useClient, useMutation } from 'urql';
+import { CombinedError, useClient, useMutation } from 'urql';
 import { complete } from '../api/payload';
 import { WITH_COOKIE, beginBy } from '../api/refresh';
 import { useStore } from '../api/store';
-import { type Ending, ending } from '../api/session';
+import { type Ending, type LogIn as Begun, ending } from '../api/session';
 import { graphql } from '../gql';
 import { Button, Card, Failure, Field, Form, Notice, Page } from '../ui';
 import { t } from '../words';
@@ -44,24 +44,38 @@ export function LogIn() {
   );
 }
 
+/** Has a log-in begun; tells where another tab keeps it from being asked for, and whether it is waited for. */
+function useBegin() {
+  const [error, setError] = useState<CombinedError>();
+  const [isBusy, setBusy] = useState(false);
+  const begin = async (logIn: () => Promise<Begun | undefined>) => {
+    setError(undefined);
+    setBusy(true);
+    await beginBy(logIn).catch((cause: unknown) => setError(new CombinedError({ networkError: cause instanceof Error ? cause : new Error(String(cause)) })));
+    setBusy(false);
+  };
+  return { kept: error, isBusy, begin };
+}
+
 function WithPassword() {
   const [login, setLogin] = useState('');
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
   const [{ fetching, error }, logIn] = useMutation(LOG_IN);
+  const { kept, isBusy, begin } = useBegin();
   const needsCode = code !== '' || error?.graphQLErrors[0]?.extensions['code'] === 'SECOND_FACTOR_REQUIRED';
   const submit = async (event: FormEvent) => {
     event.preventDefault();
-    await beginBy(async () => complete((await logIn({ input: { login, password, code: code || null, refreshBy: 'COOKIE' } }, WITH_COOKIE)).data?.logIn));
+    await begin(async () => complete((await logIn({ input: { login, password, code: code || null, refreshBy: 'COOKIE' } }, WITH_COOKIE)).data?.logIn));
   };
   return (
     <Form error={error} onSubmit={submit}>
       <Field label={t('User name or e-mail address')} name="login" autoComplete="username" value={login} isRequired onChange={setLogin} />
       <Field label={t('Password')} name="password" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
       {needsCode ? <Field label={t('Code of the second factor')} name="code" inputMode="numeric" autoComplete="one-time-code" value={code} isRequired onChange={setCode} /> : null}
-      <Refused error={error} />
+      <Refused error={kept ?? error} />
       <div className="actions">
-        <Button type="submit" kind="main" isPending={fetching}>{t('Log in')}</Button>
+        <Button type="submit" kind="main" isPending={fetching || isBusy}>{t('Log in')}</Button>
         {window.ethereum ? <WithWallet /> : null}
       </div>
     </Form>
@@ -72,17 +86,18 @@ function WithWallet() {
   const client = useClient();
   const [{ fetching, error }, logIn] = useMutation(LOG_IN_WITH_WALLET);
   const [wrong, setWrong] = useState<string>();
+  const { kept, isBusy, begin } = useBegin();
   const act = async () => {
     setWrong(undefined);
     const signed = await signText(client, 'LOG_IN').catch((cause: unknown) => setWrong(cause instanceof Error ? cause.message : String(cause)));
     if (!signed) return;
-    await beginBy(async () => complete((await logIn({ input: { ...signed, refreshBy: 'COOKIE' } }, WITH_COOKIE)).data?.logInWithWallet));
+    await begin(async () => complete((await logIn({ input: { ...signed, refreshBy: 'COOKIE' } }, WITH_COOKIE)).data?.logInWithWallet));
   };
   return (
     <>
-      <Button isPending={fetching} onPress={act}>{t('Log in with a wallet')}</Button>
+      <Button isPending={fetching || isBusy} onPress={act}>{t('Log in with a wallet')}</Button>
       {wrong ? <Notice kind="bad">{wrong}</Notice> : null}
-      <Refused error={error} />
+      <Refused error={kept ?? error} />
     </>
   );
 }
@@ -93,19 +108,20 @@ function Register() {
   const [password, setPassword] = useState('');
   const [{ fetching, error }, register] = useMutation(REGISTER);
   const [loggingIn, logIn] = useMutation(LOG_IN);
+  const { kept, isBusy, begin } = useBegin();
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     const { data } = await register({ input: { username, email, password } });
     if (!data?.register) return;
-    await beginBy(async () => complete((await logIn({ input: { login: username, password, refreshBy: 'COOKIE' } }, WITH_COOKIE)).data?.logIn));
+    await begin(async () => complete((await logIn({ input: { login: username, password, refreshBy: 'COOKIE' } }, WITH_COOKIE)).data?.logIn));
   };
   return (
     <Form error={error} onSubmit={submit}>
       <Field label={t('User name')} name="username" autoComplete="username" value={username} isRequired onChange={setUsername} />
       <Field label={t('E-mail address')} name="email" type="email" autoComplete="email" value={email} isRequired onChange={setEmail} />
       <Field label={t('Password')} name="password" type="password" autoComplete="new-password" value={password} isRequired minLength={12} hint={t('At least 12 characters')} onChange={setPassword} />
-      <Refused error={error ?? loggingIn.error} />
-      <div className="actions"><Button type="submit" kind="main" isPending={fetching || loggingIn.fetching}>{t('Make an account')}</Button></div>
+      <Refused error={kept ?? error ?? loggingIn.error} />
+      <div className="actions"><Button type="submit" kind="main" isPending={fetching || isBusy || loggingIn.fetching}>{t('Make an account')}</Button></div>
     </Form>
   );
 }

@@ -1,5 +1,6 @@
 // What an error means to the person, and what to do next, by the stable codes of docs/errors.md.
 import type { CombinedError } from '@urql/core';
+import { OtherTabBusy } from '../api/alone';
 import { type English, t } from '.';
 
 interface Issue {
@@ -51,6 +52,9 @@ export function fieldErrors(error: CombinedError | undefined): ReadonlyMap<strin
 
 export function explain(error: CombinedError): Explained {
   const first = error.graphQLErrors[0];
+  if (error.networkError instanceof OtherTabBusy) {
+    return { code: 'OTHER_TAB', text: t('Another tab of this browser has the log-in and does not answer: look at that tab or close it, then try again.'), field: undefined, issues: [], requestId: undefined };
+  }
   if (!first) {
     return { code: 'OFFLINE', text: t('The service cannot be reached. Look at your connection, then try again.'), field: undefined, issues: [], requestId: undefined };
   }

@@ -77,6 +77,7 @@ export const indonesian = {
   'Another administrator has to release it, too.': 'Administrator lain juga harus melepasnya.',
   'Another document (FHIR R4)': 'Dokumen lain (FHIR R4)',
   'Another one, by its LOINC code': 'Pemeriksaan lain, dengan kode LOINC',
+  'Another tab of this browser has the log-in and does not answer: look at that tab or close it, then try again.': 'Tab lain peramban ini memegang sesi masuk dan tidak menjawab: buka atau tutup tab itu, lalu coba lagi.',
   'Another test': 'Pemeriksaan lain',
   'Approve': 'Setujui',
   'Approve it?': 'Setujui?',

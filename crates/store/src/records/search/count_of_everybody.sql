@@ -1,31 +1,32 @@
 -- How many of everybody's records the caller may search: first who lets them see which types, then how many of those
--- there are. $14 whether they search their own, $15 who they are, $16 of which patient alone, $17 of which types, $18 all
+-- there are. $15 whether they search their own, $16 who they are, $17 of which patient alone, $18 of which types, $19 all
 -- types there are.
 WITH near AS MATERIALIZED (
     SELECT DISTINCT user_id AS patient_id
     FROM data_processing_consents
     WHERE purpose = ANY($10)
       AND (third_parties @> ANY($11) OR third_parties @> ANY($12))
-      AND ($16::uuid IS NULL OR user_id = $16)
+      AND ($17::uuid IS NULL OR user_id = $17)
 ), let_in AS MATERIALIZED (
     SELECT record.patient_id, record.record_type
     FROM (
         SELECT near.patient_id, kind.record_type
         FROM near
-        CROSS JOIN UNNEST($18::text[]) AS kind(record_type)
-        WHERE NOT $14::boolean
+        CROSS JOIN UNNEST($19::text[]) AS kind(record_type)
+        WHERE NOT $15::boolean
     ) AS record
     WHERE
         -- The rule of `domain::access::decide` for SEARCH: a consent lets the caller in, and no refusal keeps them out.
         -- $10 purposes that cover this one; $11 whom consents name that let the caller in, $12 those that do if they allow
-        -- TRANSFER, $13 whom refusals name that keep the caller out (`consents::named`).
+        -- TRANSFER, $13 whom refusals name that keep the caller out (`consents::named`); $14 when it is decided: a replica's clock is
+        -- not the primary's.
         EXISTS (
             SELECT FROM data_processing_consents AS consent
             WHERE consent.user_id = record.patient_id
               AND consent.purpose = ANY($10)
               AND is_in_force(
                   consent.consent_given_at, consent.consent_expires_at, consent.consent_withdrawn_at,
-                  statement_timestamp())
+                  $14::timestamptz)
               AND (consent.data_categories ? 'ALL_RECORDS' OR consent.data_categories ? record.record_type)
               AND consent.processing_activities ? 'SEARCH'
               AND NOT consent.processing_activities ? 'DENY'
@@ -38,7 +39,7 @@ WITH near AS MATERIALIZED (
               AND refusal.purpose = ANY($10)
               AND is_in_force(
                   refusal.consent_given_at, refusal.consent_expires_at, refusal.consent_withdrawn_at,
-                  statement_timestamp())
+                  $14::timestamptz)
               AND (refusal.data_categories ? 'ALL_RECORDS' OR refusal.data_categories ? record.record_type)
               AND refusal.processing_activities ? 'DENY'
               AND (COALESCE(refusal.third_parties, '[]') = '[]'
@@ -46,9 +47,9 @@ WITH near AS MATERIALIZED (
         )
         -- End of the rule.
     UNION ALL
-    SELECT $15::uuid, kind.record_type
-    FROM UNNEST($18::text[]) AS kind(record_type)
-    WHERE $14
+    SELECT $16::uuid, kind.record_type
+    FROM UNNEST($19::text[]) AS kind(record_type)
+    WHERE $15
 )
 SELECT count(*) AS "count!"
 FROM let_in
@@ -81,6 +82,6 @@ WHERE
   AND (COALESCE(record.effective_at, record.created_at)
       >= COALESCE($3::timestamptz - INTERVAL '366 days', '-infinity')
       OR record.record_metadata ? 'dateEnd')
-  AND ($14 OR record.restricted_at IS NULL)
-  AND ($16::uuid IS NULL OR record.patient_id = $16)
-  AND ($17::text[] IS NULL OR record.record_type = ANY($17))
+  AND ($15 OR record.restricted_at IS NULL)
+  AND ($17::uuid IS NULL OR record.patient_id = $17)
+  AND ($18::text[] IS NULL OR record.record_type = ANY($18))

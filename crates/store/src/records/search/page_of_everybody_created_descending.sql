@@ -1,5 +1,5 @@
--- A page of everybody's records that the caller may search. $14 whether they search their own, $15 who they are, $16 of
--- which patient alone, $17 of which types, $18 and $19 the time and the id that the page goes on after, $20 how many.
+-- A page of everybody's records that the caller may search. $15 whether they search their own, $16 who they are, $17 of
+-- which patient alone, $18 of which types, $19 and $20 the time and the id that the page goes on after, $21 how many.
 SELECT
     record.id AS "id!", record.patient_id AS "patient_id!", record.author_id, record.record_type AS "record_type!",
     record.version AS "version!", record.predecessor_id, record.superseded_at, record.withdrawn AS "withdrawn!",
@@ -41,22 +41,23 @@ FROM (
           AND ($9 OR record.superseded_at IS NULL)
           -- End of the filter.
           AND COALESCE(record.effective_at, record.created_at) >= COALESCE($3::timestamptz - INTERVAL '366 days', '-infinity')
-          AND ($16::uuid IS NULL OR record.patient_id = $16)
-          AND ($17::text[] IS NULL OR record.record_type = ANY($17))
+          AND ($17::uuid IS NULL OR record.patient_id = $17)
+          AND ($18::text[] IS NULL OR record.record_type = ANY($18))
           AND (record.created_at, record.id)
-              < (COALESCE($18::timestamptz, 'infinity'), COALESCE($19::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
-          AND CASE WHEN $14 THEN record.patient_id = $15
+              < (COALESCE($19::timestamptz, 'infinity'), COALESCE($20::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+          AND CASE WHEN $15 THEN record.patient_id = $16
               ELSE record.restricted_at IS NULL AND
                   -- The rule of `domain::access::decide` for SEARCH: a consent lets the caller in, and no refusal keeps them out.
                   -- $10 purposes that cover this one; $11 whom consents name that let the caller in, $12 those that do if they allow
-                  -- TRANSFER, $13 whom refusals name that keep the caller out (`consents::named`).
+                  -- TRANSFER, $13 whom refusals name that keep the caller out (`consents::named`); $14 when it is decided: a replica's clock is
+                  -- not the primary's.
                   EXISTS (
                       SELECT FROM data_processing_consents AS consent
                       WHERE consent.user_id = record.patient_id
                         AND consent.purpose = ANY($10)
                         AND is_in_force(
                             consent.consent_given_at, consent.consent_expires_at, consent.consent_withdrawn_at,
-                            statement_timestamp())
+                            $14::timestamptz)
                         AND (consent.data_categories ? 'ALL_RECORDS' OR consent.data_categories ? record.record_type)
                         AND consent.processing_activities ? 'SEARCH'
                         AND NOT consent.processing_activities ? 'DENY'
@@ -69,7 +70,7 @@ FROM (
                         AND refusal.purpose = ANY($10)
                         AND is_in_force(
                             refusal.consent_given_at, refusal.consent_expires_at, refusal.consent_withdrawn_at,
-                            statement_timestamp())
+                            $14::timestamptz)
                         AND (refusal.data_categories ? 'ALL_RECORDS' OR refusal.data_categories ? record.record_type)
                         AND refusal.processing_activities ? 'DENY'
                         AND (COALESCE(refusal.third_parties, '[]') = '[]'
@@ -78,7 +79,7 @@ FROM (
                   -- End of the rule.
               END
         ORDER BY record.created_at DESC, record.id DESC
-        LIMIT $20
+        LIMIT $21
     )
     UNION ALL
     -- Periods that began before that: an index has them alone. None where there is no $3.
@@ -116,22 +117,23 @@ FROM (
           AND $3::timestamptz IS NOT NULL
           AND COALESCE(record.effective_at, record.created_at) < $3::timestamptz - INTERVAL '366 days'
           AND record.record_metadata ? 'dateEnd'
-          AND ($16::uuid IS NULL OR record.patient_id = $16)
-          AND ($17::text[] IS NULL OR record.record_type = ANY($17))
+          AND ($17::uuid IS NULL OR record.patient_id = $17)
+          AND ($18::text[] IS NULL OR record.record_type = ANY($18))
           AND (record.created_at, record.id)
-              < (COALESCE($18::timestamptz, 'infinity'), COALESCE($19::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
-          AND CASE WHEN $14 THEN record.patient_id = $15
+              < (COALESCE($19::timestamptz, 'infinity'), COALESCE($20::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+          AND CASE WHEN $15 THEN record.patient_id = $16
               ELSE record.restricted_at IS NULL AND
                   -- The rule of `domain::access::decide` for SEARCH: a consent lets the caller in, and no refusal keeps them out.
                   -- $10 purposes that cover this one; $11 whom consents name that let the caller in, $12 those that do if they allow
-                  -- TRANSFER, $13 whom refusals name that keep the caller out (`consents::named`).
+                  -- TRANSFER, $13 whom refusals name that keep the caller out (`consents::named`); $14 when it is decided: a replica's clock is
+                  -- not the primary's.
                   EXISTS (
                       SELECT FROM data_processing_consents AS consent
                       WHERE consent.user_id = record.patient_id
                         AND consent.purpose = ANY($10)
                         AND is_in_force(
                             consent.consent_given_at, consent.consent_expires_at, consent.consent_withdrawn_at,
-                            statement_timestamp())
+                            $14::timestamptz)
                         AND (consent.data_categories ? 'ALL_RECORDS' OR consent.data_categories ? record.record_type)
                         AND consent.processing_activities ? 'SEARCH'
                         AND NOT consent.processing_activities ? 'DENY'
@@ -144,7 +146,7 @@ FROM (
                         AND refusal.purpose = ANY($10)
                         AND is_in_force(
                             refusal.consent_given_at, refusal.consent_expires_at, refusal.consent_withdrawn_at,
-                            statement_timestamp())
+                            $14::timestamptz)
                         AND (refusal.data_categories ? 'ALL_RECORDS' OR refusal.data_categories ? record.record_type)
                         AND refusal.processing_activities ? 'DENY'
                         AND (COALESCE(refusal.third_parties, '[]') = '[]'
@@ -153,8 +155,8 @@ FROM (
                   -- End of the rule.
               END
         ORDER BY record.created_at DESC, record.id DESC
-        LIMIT $20
+        LIMIT $21
     )
 ) AS record
 ORDER BY record.created_at DESC, record.id DESC
-LIMIT $20
+LIMIT $21
