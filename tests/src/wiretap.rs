@@ -44,6 +44,10 @@ const IDLE: [&str; 10] = [
 /// asked, it goes on beside it, and is not recorded.
 const JOB: &str = "pg_try_advisory_xact_lock(";
 
+/// What the statement says that checks consents about a second after an answer that left them out (`store::consents::in_force_now`):
+/// it is not recorded either.
+const AFTER_ANSWERS: &str = "/* after an answer */";
+
 /// Stands before a database and hands everything on. Hears whatever is executed, by its text.
 #[derive(Debug)]
 pub struct Wiretap {
@@ -143,6 +147,9 @@ async fn listen(
     let mut prepared: HashMap<String, String> = HashMap::new();
     let (mut is_of_a_job, mut begun) = (false, None);
     let mut hears = |statement: String| {
+        if statement.contains(AFTER_ANSWERS) {
+            return;
+        }
         if statement.contains(JOB) {
             (is_of_a_job, begun) = (true, None);
         } else if is_of_a_job {

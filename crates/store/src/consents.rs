@@ -326,6 +326,26 @@ pub async fn in_force(
     gather(found)
 }
 
+/// The same by the clock of the statement, for who checks them after an answer and decides nothing by them.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn in_force_now(
+    conn: &mut PgConnection,
+    patients: &[UserId],
+) -> Result<StoredConsents, StoreError> {
+    let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
+    let found = of_patients!(
+        "/* after an answer */
+         is_in_force(consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp())",
+        "FALSE",
+        &patients,
+    )
+    .fetch_all(conn)
+    .await?;
+    gather(found)
+}
+
 /// Of the same those that can change what is decided about an actor (`domain::access::overview::concerns`): every refusal, and what
 /// names the actor in person, by role, or by an organisation that the actor belongs to, left, or may belong to. Of a
 /// patient who has others in force, one of them, and that it was so, in `left_out`. Served by

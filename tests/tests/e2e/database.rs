@@ -14,8 +14,16 @@ const FILLED: [&str; 6] = [
     "myAccessLog",
     "users",
 ];
-/// The content of a record of a page is asked for by the record disclosure, which takes up to 64 at a time.
-const AT_THE_DESK: [&str; 4] = ["document", "canonical", "summary", "reason"];
+/// The content of a record of a page is asked for by the record disclosure, which takes up to 64 at a time; so are the versions
+/// before and after it, in as many batches as there happen to be while they are asked for.
+const AT_THE_DESK: [&str; 6] = [
+    "document",
+    "canonical",
+    "summary",
+    "reason",
+    "predecessor",
+    "successor",
+];
 
 /// How a connection that is given back is proven to be outside a transaction (`store::pool`). The relay's and
 /// health's are, too, whenever they like; a list is in a transaction, which needs no proof.

@@ -287,6 +287,7 @@ async fn each_kind_of_search_has_its_index_among_a_million_records() {
             let of_records = new.into_iter().filter(|plan| {
                 let text = plan["Query Text"].as_str().unwrap_or_default();
                 text.contains("medical_records AS record")
+                    && !text.contains("LEFT JOIN medical_records AS record")
                     && (document == FIND || text.contains("count(*)"))
             });
             let found: Vec<_> = of_records.map(|plan| ways(&plan["Plan"])).collect();

@@ -82,8 +82,10 @@ pub(crate) async fn store_behind(
         };
         match stored {
             Ok(()) => {
+                if told.stored == 0 {
+                    result = Ok(Imported::Attached(Some(asked.record)));
+                }
                 told.stored += 1;
-                result = Ok(Imported::Attached(Some(asked.record)));
             }
             Err(error @ (Error::NotFound(_) | Error::Document(_) | Error::Conflict { .. })) => {
                 told.refused += 1;
