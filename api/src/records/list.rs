@@ -356,7 +356,7 @@ impl RecordReader {
                 Ok(page)
             }));
         }
-        let related = Related::read(sources, &RelatedIds::of(pages.iter().flatten())).await?;
+        let related = Related::read(sources, &RelatedIds::of(&pages.iter().flatten())).await?;
         audit::insert(&mut tx, &entries).await?;
         tx.commit().await?;
         let pages = pages.into_iter();
@@ -384,7 +384,7 @@ struct RelatedIds {
 }
 
 impl RelatedIds {
-    fn of<'a>(pages: impl Iterator<Item = &'a Page<'a>> + Clone) -> Self {
+    fn of<'a>(pages: &(impl Iterator<Item = &'a Page<'a>> + Clone)) -> Self {
         let of = |wanted: fn(With) -> bool| pages.clone().filter(move |page| wanted(page.wants()));
         Self {
             people: distinct(of(|with| with.people).flat_map(Page::people)),

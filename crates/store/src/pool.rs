@@ -499,7 +499,7 @@ mod tests {
     async fn a_connection_whose_server_fell_silent_is_closed() {
         let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = server.local_addr().expect("it has one").port();
-        let served = tokio::spawn(async move {
+        let silence = tokio::spawn(async move {
             let (client, _) = server.accept().await.expect("a client");
             falls_silent(client).await
         });
@@ -515,7 +515,7 @@ mod tests {
         let connection = tx.0.take().expect("it is held");
         give_back(connection, IdleProof::Rollback, Duration::from_millis(20));
         // It ends when the client has gone.
-        let ended = served.await.expect("it does not panic");
+        let ended = silence.await.expect("it does not panic");
         assert!(ended.is_err());
         assert_eq!(pool.figures().open, 0);
     }
