@@ -9,17 +9,13 @@
 //! order, so that nobody waits in a circle. Who needs one exclusively takes it so at once; a shared lock on
 //! top of it costs nothing.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+pub(crate) mod statements;
 
 use domain::ids::{RecordId, UserId};
 use uuid::Uuid;
 
+use self::statements::NAMESPACE;
 use crate::{StoreError, Tx};
-
-/// The first key of these advisory locks: `pers` in ASCII. The second, the last four bytes of the person's id,
-/// which are random in a `UUIDv7`, tells people apart. Two share it once in four thousand million pairs; then one
-/// waits for the other.
-const NAMESPACE: i32 = 0x7065_7273;
 
 /// Decides about these people: no change to what decides them is under way from here to the end.
 ///
@@ -71,28 +67,6 @@ pub async fn lock_shared_with_records(
     Ok(patients.map(|person| UserId(person.id)).collect())
 }
 
-/// The statements that take the locks of [`lock_shared`], one after the other, in the same order: for a transaction that
-/// begins with them ([`crate::Pool::begin_locked`]). They hold numbers of our own alone.
-pub(crate) fn shared_locks(people: impl IntoIterator<Item = UserId>) -> String {
-    let keys: BTreeSet<i32> = people.into_iter().map(key).collect();
-    let mut statements = String::new();
-    for key in keys {
-        // Writing to a String does not fail.
-        write!(
-            statements,
-            "; SELECT pg_advisory_xact_lock_shared({NAMESPACE} # (schema_key() & 2147483647)::int, '{key}'::int)"
-        )
-        .ok();
-    }
-    statements
-}
-
-/// The second key of a person's lock, as the statements here compute it.
-const fn key(person: UserId) -> i32 {
-    let [.., a, b, c, d] = person.0.into_bytes();
-    i32::from_be_bytes([a, b, c, d])
-}
-
 /// Changes what decides about these people: no decision about them is under way from here to the end.
 ///
 /// # Errors
@@ -117,28 +91,4 @@ pub async fn lock_exclusive(
     .fetch_all(&mut **tx)
     .await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn locks_are_taken_once_each_in_the_order_of_their_keys() {
-        let person = |low: u128| UserId(Uuid::from_u128(low));
-        let two = person(0x0190_0000_0000_7000_8000_0000_8000_0000);
-        let one = person(0x0190_0000_0000_7000_8000_0000_0000_0007);
-        let same = person(0x0191_0000_0000_7000_8000_0000_0000_0007);
-        let lock = |key: &str| {
-            format!(
-                "; SELECT pg_advisory_xact_lock_shared(1885696627 # (schema_key() & 2147483647)::int, '{key}'::int)"
-            )
-        };
-        assert_eq!(NAMESPACE, 1_885_696_627);
-        assert_eq!(
-            shared_locks([one, two, same]),
-            [lock("-2147483648"), lock("7")].concat()
-        );
-        assert_eq!(shared_locks([]), "");
-    }
 }

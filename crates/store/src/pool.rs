@@ -23,7 +23,7 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use crate::{StoreError, barrier, session};
+use crate::{StoreError, barrier::statements::shared_locks, session};
 
 /// Connections to one database under one role. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -130,7 +130,7 @@ impl Pool {
         plans: Plans,
         people: impl IntoIterator<Item = UserId>,
     ) -> Result<Transaction, StoreError> {
-        let locks = barrier::shared_locks(people);
+        let locks = shared_locks(people);
         self.begin_by(format!("{}{locks}", beginning(wait, plans)))
             .await
     }

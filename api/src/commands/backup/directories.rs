@@ -39,7 +39,7 @@ pub(crate) struct BackupDirectories {
 ///
 /// # Errors
 /// [`InvalidTenantName`].
-pub(in crate::commands) fn of_schema(schema: &str) -> Result<Tenant, InvalidTenantName> {
+pub(crate) fn of_schema(schema: &str) -> Result<Tenant, InvalidTenantName> {
     Tenant::new(schema, Tenant::usual().prefix())
 }
 

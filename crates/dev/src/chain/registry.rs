@@ -186,7 +186,7 @@ fn run_within(command: &mut Command, time: Duration, tries: u32) -> Result<Outpu
         }
         run = run_once(command, time)?;
     }
-    let Run { output, killed } = run;
+    let ForgeRun { output, killed } = run;
     if !killed {
         return Ok(output);
     }
@@ -199,13 +199,13 @@ fn run_within(command: &mut Command, time: Duration, tries: u32) -> Result<Outpu
 }
 
 /// One run of forge.
-struct Run {
+struct ForgeRun {
     output: Output,
     killed: bool,
 }
 
 /// Runs forge, and kills it when it takes longer than this.
-fn run_once(command: &mut Command, time: Duration) -> Result<Run> {
+fn run_once(command: &mut Command, time: Duration) -> Result<ForgeRun> {
     let spawned = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -234,7 +234,7 @@ fn run_once(command: &mut Command, time: Duration) -> Result<Run> {
         stdout: text(said),
         stderr: text(complained),
     };
-    Ok(Run { output, killed })
+    Ok(ForgeRun { output, killed })
 }
 
 fn all_of(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {

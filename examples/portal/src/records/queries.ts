@@ -42,7 +42,7 @@ graphql(`
 // The api answers at most 1,000 fields of a query: hence three parts of the summaries, by what kind of record it is.
 graphql(`
   fragment MeasuredSummary on RecordSummary {
-    __typename title date unsupportedModifiers
+    __typename title date datePeriod { start end } unsupportedModifiers
     ... on LabResultSummary {
       tests { ...ConceptParts } reports { ...ReportParts } results { ...MeasurementParts }
       facilities { name reference } interpreters { name reference } issued conclusions
@@ -88,7 +88,7 @@ graphql(`
 `);
 graphql(`
   fragment ToldSummary on RecordSummary {
-    __typename title date unsupportedModifiers
+    __typename title date datePeriod { start end } unsupportedModifiers
     ... on DiagnosisSummary {
       diagnoses {
         description clinicalStatus verificationStatus severity severityCodings { ...CodingParts } recorded onset abatement
@@ -132,7 +132,7 @@ graphql(`
 
 graphql(`
   fragment PastSummary on RecordSummary {
-    __typename title date unsupportedModifiers
+    __typename title date datePeriod { start end } unsupportedModifiers
     ... on MedicalHistorySummary {
       conditions {
         code { ...ConceptParts } clinicalStatus verificationStatus severity { ...ConceptParts } onset abatement recorded
@@ -166,7 +166,7 @@ export const RECORDS = graphql(`
         id recordType version isWithdrawn completeness effectiveAt createdAt
         author { id username role }
         anchor { state }
-        summary { __typename title date unsupportedModifiers }
+        summary { __typename title date datePeriod { start end } unsupportedModifiers }
       }
       pageInfo { hasNextPage endCursor }
     }

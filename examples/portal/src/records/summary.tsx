@@ -14,7 +14,7 @@ const names: Record<string, English> = {
   abatement: 'Ended', absentReason: 'Why there is no value', achievement: 'Achieved', achievementCodings: 'Achieved, coded', activities: 'What is to be done', additionalInstructions: 'More instructions',
   administered: 'Given', allergies: 'Allergies', asNeeded: 'As needed', asNeededCodings: 'As needed, coded', asserted: 'Recorded', authenticator: 'Vouched for by', authored: 'Written', authors: 'Written by', bodySite: 'Body site', bodySites: 'Body sites', bounds: 'How long',
   categories: 'Categories', category: 'Category', clinicalStatus: 'Clinical status', code: 'Code', conclusion: 'Conclusion', conclusionCodes: 'Conclusion, coded',
-  conclusions: 'Conclusions', conditions: 'Conditions', contents: 'Files', contentType: 'Type', contraindicated: 'Contraindicated', creation: 'Made', criticality: 'Criticality', custodian: 'Kept by', date: 'Date', deceased: 'Deceased',
+  conclusions: 'Conclusions', conditions: 'Conditions', contents: 'Files', contentType: 'Type', contraindicated: 'Contraindicated', creation: 'Made', criticality: 'Criticality', custodian: 'Kept by', date: 'Date', datePeriod: 'Period', deceased: 'Deceased',
   description: 'Description', detail: 'Target', diagnoses: 'Diagnoses', docStatus: 'Status of the document', doctor: 'Doctor', documentReferences: 'Documents', doNotPerform: 'Do not do', dosage: 'Dosage', dosages: 'Dosage', dose: 'Dose',
   doseNumber: 'Number of the dose', doseRange: 'Dose, from and to', due: 'Until', end: 'Ends', effective: 'Time', events: 'What was done', examinations: 'Examinations', facilities: 'Facilities',
   facilityType: 'Facility',
