@@ -217,7 +217,9 @@ async fn a_stream_pays_for_each_record_that_it_shows_and_tells_its_events_withou
 
 #[tokio::test]
 async fn others_are_answered_beside_one_account_that_asks_for_all_it_can() {
-    let world = world(&[("MEDITRUSTAL_COST_A_MINUTE", "1000000")]).await;
+    let budget = settings(&[("MEDITRUSTAL_COST_A_MINUTE", "1000000")]);
+    // What is measured first and what is measured then have the same machine.
+    let world = World::alone_with(|options| options.api.extend(budget)).await;
     let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
     let imported = eve
         .imports(&world.api, &eve, (NDJSON, ""), heart_rates(100))
