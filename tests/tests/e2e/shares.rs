@@ -701,7 +701,8 @@ async fn the_root_fields_of_one_account_leave_connections_for_everybody_else() {
         "{{ {spreads} }} fragment List on Query {{ dataDeletionRequests(first: 1) {{ nodes {{ id }} }} }}"
     );
     let waiting = "SELECT count(*) AS count FROM pg_stat_activity
-        WHERE wait_event_type = 'Lock' AND query LIKE '%data_deletion_requests%' AND pid <> pg_backend_pid()";
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+          AND query LIKE '%data_deletion_requests%' AND pid <> pg_backend_pid()";
     let waiting = async || world.sql(waiting).await[0]["count"].as_i64().unwrap_or(0);
 
     let asked = eve.asks(&many, json!({}));
