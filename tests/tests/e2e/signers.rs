@@ -81,7 +81,7 @@ async fn is_anchored_by(world: &World, record: &Value, account: &str) -> Value {
     anchor
 }
 
-/// Has the node forget all that was signed for a record, which may be several transactions: its fee is raised each second.
+/// Has the node forget all that was signed for a record, which is several transactions where its fee was raised.
 /// Answers the newest of them. Nobody signs meanwhile.
 async fn drops(world: &World, record: &Value) -> Value {
     let query = format!(
