@@ -41,7 +41,7 @@ pub struct World {
     pool: PgPool,
     first_admin: OnceCell<Person>,
     is_broken_on_purpose: AtomicBool,
-    _seat: SemaphorePermit<'static>,
+    _seat: Option<SemaphorePermit<'static>>,
 }
 
 impl World {
@@ -55,13 +55,32 @@ impl World {
         let slot = template::slot().await;
         let mut options = template::options();
         change(&mut options);
-        Self::on(template::copy(options).await, slot).await
+        Self::on(template::copy(options).await, Some(slot)).await
     }
 
     /// The only world while it lasts: for a test that takes the whole machine, which would make others late, and others it.
     pub async fn alone() -> Self {
+        Self::alone_with(|_| {}).await
+    }
+
+    /// The same with other options.
+    pub async fn alone_with(change: impl FnOnce(&mut Options)) -> Self {
         let slots = template::every_slot().await;
-        Self::on(template::copy(template::options()).await, slots).await
+        let mut options = template::options();
+        change(&mut options);
+        Self::on(template::copy(options).await, Some(slots)).await
+    }
+
+    /// The only world while it lasts, with a PostgreSQL of its own.
+    pub async fn alone_with_its_own_postgres() -> Self {
+        let slots = template::every_slot().await;
+        Self::on(template::fresh(template::options()).await, Some(slots)).await
+    }
+
+    /// A second world of one test, which has the place of the first: who has one and waits for another would wait for a test
+    /// that wants all of them, which waits for it.
+    pub async fn beside(_first: &Self) -> Self {
+        Self::on(template::copy(template::options()).await, None).await
     }
 
     /// A world with a PostgreSQL of its own, to be stopped, killed and started again. It takes
@@ -75,7 +94,7 @@ impl World {
         let slot = template::slot().await;
         let mut options = template::options();
         change(&mut options);
-        Self::on(template::fresh(options).await, slot).await
+        Self::on(template::fresh(options).await, Some(slot)).await
     }
 
     /// A world as it is in production, for benchmarks: an optimised build, commits that wait for the
@@ -84,10 +103,10 @@ impl World {
         let slot = template::slot().await;
         let mut options = template::production();
         change(&mut options);
-        Self::on(template::with_an_admin(options).await, slot).await
+        Self::on(template::with_an_admin(options).await, Some(slot)).await
     }
 
-    async fn on(foundation: Foundation, slot: SemaphorePermit<'static>) -> Self {
+    async fn on(foundation: Foundation, slot: Option<SemaphorePermit<'static>>) -> Self {
         let stack = Stack::on(foundation).await;
         let stack = stack.unwrap_or_else(|error| panic!("the programs do not start: {error}"));
         let pool = PgPoolOptions::new()

@@ -398,11 +398,15 @@ async fn indexer_ends(world: &World, ana: &Person, before: &Look) {
 async fn guesses(world: &World, person: &Person) {
     let input = json!({ "input": { "login": person.username, "password": "not the right one" } });
     let mut waited = 0;
-    for _ in 0..GUESSES + 5 {
+    // On a busy machine more of them come after the pause that the one before has earned.
+    for _ in 0..2 * GUESSES {
         let answer = world.nobody().asks(LOG_IN, input.clone()).await;
         waited += usize::from(answer.code() == Some("THROTTLED"));
+        if waited == GUESSES {
+            return;
+        }
     }
-    assert!(waited >= GUESSES, "{waited} had to wait");
+    panic!("{waited} had to wait");
 }
 
 /// Emergency access that cannot be written down.

@@ -48,6 +48,20 @@ async fn verdict(person: &Person, record: &str) -> String {
     text(&verified.data()["verifyRecord"]["verdict"])
 }
 
+/// Waits until no verdict is given because the nodes differ. Until then it is the true one: a second node that is late, as on a
+/// busy machine, holds up nothing.
+async fn is_not_said(person: &Person, record: &str) {
+    eventually("the two differ", async || {
+        let answer = person.verifies(record).await;
+        if answer.code().is_none() {
+            let verdict = &answer.data()["verifyRecord"]["verdict"];
+            assert_eq!(*verdict, "VERIFIED");
+        }
+        (answer.code() == Some("UNAVAILABLE")).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn anchors_go_on_where_the_first_node_dies_and_nothing_is_signed_twice() {
     let mut world = World::start().await;
@@ -124,6 +138,8 @@ async fn a_node_that_wants_to_be_left_alone_is_and_anchors_go_on() {
 
     anchored(&world, &ana).await;
     nodes(&world, "the second is asked", |it| it[1]["isUsed"] == true).await;
+    // What was on its way to the first before it said so has come by then.
+    anchored(&world, &ana).await;
     let asked = node.asked_in_vain.load(Ordering::Relaxed);
     assert!(asked > 0, "it said so");
     for _ in 0..3 {
@@ -224,7 +240,7 @@ async fn a_node_that_is_behind_says_of_no_anchor_that_it_is_missing() {
         }
     });
 
-    ana.verifies(&record).await.fails_with("UNAVAILABLE");
+    is_not_said(&ana, &record).await;
     node.is_honest_again();
     assert_eq!(verdict(&ana, &record).await, "VERIFIED");
 }
@@ -299,7 +315,7 @@ async fn nothing_is_verified_while_a_second_node_has_another_block() {
         }
     });
 
-    ana.verifies(&record).await.fails_with("UNAVAILABLE");
+    is_not_said(&ana, &record).await;
     assert!(world.api.log().contains("two of the chain's nodes differ"));
     node.is_honest_again();
     assert_eq!(verdict(&ana, &record).await, "VERIFIED");
@@ -327,7 +343,7 @@ async fn an_anchor_that_only_one_of_two_nodes_knows_is_neither_verified_nor_miss
     node.lies(knows_nothing.clone());
 
     // The second one does not know it.
-    ana.verifies(&record).await.fails_with("UNAVAILABLE");
+    is_not_said(&ana, &record).await;
     node.is_honest_again();
     assert_eq!(verdict(&ana, &record).await, "VERIFIED");
     // Nor does the first one, which is asked.
@@ -340,7 +356,7 @@ async fn an_anchor_that_only_one_of_two_nodes_knows_is_neither_verified_nor_miss
     world.api = world.another_api("api-with-two-nodes", &environment).await;
     let ana = ana.at(&world.api);
     node.lies(knows_nothing);
-    ana.verifies(&record).await.fails_with("UNAVAILABLE");
+    is_not_said(&ana, &record).await;
 }
 
 #[tokio::test]
@@ -383,11 +399,7 @@ async fn a_node_that_failed_once_is_held_against_the_other_again_after_its_rest(
     });
     line.is_mended();
 
-    eventually("the two differ", async || {
-        let answer = ana.verifies(&record).await;
-        (answer.code() == Some("UNAVAILABLE")).then_some(())
-    })
-    .await;
+    is_not_said(&ana, &record).await;
     assert!(world.api.log().contains("two of the chain's nodes differ"));
     node.is_honest_again();
     assert_eq!(verdict(&ana, &record).await, "VERIFIED");
@@ -408,7 +420,7 @@ async fn an_anchor_in_a_block_that_the_node_itself_does_not_have_is_not_verified
         }
     });
 
-    ana.verifies(&record).await.fails_with("UNAVAILABLE");
+    is_not_said(&ana, &record).await;
     assert!(world.api.log().contains("two of the chain's nodes differ"));
     node.is_honest_again();
     assert_eq!(verdict(&ana, &record).await, "VERIFIED");

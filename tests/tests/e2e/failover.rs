@@ -24,7 +24,8 @@ async fn follows(world: &World, how: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_that_takes_over_from_a_killed_primary_has_all_that_was_acknowledged() {
-    let world = World::with_its_own_postgres().await;
+    // The machine is its own, because it is said how long nothing is stored.
+    let world = World::alone_with_its_own_postgres().await;
     let ana = world.patient("ana").await;
     let standby = tokio::task::block_in_place(|| Standby::of(&world, &ALIKE));
     follows(&world, "async").await;

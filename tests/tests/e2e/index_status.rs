@@ -38,15 +38,22 @@ async fn an_operator_is_told_how_far_it_is_who_leads_and_how_the_nodes_do() {
     })
     .await;
 
-    let told = status(&world, &["--json"], &[]).await.json();
+    // On a busy machine the leader may be late for once.
+    let told = eventually(
+        "all is well, and the lease was renewed lately",
+        async || {
+            let told = status(&world, &["--json"], &[]).await.report();
+            let age = told["database"]["leader"]["leaseAgeSeconds"].as_f64();
+            let is_young = age.is_some_and(|age| age < 5.0);
+            (told["status"] == "ok" && is_young).then_some(told)
+        },
+    )
+    .await;
 
-    assert_eq!(told["status"], "ok", "{told}");
     assert_eq!(told["process"]["role"], "leader", "{told}");
     assert_eq!(told["process"]["cursor"], head, "{told}");
     assert_eq!(told["process"]["nodes"][0]["isWell"], true, "{told}");
     assert_eq!(told["database"]["cursor"], head, "{told}");
-    let age = told["database"]["leader"]["leaseAgeSeconds"].as_f64();
-    assert!(age.is_some_and(|age| age < 5.0), "{told}");
     assert_eq!(told["unknown"], json!([]), "{told}");
     let words = status(&world, &[], &[]).await;
     assert_eq!(words.code, Some(0), "{words:?}");

@@ -56,6 +56,16 @@ fn acknowledged(answers: &[Answer]) -> Vec<String> {
     stored.collect()
 }
 
+/// The records that were stored, at last: on a busy machine two seconds may be too few for all of them.
+async fn some_are_stored(people: &[Person]) -> Vec<String> {
+    eventually("records are stored", async || {
+        let (answers, _) = store(people).await;
+        let stored = acknowledged(&answers);
+        (!stored.is_empty()).then_some(stored)
+    })
+    .await
+}
+
 /// Waits until a record is stored, and says that every one of these is there, with its anchor.
 async fn is_well_again(world: &World, person: &Person, records: &[String]) {
     eventually("a record is stored again", async || {
@@ -82,9 +92,7 @@ async fn a_slow_line_makes_requests_slow_and_a_slower_one_ends_them_in_time() {
     let people = [0; 8].map(|_| ana.at(&api));
 
     line.becomes(Carriage::Slow(Duration::from_millis(5)));
-    let (answers, _) = store(&people).await;
-    let mut records = acknowledged(&answers);
-    assert!(!records.is_empty(), "{answers:?}");
+    let mut records = some_are_stored(&people).await;
     // One round trip takes longer than the request may.
     line.becomes(Carriage::Slow(Duration::from_millis(1500)));
     let (answers, took) = store(&people).await;
@@ -102,9 +110,7 @@ async fn a_silent_line_keeps_nobody_waiting_and_is_got_over() {
     let ana = world.patient("ana").await;
     let (line, api) = over_a_line(&world).await;
     let people = [0; 8].map(|_| ana.at(&api));
-    let (answers, _) = store(&people).await;
-    let records = acknowledged(&answers);
-    assert!(!records.is_empty(), "{answers:?}");
+    let records = some_are_stored(&people).await;
 
     line.becomes(Carriage::Silent);
     for _ in 0..2 {

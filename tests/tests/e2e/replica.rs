@@ -306,7 +306,7 @@ async fn a_replica_that_was_promoted_is_read_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_another_system_is_never_read() {
     let world = World::with_its_own_postgres().await;
-    let other = World::start().await;
+    let other = World::beside(&world).await;
     let tap = Wiretap::before(&api_url(&other)).await;
     let environment = [("DATABASE_REPLICA_URL", tap.url())];
     let api = world

@@ -26,7 +26,8 @@ async fn same_patient(world: &World, person: &Person) -> Person {
 
 #[tokio::test]
 async fn an_export_brought_back_has_identical_ids_and_hashes_and_is_anchored() {
-    let (old, new) = (World::start().await, World::start().await);
+    let old = World::start().await;
+    let new = World::beside(&old).await;
     let (ana, dr_bo) = old.a_life().await;
     let file = old.file("ana.ndjson");
     let output = old.runs(&ana, &ana, &["export", &file, "--history"]).await;
@@ -104,7 +105,8 @@ async fn an_export_brought_back_has_identical_ids_and_hashes_and_is_anchored() {
 
 #[tokio::test]
 async fn what_is_not_as_it_was_exported_is_not_brought_back() {
-    let (old, new) = (World::start().await, World::start().await);
+    let old = World::start().await;
+    let new = World::beside(&old).await;
     let ana = old.patient("ana").await;
     let budi = old.patient("budi").await;
     ana.imports(&old.api, &ana, (NDJSON, ""), one_of_each())
@@ -185,7 +187,8 @@ async fn what_is_not_as_it_was_exported_is_not_brought_back() {
 
 #[tokio::test]
 async fn what_is_read_off_a_document_is_read_again_whatever_an_earlier_version_read() {
-    let (old, new) = (World::start().await, World::start().await);
+    let old = World::start().await;
+    let new = World::beside(&old).await;
     let ana = old.patient("ana").await;
     ana.imports(&old.api, &ana, (NDJSON, ""), one_of_each())
         .await;

@@ -191,7 +191,10 @@ async fn a_hold_that_is_placed_during_a_run_keeps_the_rows_of_the_trail() {
 
     let ((is_content, said), ()) = tokio::join!(retains(&world, &["--json"]), async {
         eventually("the run waits for her", async || {
-            let waits = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND mode = 'ShareLock'";
+            // Of this database: others of the cluster are other tests'.
+            let waits = "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                         WHERE datname = current_database()
+                           AND locktype = 'advisory' AND NOT granted AND mode = 'ShareLock'";
             (!world.sql(waits).await.is_empty()).then_some(())
         })
         .await;

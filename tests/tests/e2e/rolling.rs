@@ -22,7 +22,8 @@ async fn all_is_well(world: &World, seen: &Seen) {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_apis_are_started_again_one_by_one_under_load_and_no_request_fails() {
     let mut world = World::with(|options| {
-        let drain = ("MEDITRUSTAL_DRAIN".to_owned(), "1".to_owned());
+        // Longer than a busy machine may take to ask once more whether it is ready.
+        let drain = ("MEDITRUSTAL_DRAIN".to_owned(), "4".to_owned());
         options.api.push(drain);
     })
     .await;
@@ -88,7 +89,8 @@ async fn an_api_that_was_told_to_stop_says_so_first_and_ends_each_connection_wit
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_versions_migration_runs_while_this_version_serves_and_starts_again() {
     let mut world = World::with(|options| {
-        let drain = ("MEDITRUSTAL_DRAIN".to_owned(), "1".to_owned());
+        // Longer than a busy machine may take to ask once more whether it is ready.
+        let drain = ("MEDITRUSTAL_DRAIN".to_owned(), "4".to_owned());
         options.api.push(drain);
     })
     .await;

@@ -800,6 +800,7 @@ async fn a_stream_costs_what_it_tells_and_not_what_happens_to_everybody() {
     };
     hear_all(&mut sockets).await;
     asked(&tap);
+    let began = Instant::now();
     for _ in 0..4 {
         happens(&ben, 1).await;
         happens(&ana, 1).await;
@@ -807,7 +808,11 @@ async fn a_stream_costs_what_it_tells_and_not_what_happens_to_everybody() {
     }
     // 800 times somebody is told. Those who wait are decided on together; how many that are is a matter of time.
     let (decisions, besides) = asked(&tap);
-    assert!(decisions <= 80, "{decisions} decisions for four events");
+    let again = usize::try_from(began.elapsed().as_millis() / 100).expect("a few");
+    assert!(
+        decisions <= 80 + again,
+        "{decisions} decisions for four events, of which {again} because time went by"
+    );
     assert!(besides <= 40, "{besides} statements besides");
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tests::transfer::Ended;
-use tests::{World, text};
+use tests::{World, eventually, text};
 
 use crate::backups::{Site, creates};
 use crate::restore_drill::environment;
@@ -308,6 +308,12 @@ async fn a_tenant_is_restored_beside_another_who_goes_on_and_a_foreign_dump_is_r
     let of_itself = sqlx::raw_sql("SELECT 1").execute(&mut user).await;
     of_itself.expect("it was let alone");
     user.close().await.expect("it ends");
+    // The server notices a moment later.
+    let left = "SELECT 1 FROM pg_stat_activity WHERE usename = 'north_api'";
+    eventually("nobody uses it any more", async || {
+        world.sql(left).await.is_empty().then_some(())
+    })
+    .await;
 
     // The first tenant's programs go on meanwhile.
     let report = restores(&world, &site, &of_north, &owner).await.json();

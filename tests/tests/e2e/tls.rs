@@ -205,6 +205,12 @@ async fn every_connection_to_the_database_is_encrypted_where_it_is_wanted() {
     .await;
     world.api.stop().await;
     world.indexer.stop().await;
+    let connections = "SELECT usename, ssl FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
+                       WHERE usename IN ('meditrustal_api', 'meditrustal_indexer')";
+    eventually("those of before have ended", async || {
+        world.sql(connections).await.is_empty().then_some(())
+    })
+    .await;
     let indexer = by_tls(&world, "meditrustal_indexer", "verify-full", &root);
 
     let api = world
@@ -216,8 +222,6 @@ async fn every_connection_to_the_database_is_encrypted_where_it_is_wanted() {
     indexer.ready().await;
 
     // Beside the pool there are those for notices and for health.
-    let connections = "SELECT usename, ssl FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
-                       WHERE usename IN ('meditrustal_api', 'meditrustal_indexer')";
     let found = eventually("both programs have connections", async || {
         let found = world.sql(connections).await;
         (found.len() >= 4).then_some(found)

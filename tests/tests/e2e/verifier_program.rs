@@ -71,7 +71,8 @@ impl Running {
             .arg(state)
             .arg("--evidence")
             .arg(evidence)
-            .args(["--patience", "4", "--poll", "0.2"])
+            // Whoever is only slow is to be told of as what they are: a machine with much else to do takes seconds to answer.
+            .args(["--patience", "8", "--poll", "0.2"])
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -25,7 +25,8 @@ async fn a_record_goes_from_the_doctor_to_the_chain() {
 
 #[tokio::test]
 async fn two_worlds_know_nothing_of_each_other() {
-    let (one, other) = (World::start().await, World::start().await);
+    let one = World::start().await;
+    let other = World::beside(&one).await;
 
     let ana = one.patient("ana").await;
     let namesake = other.patient("ana").await;

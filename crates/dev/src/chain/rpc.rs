@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use crate::{Error, Result};
 
+/// How long an answer may take: on a busy machine a node takes seconds to make many blocks.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
 /// Asks a node; `params` is a JSON array.
 ///
 /// # Errors
 ///
-/// When the node does not answer within ten seconds, or answers with an error.
+/// When the node does not answer within half a minute, or answers with an error.
 pub async fn rpc(url: &str, method: &str, params: serde_json::Value) -> Result<serde_json::Value> {
     let failed = |why: String| Error::Chain {
         method: method.to_owned(),
@@ -19,7 +22,7 @@ pub async fn rpc(url: &str, method: &str, params: serde_json::Value) -> Result<s
     });
     let answer = crate::http::client()
         .post(url)
-        .timeout(Duration::from_secs(10))
+        .timeout(ANSWER_WITHIN)
         .json(&request)
         .send()
         .await

@@ -13,7 +13,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use super::{Answer, ClientError};
 
 /// How long the server may take to accept the connection.
-const ACCEPTED_WITHIN: Duration = Duration::from_secs(10);
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
 /// How many events may wait to be taken; then the server has to wait as well.
 const WAITING: usize = 1024;
 
