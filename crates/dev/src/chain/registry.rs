@@ -18,7 +18,7 @@ use crate::{Error, Result, config, secret};
 const COMPILED_WITHIN: Duration = Duration::from_mins(10);
 /// How long forge may take to deploy what is compiled: it takes two to six seconds.
 const DEPLOYED_WITHIN: Duration = Duration::from_secs(30);
-/// How often a deployment is tried, because forge was seen to wait for itself for ever.
+/// How often a deployment is tried before it is said that forge does not end.
 const TRIES: u32 = 4;
 const SCRIPT: &str = "contracts/script/Deploy.s.sol";
 /// anvil's account 0, known to everybody: deploys and administers. For development chains only.
@@ -152,6 +152,9 @@ pub fn run_deploy_script(
     let mut script = forge()?;
     script
         .args(["script", SCRIPT, "--broadcast", "--non-interactive"])
+        // One transaction after the other: several at once arrive in any order, and anvil never mines one that it put aside
+        // for another, if that was mined while it did.
+        .arg("--slow")
         .args(["--rpc-url", url])
         .args(arguments)
         .env("DEPLOYMENT_FILE", &written)
