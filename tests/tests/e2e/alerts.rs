@@ -573,6 +573,11 @@ async fn a_database_that_is_not_well_is_told_by_its_alerts() {
 
     let taken = neglects_the_database(&world).await;
 
+    // It has to last 30 s first.
+    sees(&world, "a long query is measured", |api, _| {
+        api.value("database_longest_query_seconds", &[]) > Some(30.0)
+    })
+    .await;
     let after = sees(&world, "all of it is measured", |api, _| {
         let of_table = |name: &str| api.value(name, &[("table", "throttle_counters")]);
         api.value("database_connections", &[]) > Some(32.0)
