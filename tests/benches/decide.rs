@@ -28,6 +28,11 @@ const WAIT: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() {
+    // As the api decides: in a task of the runtime, whose worker itself waits for the server's answers.
+    tokio::spawn(measure()).await.expect("it ends");
+}
+
+async fn measure() {
     let arguments = Arguments::read();
     let world = arguments.world().await;
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
