@@ -256,7 +256,7 @@ fn main() -> ExitCode {
     };
     let ran = runtime.block_on(async {
         let running = telemetry.begin()?;
-        let ran = cli.command.run(&cli.safety, &given).await;
+        let ran = cli.command.run(&cli.files, &cli.safety, &given).await;
         running.end().await;
         ran
     });

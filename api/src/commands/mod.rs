@@ -114,6 +114,7 @@ impl Command {
     /// What made it fail.
     pub(crate) async fn run(
         self,
+        files: &CommonFiles,
         safety: &SafetyConfig,
         given: &GivenSettings,
     ) -> Result<ExitCode, Failure> {
@@ -123,7 +124,7 @@ impl Command {
             Self::Database(command) => command.run().await?,
             Self::Migrate(command) => return command.run().await,
             Self::Backup(command) => return command.run().await,
-            Self::Restore(command) => return command.run().await,
+            Self::Restore(command) => return command.run(files).await,
             Self::Admin(command) => command.run().await?,
             Self::Keys(command) => command.run().await?,
             Self::Signer(command) => command.run().await?,
