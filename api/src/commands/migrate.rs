@@ -145,6 +145,10 @@ pub(crate) struct NewMigration {
     #[arg(long, default_value = "migrations")]
     dir: PathBuf,
 
+    /// Make nothing; say which files would be made
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     form: ResultForm,
 }
@@ -367,18 +371,23 @@ impl NewMigration {
             let path = self
                 .dir
                 .join(format!("{number}_{}.{ending}.sql", self.name));
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(&path)
-                .map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
-            writeln!(file, "-- {says}")?;
+            if !self.dry_run {
+                let mut file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .open(&path)
+                    .map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
+                writeln!(file, "-- {says}")?;
+            }
             let file = path.display().to_string();
             self.form.say_words(&file)?;
             files.push(file);
         }
-        self.form
-            .say_json(&json!({ "version": number, "files": files }))
+        if self.dry_run {
+            self.form.say_words("nothing was made")?;
+        }
+        let told = json!({ "dryRun": self.dry_run, "version": number, "files": files });
+        self.form.say_json(&told)
     }
 
     /// The numbers of the migrations that are there.

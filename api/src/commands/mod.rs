@@ -158,3 +158,59 @@ impl LogConfig {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    /// The commands that look, and those that write nothing but the file that they are asked for.
+    const CHANGE_NOTHING: [&str; 16] = [
+        "serve",
+        "health",
+        "migrate status",
+        "backup list",
+        "backup verify",
+        "keys status",
+        "signer status",
+        "audit export",
+        "maintain status",
+        "retention rules",
+        "verify",
+        "export",
+        "config check",
+        "config show",
+        "schema",
+        "help",
+    ];
+
+    /// The commands that do something, by all their words, and whether each can be tried out.
+    fn leaves(command: &clap::Command, words: &str, all: &mut Vec<(String, bool)>) {
+        for each in command.get_subcommands() {
+            let words = format!("{words} {}", each.get_name());
+            if each.has_subcommands() {
+                leaves(each, &words, all);
+            } else {
+                let mut options = each.get_arguments().filter_map(clap::Arg::get_long);
+                all.push((
+                    words.trim().to_owned(),
+                    options.any(|option| option == "dry-run"),
+                ));
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_that_changes_something_can_be_tried_out() {
+        let mut all = Vec::new();
+        leaves(&Cli::command(), "", &mut all);
+        assert!(all.len() > 30, "{all:?}");
+        let lacking = all.iter().filter(|(_, can_be_tried)| !can_be_tried);
+        let lacking: Vec<&str> = lacking
+            .map(|(words, _)| words.as_str())
+            .filter(|words| !CHANGE_NOTHING.contains(words))
+            .collect();
+        assert!(lacking.is_empty(), "without --dry-run: {lacking:?}");
+    }
+}

@@ -42,6 +42,7 @@ mod deletion_reasons;
 mod deletions;
 mod deletions_by_wallet;
 mod documents;
+mod dry_runs;
 mod durability;
 mod edits;
 mod erasure_ledger;

@@ -226,7 +226,7 @@ fn puts_back(dump: &Path, before: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_restored_is_refused_and_the_database_stays_empty() {
-    let mut world = World::start().await;
+    let world = World::start().await;
     let site = Site::of(&world).await;
     let ana = world.patient("ana").await;
     creates(&world, &ana).await;
