@@ -3,7 +3,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, BufRead as _, BufReader, Read as _},
+    io::{self, BufRead, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -130,7 +130,7 @@ impl IndexerReplay {
         });
         let mut why = String::new();
         let errors = running.stderr.take().map(BufReader::new);
-        for line in errors.into_iter().flat_map(|it| it.lines()) {
+        for line in errors.into_iter().flat_map(BufRead::lines) {
             let line = line?;
             if let Some(first) = line.strip_prefix(PROGRAM) {
                 why = first.trim_start_matches(": ").to_owned();
