@@ -66,6 +66,7 @@ mod limits;
 mod lists;
 mod lying_node;
 mod maintenance;
+mod migrations;
 mod monitoring;
 mod my_data;
 mod network;
