@@ -5,6 +5,7 @@ mod alerts;
 mod arrows;
 mod audited;
 mod authorization;
+mod blocking;
 mod callers;
 mod cast;
 mod catalogue;
