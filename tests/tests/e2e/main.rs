@@ -30,6 +30,7 @@ mod checkpoints;
 mod closings;
 mod commands;
 mod commands_as_json;
+mod composition;
 mod compressed;
 mod concerning_consents;
 mod connections;

@@ -11,6 +11,7 @@ mod cast;
 mod catalogue;
 mod circles;
 mod client_libraries;
+mod composition;
 mod conflicts;
 mod contracts;
 mod deployment;
