@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row, migrate::Migrator, postgres::PgPoolOptions};
+use sqlx::{
+    AssertSqlSafe, PgConnection, PgPool, Row,
+    migrate::{Migration, Migrator},
+    postgres::PgPoolOptions,
+};
 
 use crate::{
     Pool, StoreError, session,
@@ -17,6 +21,8 @@ const LOCK_WAIT: &str = "SET lock_timeout = '1s'";
 const NO_LOCK_WAIT: &str = "SET lock_timeout = 0";
 /// How long requests that waited behind it are served meanwhile.
 const REST: Duration = Duration::from_secs(1);
+/// How long whoever waits for another process that moves the schema does nothing before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How often a migration is tried that does not get its locks.
 const ATTEMPTS: u32 = 120;
 
@@ -114,6 +120,19 @@ impl SchemaLock {
     /// # Errors
     /// [`MigrateError`].
     pub async fn take(url: &str, waiting: impl FnOnce()) -> Result<Self, MigrateError> {
+        Self::take_with(url, Vec::new(), waiting).await
+    }
+
+    /// Takes it as [`Self::take`] does, for a schema that has these migrations, too: so that tests move it to a version that is yet to
+    /// come.
+    ///
+    /// # Errors
+    /// [`MigrateError`].
+    pub async fn take_with(
+        url: &str,
+        more: Vec<Migration>,
+        waiting: impl FnOnce(),
+    ) -> Result<Self, MigrateError> {
         let mut waited = false;
         let pool = open_alone(url, || {
             waited = true;
@@ -121,8 +140,9 @@ impl SchemaLock {
         })
         .await?;
         let tenant = Tenant::of(&pool).await?;
+        let all = MIGRATOR.iter().cloned().chain(more).collect();
         Ok(Self {
-            migrator: tenant.migrations(&MIGRATOR),
+            migrator: tenant.migrations(&Migrator::with_migrations(all)),
             pool,
             waited,
         })
@@ -133,7 +153,7 @@ impl SchemaLock {
     /// # Errors
     /// [`MigrateError`].
     pub async fn missing(&self) -> Result<Vec<MigrationScript>, MigrateError> {
-        let status = status_of(&self.pool).await?;
+        let status = status_of(&self.pool, &self.migrator).await?;
         let missing = status.iter().filter(|it| !it.applied);
         Ok(self.scripts(missing.map(|it| it.version), true))
     }
@@ -143,7 +163,7 @@ impl SchemaLock {
     /// # Errors
     /// [`MigrateError`].
     pub async fn last(&self, steps: usize) -> Result<Vec<MigrationScript>, MigrateError> {
-        let status = status_of(&self.pool).await?;
+        let status = status_of(&self.pool, &self.migrator).await?;
         let applied = status.iter().rev().filter(|it| it.applied);
         Ok(self.scripts(applied.take(steps).map(|it| it.version), false))
     }
@@ -153,7 +173,7 @@ impl SchemaLock {
     /// # Errors
     /// [`MigrateError`].
     pub async fn applied(&self) -> Result<usize, MigrateError> {
-        let status = status_of(&self.pool).await?;
+        let status = status_of(&self.pool, &self.migrator).await?;
         Ok(status.iter().filter(|it| it.applied).count())
     }
 
@@ -202,7 +222,7 @@ impl SchemaLock {
     /// # Errors
     /// [`MigrateError`].
     pub async fn down(&self, steps: usize) -> Result<MovedSchema, MigrateError> {
-        let status = status_of(&self.pool).await?;
+        let status = status_of(&self.pool, &self.migrator).await?;
         let applied: Vec<i64> = status
             .iter()
             .filter(|it| it.applied)
@@ -474,14 +494,16 @@ async fn open_alone(url: &str, waiting: impl FnOnce()) -> Result<PgPool, StoreEr
     let Some(key) = key else {
         return Ok(pool);
     };
-    let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "taken!""#, key)
+    let mut waiting = Some(waiting);
+    // Asked again and again: a statement that waits has a snapshot, which whoever makes an index concurrently waits for.
+    while !sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "taken!""#, key)
         .fetch_one(&pool)
-        .await?;
-    if !taken {
-        waiting();
-        sqlx::query!("SELECT pg_advisory_lock($1)", key)
-            .execute(&pool)
-            .await?;
+        .await?
+    {
+        if let Some(waiting) = waiting.take() {
+            waiting();
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
     Ok(pool)
 }
@@ -492,7 +514,7 @@ async fn open_alone(url: &str, waiting: impl FnOnce()) -> Result<PgPool, StoreEr
 /// [`MigrateError`].
 pub async fn status(url: &str) -> Result<Vec<MigrationStatus>, MigrateError> {
     let pool = open(url).await?;
-    let status = status_of(&pool).await?;
+    let status = status_of(&pool, &MIGRATOR).await?;
     pool.close().await;
     Ok(status)
 }
@@ -503,7 +525,7 @@ pub async fn status(url: &str) -> Result<Vec<MigrationStatus>, MigrateError> {
 /// [`MigrateError::Behind`] where a migration is missing; [`MigrateError::Store`] where the database
 /// gives no answer.
 pub async fn require_current(pool: &Pool) -> Result<(), MigrateError> {
-    let missing = status_of(pool.as_sqlx())
+    let missing = status_of(pool.as_sqlx(), &MIGRATOR)
         .await?
         .iter()
         .filter(|migration| !migration.applied)
@@ -515,7 +537,10 @@ pub async fn require_current(pool: &Pool) -> Result<(), MigrateError> {
     }
 }
 
-async fn status_of(pool: &PgPool) -> Result<Vec<MigrationStatus>, MigrateError> {
+async fn status_of(
+    pool: &PgPool,
+    migrator: &Migrator,
+) -> Result<Vec<MigrationStatus>, MigrateError> {
     let exists =
         sqlx::query_scalar!(r#"SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS "e!""#)
             .fetch_one(pool)
@@ -531,7 +556,7 @@ async fn status_of(pool: &PgPool) -> Result<Vec<MigrationStatus>, MigrateError> 
     } else {
         Vec::new()
     };
-    Ok(MIGRATOR
+    Ok(migrator
         .iter()
         .filter(|migration| migration.migration_type.is_up_migration())
         .map(|migration| MigrationStatus {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::migrate::{Migration, MigrationType};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr};
+use store::migrate::SchemaLock;
 use tests::{World, eventually, text};
 use tokio::task::JoinHandle;
 
@@ -221,4 +223,74 @@ async fn each_migration_runs_while_the_statements_of_before_go_on() {
         let written = world.sql(&table.read).await;
         assert!(!written.is_empty(), "{}", table.name);
     }
+}
+
+/// A lock of the schema, for one more migration, which makes an index concurrently.
+async fn with_an_index_to_make(world: &World) -> SchemaLock {
+    let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY next_version_only ON users (role, created_at);";
+    let next = Migration::new(
+        29_990_101_000_000,
+        "next version only".into(),
+        MigrationType::ReversibleUp,
+        AssertSqlSafe(index.to_owned()).into_sql_str(),
+        true,
+    );
+    let owner = world.foundation.url_of("meditrustal_migrator");
+    let owner = owner.expect("there is a migrator");
+    let lock = SchemaLock::take_with(&owner, vec![next], || panic!("nobody else migrates")).await;
+    lock.unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[tokio::test]
+async fn an_index_is_made_while_others_write_and_made_anew_where_that_was_cut_off() {
+    let world = World::start().await;
+    world.api.kill().await;
+    world.indexer.kill().await;
+    let (_, write) = rows().swap_remove(0);
+    let mut reader = PgConnection::connect(&world.foundation.database.superuser_url())
+        .await
+        .expect("it connects");
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM users")
+        .execute(&mut reader)
+        .await
+        .expect("it reads");
+    let is_valid = async || {
+        let found = world
+            .sql(
+                "SELECT indisvalid FROM pg_index
+                 WHERE indexrelid = to_regclass('public.next_version_only')",
+            )
+            .await;
+        found.first().map(|row| row["indisvalid"] == true)
+    };
+
+    let lock = with_an_index_to_make(&world).await;
+    let meanwhile = async {
+        eventually("it waits for who reads", async || {
+            let waits = "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)
+                         WHERE datname = current_database() AND locktype = 'virtualxid' AND NOT granted";
+            (!world.sql(waits).await.is_empty()).then_some(())
+        })
+        .await;
+        world
+            .executes(&format!("SET lock_timeout = '5s'; {write}"))
+            .await;
+        world
+            .executes(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'meditrustal migrate'",
+            )
+            .await;
+    };
+    let (cut_off, ()) = tokio::join!(lock.up(None), meanwhile);
+    assert!(cut_off.is_err(), "{cut_off:?}");
+    assert_eq!(is_valid().await, Some(false));
+    reader.close().await.expect("it ends");
+
+    let lock = with_an_index_to_make(&world).await;
+    let moved = lock.up(None).await;
+    let moved = moved.unwrap_or_else(|error| panic!("{error}"));
+    lock.release().await;
+    assert_eq!(moved.count, 1);
+    assert_eq!(is_valid().await, Some(true));
 }
