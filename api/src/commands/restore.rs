@@ -298,7 +298,7 @@ impl RestoreBackup {
             let waiting =
                 || note("the schema of this database is being moved: waiting until that has ended");
             let lock = SchemaLock::take(&self.url, waiting).await?;
-            let moved = lock.up().await?;
+            let moved = lock.up(None).await?;
             lock.release().await;
             note(&format!("{} migration(s) applied", moved.count));
         }
