@@ -363,7 +363,7 @@ impl HealthMonitor {
             let probed = health::probe(conn, &self.registry).await?;
             let has_all = self.signers.lacking() == 0 && self.health.parts().can_serve();
             let has_stand_in = health::tell_of_signers(conn, has_all).await?;
-            Ok((probed, has_stand_in))
+            Ok::<_, StoreError>((probed, has_stand_in))
         };
         let probed = match in_time(work).await {
             Ok(probed) => probed,

@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_held_than_is_confirmed_some_day() {
+    fn what_is_held_is_too_much_by_the_events_of_both_registries() {
         let one = logs(&[2]);
         let of = |count: usize| {
             let logs = one.iter().cycle().take(count).cloned();

@@ -79,10 +79,18 @@ pub async fn probe(conn: &mut PgConnection, registry: &Registry) -> Result<Probe
 /// [`StoreError`].
 pub async fn tell_of_signers(conn: &mut PgConnection, has_all: bool) -> Result<bool, StoreError> {
     if !has_all {
-        // This connection has no other lock.
-        sqlx::query!("SELECT pg_advisory_unlock_all()")
-            .execute(&mut *conn)
-            .await?;
+        // To give back what is not held would be a warning. This connection has no other lock.
+        sqlx::query!(
+            "SELECT pg_advisory_unlock_shared(hashtextextended('every signer', schema_key()))
+             WHERE EXISTS (
+                 SELECT
+                 FROM pg_locks AS held
+                 WHERE held.locktype = 'advisory'
+                   AND held.pid = pg_backend_pid()
+             )"
+        )
+        .fetch_optional(&mut *conn)
+        .await?;
         return is_told_of_signers(conn).await;
     }
     // Each time that it is taken it would have to be given back once more.

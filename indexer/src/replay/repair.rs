@@ -7,7 +7,7 @@ use chain::RegistryLog;
 /// bytes each. Unit: rows.
 pub(super) const MAX_REPLACED: usize = 50_000;
 
-/// What is to be replaced. Only its size grows without bound.
+/// What is to be replaced. All of it is counted, and a bounded part is held.
 pub(super) struct Repair {
     /// Whether a rebuild follows.
     is_kept: bool,
