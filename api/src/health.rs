@@ -52,6 +52,9 @@ pub(crate) struct FailingParts {
     /// The accounts that sign.
     #[serde(skip_serializing_if = "Option::is_none")]
     signers: Option<String>,
+    /// Whether another api that serves has the keys of all of them.
+    #[serde(skip)]
+    has_stand_in: bool,
     /// Not looked at, but told to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<String>,
@@ -72,12 +75,13 @@ impl FailingParts {
         failing.map(|(name, _)| *name).collect()
     }
 
-    /// Whether requests can be served.
+    /// Whether requests can be served. One that lacks the key of an account in use refuses some: it serves where no other one does all.
     pub(crate) const fn can_serve(&self) -> bool {
         self.database.is_none()
             && self.clock.is_none()
             && self.keys.is_none()
             && self.process.is_none()
+            && (self.signers.is_none() || !self.has_stand_in)
     }
 
     /// Whether what is served comes to its end, too.
@@ -279,8 +283,9 @@ impl HealthMonitor {
                 ..FailingParts::default()
             };
             match database {
-                Ok(probed) => {
+                Ok((probed, has_stand_in)) => {
                     let Probed { clock, led_ago } = probed;
+                    parts.has_stand_in = has_stand_in;
                     self.clock.measured(clock.ahead, clock.uncertain);
                     let is_apart = clock.ahead.abs() > CLOCK_WARNED;
                     if is_apart && !was_apart {
@@ -345,8 +350,9 @@ impl HealthMonitor {
         }
     }
 
-    /// Why the database does not do what requests ask of it.
-    async fn database(&self, conn: &mut Option<PgConnection>) -> Result<Probed, String> {
+    /// Why the database does not do what requests ask of it; or what it says, and whether another api has all keys where this one
+    /// lacks any.
+    async fn database(&self, conn: &mut Option<PgConnection>) -> Result<(Probed, bool), String> {
         let work = async {
             let conn = if let Some(conn) = conn {
                 conn
@@ -354,7 +360,10 @@ impl HealthMonitor {
                 let made = health::connect(&self.url, "meditrustal health", &self.settings).await?;
                 conn.insert(made)
             };
-            health::probe(conn, &self.registry).await
+            let probed = health::probe(conn, &self.registry).await?;
+            let has_all = self.signers.lacking() == 0 && self.health.parts().can_serve();
+            let has_stand_in = health::tell_of_signers(conn, has_all).await?;
+            Ok::<_, StoreError>((probed, has_stand_in))
         };
         let probed = match in_time(work).await {
             Ok(probed) => probed,

@@ -88,6 +88,7 @@ mod record_updates;
 mod records;
 mod refresh_cookie;
 mod relay;
+mod relay_nodes;
 mod replay;
 mod replica;
 mod representatives;
