@@ -41,6 +41,7 @@ mod deep_check;
 mod deletion_reasons;
 mod deletions;
 mod deletions_by_wallet;
+mod derived_records;
 mod documents;
 mod durability;
 mod edits;
