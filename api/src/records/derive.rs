@@ -211,8 +211,9 @@ impl Deriving<'_> {
         let Some(last) = ids.last().copied() else {
             return Ok(None);
         };
-        let rows = records::sealed(&mut conn, &ids).await?;
+        let mut rows = records::sealed(&mut conn, &ids).await?;
         drop(conn);
+        rows.sort_unstable_by_key(|row| row.id);
         let mut report = DeriveReport {
             checked: rows.len() as u64,
             ..DeriveReport::default()
