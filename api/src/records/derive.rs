@@ -96,7 +96,7 @@ impl DeriveReport {
         self.unreadable += other.unreadable;
         self.busy += other.busy;
         for (column, times) in &other.columns {
-            *self.columns.entry(column).or_default() += times;
+            *self.columns.entry(*column).or_default() += times;
         }
     }
 
@@ -107,7 +107,7 @@ impl DeriveReport {
 }
 
 /// What is read off a document beside it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 struct DerivedColumns {
     metadata: Option<Value>,
     effective_at: Option<DateTime<Utc>>,
@@ -337,7 +337,7 @@ impl DeriveReport {
     fn count(&mut self, columns: &[&'static str]) {
         self.changed += 1;
         for column in columns {
-            *self.columns.entry(column).or_default() += 1;
+            *self.columns.entry(*column).or_default() += 1;
         }
     }
 }
