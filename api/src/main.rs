@@ -6,7 +6,7 @@
 //!
 //! Programs
 //!
-//! - `commands`: `serve`, `schema`, `health`, `maintain`, `verify`, `audit`, `retention`, `erasures`, `import`, `export`, `migrate`, `backup`, `restore`, `database`, `keys`, `signer`, `seal`, `admin`, `config`
+//! - `commands`: `serve`, `schema`, `health`, `maintain`, `verify`, `audit`, `retention`, `erasures`, `import`, `export`, `migrate`, `backup`, `restore`, `database`, `keys`, `signer`, `seal`, `records`, `admin`, `config`
 //! - `config`: the settings, read from the environment and from options
 //! - `core_dumps`: forbids dumps of this process's memory
 //!

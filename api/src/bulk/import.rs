@@ -8,6 +8,7 @@
 //! upload has arrived: only then is it known what the others are. So it is from the first document on that names a file by its
 //! address, and from the first file on that no document before it promises.
 
+mod dry;
 mod held;
 mod kept;
 mod parameters;
@@ -16,6 +17,7 @@ mod source;
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -54,6 +56,7 @@ use crate::{
             Drafted, Entry, Import, LONG_ENTRY, MAX_AROUND_FILES, MAX_BYTES,
             file_writing::store_with_files,
             files::{AwaitedFile, FilesStored, TakenFile, promised_others},
+            foresee::PlannedRecords,
             interrupts,
             named::NamedFiles,
             prepared::Prepared,
@@ -98,6 +101,7 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 transfer,
                 import,
                 is_dry,
+                planned: Arc::default(),
                 form,
                 from,
                 source: Source::new(body, form, compression),
@@ -237,6 +241,8 @@ struct ImportRun {
     import: Import,
     /// Whether nothing is stored.
     is_dry: bool,
+    /// What would be stored then.
+    planned: Arc<PlannedRecords>,
     form: ImportFormat,
     from: u64,
     source: Source,
@@ -497,10 +503,6 @@ impl ImportRun {
             Ok(drafted) => drafted,
             Err(error) => return self.report(number, kind, Err(error)),
         };
-        if self.is_dry {
-            let outcome = Outcome::Came(Ok(Imported::Checked(draft.record_type)));
-            return self.push(number, kind, links, outcome);
-        }
         let target = (draft.patient, draft.record_type);
         let is_asked = matches!(self.asked.get(&target), Some(None));
         self.asked.entry(target).or_insert(None);
@@ -640,6 +642,16 @@ impl ImportRun {
             let refused = Outcome::Came(Err(Error::NotFound("patient")));
             return self.push(number, kind, links, refused);
         }
+        if self.is_dry {
+            let later = Later {
+                number,
+                kind,
+                bytes,
+                links,
+                draft,
+            };
+            return self.foresee(later);
+        }
         let app = self.transfer.app.clone();
         self.window_bytes += bytes;
         self.under_way.extend(links.source);
@@ -711,7 +723,10 @@ impl ImportRun {
                 Ok(_) | Err(_) => PatientCheck::Permitted,
             });
         }
-        if let Ok(imported) = &result {
+        // Nothing is stored of what would be.
+        if let Ok(imported) = &result
+            && !self.is_dry
+        {
             let not_awaited = self.promised.learn(&done.links.promised, imported);
             done.links.notes.extend(not_awaited);
         }
@@ -747,12 +762,9 @@ impl ImportRun {
         kind: Option<&'static str>,
         result: &Result<Imported, Error>,
     ) {
-        let record = match result {
-            Ok(Imported::Stored(stored) | Imported::Amended(stored)) => Some(&stored.record),
-            Ok(_) | Err(_) => None,
-        };
+        let record = result.as_ref().ok().and_then(Imported::record);
         if let Some(reserved) = links.reserved
-            && record.is_none_or(|record| record.id != reserved)
+            && record.is_none_or(|(record, _)| record != reserved)
         {
             self.totals.lose(self.references.lose(reserved));
         }
@@ -773,17 +785,14 @@ impl ImportRun {
         kind: Option<&'static str>,
         result: &Result<Imported, Error>,
     ) {
-        let record = match result {
-            Ok(Imported::Stored(stored) | Imported::Amended(stored)) => Some(&stored.record),
-            Ok(_) | Err(_) => None,
-        };
+        let record = result.as_ref().ok().and_then(Imported::record);
         // What was put aside is known already.
-        if let (Some(record), Some(kind), false) = (record, kind, self.puts_aside) {
+        if let (Some((record, patient)), Some(kind), false) = (record, kind, self.puts_aside) {
             self.references.learn(Learned {
                 names: &links.names,
-                patient: record.patient,
+                patient,
                 token: links.source.map(|(_, token)| token),
-                record: record.id,
+                record,
                 kind,
             });
         }

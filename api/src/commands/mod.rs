@@ -15,6 +15,7 @@ mod keys;
 mod maintain;
 mod migrate;
 mod output;
+mod records;
 mod remote;
 mod restore;
 mod retention;
@@ -94,6 +95,9 @@ pub(crate) enum Command {
     /// Remove records and audit rows whose retention period is over
     #[command(subcommand)]
     Retention(retention::RetentionCommand),
+    /// Read off documents again what their records are found by
+    #[command(subcommand)]
+    Records(records::RecordsCommand),
     /// Compare a document with the chain, without database, keys or api
     Verify(verify::VerifyDocument),
     /// Import records from a file: NDJSON, a FHIR Bundle, or an archive
@@ -133,6 +137,7 @@ impl Command {
             Self::Erasures(command) => return command.run().await,
             Self::Maintain(command) => return command.run().await,
             Self::Retention(command) => return command.run().await,
+            Self::Records(command) => return command.run().await,
             Self::Verify(command) => return command.run().await,
             Self::Import(command) => return command.run().await,
             Self::Export(command) => return command.run().await,

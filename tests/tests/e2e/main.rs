@@ -42,6 +42,7 @@ mod deep_check;
 mod deletion_reasons;
 mod deletions;
 mod deletions_by_wallet;
+mod derived_records;
 mod documents;
 mod dry_runs;
 mod durability;

@@ -156,7 +156,7 @@ impl ImportRun {
             HeldEntry::Told(..) | HeldEntry::File(..) => None,
         });
         let documents: Vec<&Prepared> = documents.collect();
-        let context = import_context(&self.transfer, &self.import, self.is_dry);
+        let context = import_context(&self.transfer, &self.import);
         let reserved = self.references.reserve(context, &documents).await;
         let mut reserved = reserved
             .map_err(|error| ImportEnd::Over((&error).into()))?
@@ -263,7 +263,7 @@ impl ImportRun {
         if self.claim(&mut prepared) {
             return Ok(false);
         }
-        let context = import_context(&self.transfer, &self.import, self.is_dry);
+        let context = import_context(&self.transfer, &self.import);
         let resolution = self.references.resolve(context, &prepared).await;
         let resolution = resolution.map_err(over)?;
         let kind = prepared.kind();
@@ -279,15 +279,11 @@ impl ImportRun {
     }
 }
 
-/// By whom and by what references are asked for. Where nothing is stored, nothing is looked up.
-fn import_context<'a>(
-    transfer: &'a Transfer,
-    import: &'a Import,
-    is_dry: bool,
-) -> ImportContext<'a> {
+/// By whom and by what references are asked for.
+fn import_context<'a>(transfer: &'a Transfer, import: &'a Import) -> ImportContext<'a> {
     let Transfer { app, caller, .. } = transfer;
     ImportContext {
-        pool: (!is_dry).then_some(&app.pool),
+        pool: &app.pool,
         drafting: app.drafting(),
         caller,
         import,

@@ -97,7 +97,7 @@ pub(super) async fn store(
         }
     }
     let context = ImportContext {
-        pool: Some(writing.decryption.pool),
+        pool: writing.decryption.pool,
         drafting,
         caller,
         import: &import,

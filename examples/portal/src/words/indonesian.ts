@@ -746,6 +746,7 @@ export const indonesian = {
   'Why?': 'Mengapa?',
   'With a linked wallet you can log in, sign consents, and prove who you are when something is to be erased.': 'Dengan dompet yang tertaut Anda dapat masuk, menandatangani persetujuan, dan membuktikan identitas ketika sesuatu akan dihapus.',
   'Would be stored': 'Akan disimpan',
+  'Would be stored as the next version': 'Akan disimpan sebagai versi berikutnya',
   'Write': 'Menulis',
   'Write a record': 'Tulis rekam medis',
   'Write a record for {0}': 'Tulis rekam medis untuk {0}',

@@ -227,6 +227,7 @@ const importOutcomes: Record<NonNullable<ImportLine['outcome']>, English> = {
   REFUSED: 'Refused',
   SKIPPED: 'No record is made of it',
   WITH_DOCUMENT: 'File that comes with its document',
+  WOULD_BE_AMENDED: 'Would be stored as the next version',
   WOULD_BE_ATTACHED: 'File that would be stored',
   WOULD_BE_CREATED: 'Would be stored',
 };

@@ -1,0 +1,46 @@
+//! What would become of the entries of an import that stores nothing, each in its turn.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+
+use super::{Done, ImportRun, Later, Links, Outcome};
+use crate::records::import::{foresee::foresee, report::Imported};
+
+impl ImportRun {
+    /// Looks up what would become of an entry.
+    pub(super) fn foresee(&mut self, later: Later) {
+        let Later {
+            number,
+            kind,
+            bytes,
+            links,
+            draft,
+        } = later;
+        if let Some(twin) = self.planned.twin(&draft) {
+            let outcome = Outcome::Came(Ok(Imported::Checked(twin)));
+            return self.push(number, kind, links, outcome);
+        }
+        let (app, planned) = (self.transfer.app.clone(), Arc::clone(&self.planned));
+        self.window_bytes += bytes;
+        self.under_way.extend(links.source);
+        let target = Some((draft.patient, draft.record_type));
+        let done = async move {
+            let result = foresee(&app.pool, app.drafting(), &planned, draft).await;
+            Done {
+                number,
+                kind,
+                target,
+                bytes,
+                // Nobody stores its files.
+                links: Links {
+                    files: Vec::new(),
+                    kept: None,
+                    ..links
+                },
+                outcome: Outcome::Came(result),
+            }
+        };
+        self.window.push_back(done.boxed());
+    }
+}
