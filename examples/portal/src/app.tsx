@@ -5,7 +5,7 @@ import { Provider, useQuery } from 'urql';
 import { Link, Redirect, Route, Router, Switch, useLocation } from 'wouter';
 import { useHashLocation } from 'wouter/use-hash-location';
 import { makeClient, offlineSince } from './api/client';
-import { useFeed } from './api/feed';
+import { latestOf, useFeed, useReread } from './api/feed';
 import { useScroll } from './api/place';
 import { logOut } from './api/refresh';
 import { IDLE, WARNING, type Person, type Session, lastUsed, session, touch } from './api/session';
@@ -166,11 +166,9 @@ const isWithin = (here: string, href: string): boolean => href === '/representat
 
 function Unread() {
   const [result, again] = useQuery({ query: UNREAD });
-  const { events } = useFeed(NOTICE_FEED, {}, (data) => data.notifications);
+  const { events, missed } = useFeed(NOTICE_FEED, {}, (data) => data.notifications);
   const latest = events[0];
-  useEffect(() => {
-    if (latest) again({ requestPolicy: 'network-only' });
-  }, [latest, again]);
+  useReread(latestOf(latest, missed), again);
   const count = result.data?.unreadNotifications ?? 0;
   return (
     <>

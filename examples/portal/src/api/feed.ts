@@ -3,33 +3,59 @@ import type { TypedDocumentNode } from '@urql/core';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { useClient } from 'urql';
 
-/** How long after the end of a stream the next one is begun. Unit: milliseconds. */
+/** How long after the end of a stream the next one is begun, and at most where one after the other ends soon. Unit: milliseconds. */
 const AGAIN = 2_000;
+const AGAIN_AT_MOST = 30_000;
+/** How long a stream lasts that did not end soon. Unit: milliseconds. */
+const LASTING = 60_000;
+/** How long a tab is hidden until its streams are closed: a browser has six connections by HTTP/1.1 for all of its tabs. Unit: milliseconds. */
+const HIDDEN = 5_000;
+/** How long after a stream has begun it is told that something may have been missed before. Unit: milliseconds. */
+const BEGUN = 1_000;
 /** How many events are kept. */
 const KEPT = 200;
 
-export interface Feed<T> {
+interface Told<T> {
   /** The newest ones, newest first. */
   readonly events: readonly T[];
   /** All of those that are to be kept, however many others came after them, newest first. */
   readonly pinned: readonly T[];
+  /** How often a stream began anew that had no cursor to go on after: what happened meanwhile is not told, and has to be read. */
+  readonly missed: number;
+}
+
+export interface Feed<T> extends Told<T> {
   readonly isOpen: boolean;
+}
+
+interface Options<T> {
+  readonly isPinned?: (event: T) => boolean;
+  readonly isPaused?: boolean;
+  /** Whether something may have been missed between what was read first and the beginning of the first stream. */
+  readonly mayMissFirst?: boolean;
 }
 
 export function useFeed<Data, Variables extends { after?: string | null | undefined }, T extends { cursor: string }>(
   query: TypedDocumentNode<Data, Variables>,
   variables: Variables,
   eventOf: (data: Data, extensions: Readonly<Record<string, unknown>>) => T | undefined,
-  isPinned: (event: T) => boolean = () => false,
+  { isPinned = () => false, isPaused = false, mayMissFirst = false }: Options<T> = {},
 ): Feed<T> {
   const client = useClient();
-  const [told, setTold] = useState<Omit<Feed<T>, 'isOpen'>>({ events: [], pinned: [] });
+  const [told, setTold] = useState<Told<T>>({ events: [], pinned: [], missed: 0 });
   const [isOpen, setOpen] = useState(false);
-  const asked = useRef({ variables, eventOf, isPinned });
+  const asked = useRef({ variables, eventOf, isPinned, mayMissFirst });
   useEffect(() => {
-    let after = asked.current.variables.after;
+    if (isPaused) return undefined;
+    const { after: first } = asked.current.variables;
+    let after = first;
     let isOver = false;
+    let isResting = false;
+    let isFirst = true;
+    let began = 0;
+    let wait = AGAIN;
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let hiding: ReturnType<typeof setTimeout> | undefined;
     let stop: (() => void) | undefined;
     let waiting: T[] = [];
     // A long history comes in thousands a second: it is drawn once for each frame.
@@ -40,42 +66,83 @@ export function useFeed<Data, Variables extends { after?: string | null | undefi
       setTold((before) => ({
         events: [...newest, ...before.events].slice(0, KEPT),
         pinned: pinned.length > 0 ? [...pinned, ...before.pinned] : before.pinned,
+        missed: before.missed,
       }));
     };
     const take = (event: T) => {
       // Each is delivered in order and at least once: the end of a stream repeats its last one.
       if (event.cursor === after) return;
       after = event.cursor;
+      wait = AGAIN;
       waiting.push(event);
       if (waiting.length === 1) setTimeout(() => isOver || draw(), 16);
     };
+    const miss = () => isOver || setTold((before) => ({ ...before, missed: before.missed + 1 }));
     const begin = () => {
+      timer = undefined;
+      stop?.();
       // A stream that says nothing is open, too: it tells what happens from now on.
       setOpen(true);
+      if (!after && (!isFirst || asked.current.mayMissFirst)) setTimeout(miss, BEGUN);
+      isFirst = false;
+      began = performance.now();
       stop = client.subscription(query, { ...asked.current.variables, ...(after ? { after } : {}) } as Variables).subscribe(({ data, error, extensions, hasNext }) => {
         const event = data && asked.current.eventOf(data, extensions ?? {});
         if (event) take(event);
+        // A log that was restored to an earlier state does not know the cursor: all is told anew.
+        if (after !== first && error?.graphQLErrors.some((each) => each.extensions['code'] === 'BAD_USER_INPUT')) {
+          after = first;
+          setTold((before) => ({ events: [], pinned: [], missed: before.missed }));
+        }
         if (error || hasNext === false) again();
       }).unsubscribe;
     };
     const again = () => {
-      if (isOver || timer) return;
+      if (isOver || isResting || timer) return;
       setOpen(false);
-      timer = setTimeout(() => {
-        timer = undefined;
-        stop?.();
+      if (performance.now() - began > LASTING) wait = AGAIN;
+      timer = setTimeout(begin, wait);
+      wait = Math.min(wait * 2, AGAIN_AT_MOST);
+    };
+    const rest = () => {
+      isResting = true;
+      clearTimeout(timer);
+      timer = undefined;
+      stop?.();
+      stop = undefined;
+      setOpen(false);
+    };
+    const look = () => {
+      clearTimeout(hiding);
+      if (document.visibilityState === 'hidden') hiding = setTimeout(rest, HIDDEN);
+      else if (isResting) {
+        isResting = false;
         begin();
-      }, AGAIN);
+      }
+    };
+    const goOn = () => {
+      if (!timer) return;
+      clearTimeout(timer);
+      begin();
     };
     begin();
+    look();
+    document.addEventListener('visibilitychange', look);
+    window.addEventListener('online', goOn);
     return () => {
       isOver = true;
+      document.removeEventListener('visibilitychange', look);
+      window.removeEventListener('online', goOn);
+      clearTimeout(hiding);
       clearTimeout(timer);
       stop?.();
     };
-  }, [client, query]);
+  }, [client, query, isPaused]);
   return { ...told, isOpen };
 }
+
+/** What changes whenever a list has to be read again; undefined where nothing was told. */
+export const latestOf = (newest: { readonly cursor: string } | undefined, missed: number): string | undefined => (newest || missed > 0 ? `${newest?.cursor ?? ''} ${missed}` : undefined);
 
 /** How often a list is read again at most, however much happens. Unit: milliseconds. */
 const PACE = 2_000;

@@ -27,7 +27,7 @@ const BAD: ReadonlySet<IntegrityEventKind> = new Set(['ANCHOR_REORGED', 'ANCHOR_
 
 export default function Integrity() {
   const [onlyBad, setOnlyBad] = useState(false);
-  const { events, pinned, isOpen } = useFeed(INTEGRITY_FEED, { after: 'earliest' }, (data) => data.integrityEvents, (each) => each.finding !== null);
+  const { events, pinned, isOpen } = useFeed(INTEGRITY_FEED, { after: 'earliest' }, (data) => data.integrityEvents, { isPinned: (each) => each.finding !== null });
   const shown = onlyBad ? events.filter((each) => BAD.has(each.kind)) : events;
   const resolved = new Set(pinned.flatMap((each) => (each.kind === 'FINDING_RESOLVED' && each.finding ? [each.finding.id] : [])));
   const open = pinned.filter((each) => each.kind === 'FINDING_OPENED' && each.finding && !resolved.has(each.finding.id));
