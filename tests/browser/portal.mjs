@@ -7,7 +7,7 @@
 // What is approved to be erased has to be erased at once.
 //
 // A patient logs in, and no script has the refresh token, in any of several tabs. The patient makes a code; a doctor uses it, writes and amends records, one with a file; an auditor verifies a file by the
-// node; the patient reads all of it, sees who reads it meanwhile and a record change while it is open, also without a connection, takes the access away, names
+// node, and follows the chain without an account; the patient reads all of it, sees who reads it meanwhile and a record change while it is open, also without a connection, takes the access away, names
 // the doctor as a representative, is told of an emergency, and has the vital signs erased. An administrator decides, adds
 // the doctor to an organisation, holds data, proposes a representative and sets the rule of a country. Every page is looked at by axe-core (WCAG 2.2 AA), in light and dark, wide and 360 pixels narrow.
 //
@@ -301,6 +301,17 @@ async function run() {
     return 'it stands; the file with one word changed is not known';
   });
 
+  await step('an auditor follows the chain without an account', async () => {
+    await page.goto(`${origin}/portal/`, { waitUntil: 'load' });
+    await see('h1', /Log in/);
+    await clickLink('What is on the blockchain');
+    await see('h1', /What is on the blockchain/);
+    await press('From the beginning');
+    await see('table', /Record anchored/);
+    await look('public');
+    return 'hashes alone';
+  });
+
   await step('patient reads it', async () => {
     await page.goto(`${origin}/portal/`, { waitUntil: 'load' });
     await logIn(people.patient);
@@ -581,6 +592,8 @@ async function run() {
     await look('trail');
     await open('Integrity');
     await see('main', /ready/);
+    await press('From the beginning');
+    await see('table', /Anchor/);
     await look('health');
     await open('To decide');
     await see('.requests', new RegExp(escape(people.patient.login)));

@@ -39,6 +39,7 @@ const Represented = lazy(() => import('./pages/represented'));
 const Import = lazy(() => import('./pages/import'));
 const Trail = lazy(() => import('./pages/trail'));
 const Queues = lazy(() => import('./pages/queues'));
+const Public = lazy(() => import('./pages/public'));
 
 type Item = readonly [string, English];
 
@@ -69,10 +70,17 @@ function Outside() {
   return (
     <div className="outside">
       <Head />
-      <main id="main"><LogIn /></main>
+      <main id="main">
+        <Switch>
+          <Route path="/public"><Broken><Suspense fallback={<Waiting />}><Public /></Suspense></Broken></Route>
+          <Route><LogIn /></Route>
+        </Switch>
+      </main>
     </div>
   );
 }
+
+const Waiting = () => <p role="status" className="waiting">{t('Loading …')}</p>;
 
 function Head({ children }: { children?: React.ReactNode }) {
   return (
@@ -117,7 +125,7 @@ function Inside({ of }: { of: Session }) {
         <Menu of={MENU[person.role ?? 'PATIENT']} isOpen={isOpen} />
         <main id="main">
           <Broken key={here}>
-            <Suspense fallback={<p role="status" className="waiting">{t('Loading …')}</p>}>
+            <Suspense fallback={<Waiting />}>
               <Pages person={person} />
             </Suspense>
           </Broken>
