@@ -163,9 +163,9 @@ impl DisclosureRequest {
         }
     }
 
-    /// Whether an administrator follows a log of everybody's records, and asks it for each: nothing of any is theirs to see,
-    /// whatever is decided, so that it is no attempt to read this one, and is not written into its patient's log.
-    fn is_of_no_use_to(&self, actor: Actor, record: Option<&Arc<Record>>) -> bool {
+    /// Whether an administrator asks a log of everybody's records for each of them. Administrators are shown none but their own,
+    /// whatever is decided: it is no attempt to read this one, and is not written into its patient's log.
+    fn is_never_shown_to(&self, actor: Actor, record: Option<&Arc<Record>>) -> bool {
         let is_own = record.is_some_and(|record| record.patient == self.caller.user);
         self.wanted == Wanted::Reference && actor.role == Role::Admin && !is_own
     }
@@ -347,7 +347,7 @@ fn judge(
             };
         }
     };
-    if inquiry.is_of_no_use_to(actor, record) {
+    if inquiry.is_never_shown_to(actor, record) {
         return DecidedInquiry {
             verdict: Err(Error::Forbidden(Role::Doctor)),
             paid: None,

@@ -1,6 +1,6 @@
 // Follows a subscription: where the stream ends, as it does with each access token, it goes on after the last event.
 import type { TypedDocumentNode } from '@urql/core';
-import { useCallback, useEffect, useRef, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { useClient } from 'urql';
 
 /** How long after the end of a stream the next one is begun, and at most where one after the other ends soon. Unit: milliseconds. */
@@ -150,13 +150,16 @@ const PACE = 2_000;
 /** Reads a list again when something happened to it, which `latest` tells: at once, and then no more often than `PACE`. */
 export function useReread(latest: string | undefined, again: (options: { requestPolicy: 'network-only' }) => void): void {
   const last = useRef(0);
-  const read = useCallback(() => {
-    last.current = Date.now();
-    again({ requestPolicy: 'network-only' });
-  }, [again]);
+  // A list that is shown anew is read then, with all that was told before.
+  const answered = useRef(latest);
   useEffect(() => {
-    if (!latest) return undefined;
+    if (!latest || latest === answered.current) return undefined;
+    const read = () => {
+      last.current = Date.now();
+      answered.current = latest;
+      again({ requestPolicy: 'network-only' });
+    };
     const timer = setTimeout(read, Math.max(0, last.current + PACE - Date.now()));
     return () => clearTimeout(timer);
-  }, [latest, read]);
+  }, [latest, again]);
 }

@@ -64,7 +64,7 @@ function Followed({ id, purpose }: Of) {
             </Card>
             <RecordFiles of={found} {...(purpose ? { purpose } : {})} />
             <Anchor of={found} {...(purpose ? { purpose } : {})} />
-            <History id={found.id} {...(shown === id ? {} : { opened: { id, show: back } })} {...(purpose ? { purpose } : {})} />
+            {found.version === 1 && found.isCurrent ? null : <History id={found.id} {...(shown === id ? {} : { opened: { id, show: back } })} {...(purpose ? { purpose } : {})} />}
             {session.get()?.person.id === found.patient.id ? <><WhoSawIt id={found.id} /><Erase of={found} /></> : null}
           </Fragment>
         )}
@@ -210,7 +210,7 @@ function Anchor({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
   );
 }
 
-/** Its versions. The page is at the address of the one that was opened: no link leads there where another one is shown. */
+/** Its versions. To ask for them is written into the patient's log: of a record that has one, nothing is asked. The page is at the address of the one that was opened: no link leads there where another one is shown. */
 function History({ id, purpose, opened }: Of & { opened?: { id: string; show: () => void } }) {
   const [result] = useQuery({ query: HISTORY, variables: { id, purpose: purpose ?? null, ...useOnBehalfOf() } });
   const versions = result.data?.medicalRecord?.history.nodes;
