@@ -401,6 +401,11 @@ async function run() {
     await doctor.write(patientId, '68.5');
     await see('main .hidden[role="status"]', /Changed while you read/);
     await see('.timeline', /68\.5/);
+    await renewing();
+    await doctor.write(patientId, '69.5');
+    if (/69\.5/.test(await textOf('.timeline'))) throw new Failure('the list is renewed although that is turned off');
+    await renewing();
+    await see('.timeline', /69\.5/);
     return 'with what a doctor writes elsewhere';
   });
 
@@ -920,6 +925,11 @@ async function press(name, within = '') {
   await page.locator(`${within}::-p-aria([name="${name}"][role="button"])`).click().catch(() => {
     throw new Failure(`waited ${options.timeout} s for a button "${name}"`);
   });
+}
+
+/** Turns off that pages renew themselves, or on again. */
+async function renewing() {
+  await page.locator('nav label ::-p-text(Renew pages), nav label::-p-text(Renew pages)').click();
 }
 
 async function clickTab(name) {

@@ -15,6 +15,7 @@ import { LogIn } from './pages/log-in';
 import { NOTICE_FEED, UNREAD } from './pages/notices-queries';
 import { Button, Notice } from './ui';
 import { useLostFocus } from './ui/focus';
+import { LiveChoice } from './ui/live-choice';
 import { type English, type Language, language, loadLanguage, t, time } from './words';
 import { role } from './words/labels';
 
@@ -164,6 +165,7 @@ function Menu({ of, isOpen }: { of: readonly Item[]; isOpen: boolean }) {
             <Link href={href} aria-current={here === href ? 'page' : isWithin(here, href) ? 'true' : undefined}>{t(text)}{href === '/notices' ? <Unread /> : null}</Link>
           </li>
         ))}
+        <li className="renewing"><LiveChoice /></li>
       </ul>
     </nav>
   );
@@ -174,7 +176,7 @@ const isWithin = (here: string, href: string): boolean => href === '/representat
 
 function Unread() {
   const [result, again] = useQuery({ query: UNREAD });
-  const { events, missed } = useFeed(NOTICE_FEED, {}, (data) => data.notifications);
+  const { events, missed } = useFeed(NOTICE_FEED, {}, (data) => data.notifications, { isAlways: true });
   const latest = events[0];
   useReread(latestOf(latest, missed), again);
   const count = result.data?.unreadNotifications ?? 0;

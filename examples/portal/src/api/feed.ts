@@ -2,6 +2,8 @@
 import type { TypedDocumentNode } from '@urql/core';
 import { useEffect, useRef, useState } from 'react';
 import { useClient } from 'urql';
+import { isLive } from './live';
+import { useStore } from './store';
 
 /** How long after the end of a stream the next one is begun, and at most where one after the other ends soon. Unit: milliseconds. */
 const AGAIN = 2_000;
@@ -31,6 +33,8 @@ export interface Feed<T> extends Told<T> {
 interface Options<T> {
   readonly isPinned?: (event: T) => boolean;
   readonly isPaused?: boolean;
+  /** Whether it goes on where pages do not renew themselves. */
+  readonly isAlways?: boolean;
   /** Whether something may have been missed between what was read first and the beginning of the first stream. */
   readonly mayMissFirst?: boolean;
 }
@@ -39,19 +43,21 @@ export function useFeed<Data, Variables extends { after?: string | null | undefi
   query: TypedDocumentNode<Data, Variables>,
   variables: Variables,
   eventOf: (data: Data, extensions: Readonly<Record<string, unknown>>) => T | undefined,
-  { isPinned = () => false, isPaused = false, mayMissFirst = false }: Options<T> = {},
+  { isPinned = () => false, isPaused = false, isAlways = false, mayMissFirst = false }: Options<T> = {},
 ): Feed<T> {
   const client = useClient();
+  const isStill = !useStore(isLive) && !isAlways;
   const [told, setTold] = useState<Told<T>>({ events: [], pinned: [], missed: 0 });
   const [isOpen, setOpen] = useState(false);
   const asked = useRef({ variables, eventOf, isPinned, mayMissFirst });
+  // A stream that was paused goes on where it was.
+  const at = useRef({ after: variables.after, isFirst: true });
   useEffect(() => {
-    if (isPaused) return undefined;
+    if (isPaused || isStill) return undefined;
     const { after: first } = asked.current.variables;
-    let after = first;
+    const place = at.current;
     let isOver = false;
     let isResting = false;
-    let isFirst = true;
     let began = 0;
     let wait = AGAIN;
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -71,8 +77,8 @@ export function useFeed<Data, Variables extends { after?: string | null | undefi
     };
     const take = (event: T) => {
       // Each is delivered in order and at least once: the end of a stream repeats its last one.
-      if (event.cursor === after) return;
-      after = event.cursor;
+      if (event.cursor === place.after) return;
+      place.after = event.cursor;
       wait = AGAIN;
       waiting.push(event);
       if (waiting.length === 1) setTimeout(() => isOver || draw(), 16);
@@ -83,15 +89,15 @@ export function useFeed<Data, Variables extends { after?: string | null | undefi
       stop?.();
       // A stream that says nothing is open, too: it tells what happens from now on.
       setOpen(true);
-      if (!after && (!isFirst || asked.current.mayMissFirst)) setTimeout(miss, BEGUN);
-      isFirst = false;
+      if (!place.after && (!place.isFirst || asked.current.mayMissFirst)) setTimeout(miss, BEGUN);
+      place.isFirst = false;
       began = performance.now();
-      stop = client.subscription(query, { ...asked.current.variables, ...(after ? { after } : {}) } as Variables).subscribe(({ data, error, extensions, hasNext }) => {
+      stop = client.subscription(query, { ...asked.current.variables, ...(place.after ? { after: place.after } : {}) } as Variables).subscribe(({ data, error, extensions, hasNext }) => {
         const event = data && asked.current.eventOf(data, extensions ?? {});
         if (event) take(event);
         // A log that was restored to an earlier state does not know the cursor: all is told anew.
-        if (after !== first && error?.graphQLErrors.some((each) => each.extensions['code'] === 'BAD_USER_INPUT')) {
-          after = first;
+        if (place.after !== first && error?.graphQLErrors.some((each) => each.extensions['code'] === 'BAD_USER_INPUT')) {
+          place.after = first;
           setTold((before) => ({ events: [], pinned: [], missed: before.missed }));
         }
         if (error || hasNext === false) again();
@@ -130,14 +136,17 @@ export function useFeed<Data, Variables extends { after?: string | null | undefi
     document.addEventListener('visibilitychange', look);
     window.addEventListener('online', goOn);
     return () => {
+      // What was told, and is not drawn yet.
+      if (waiting.length > 0) draw();
       isOver = true;
+      setOpen(false);
       document.removeEventListener('visibilitychange', look);
       window.removeEventListener('online', goOn);
       clearTimeout(hiding);
       clearTimeout(timer);
       stop?.();
     };
-  }, [client, query, isPaused]);
+  }, [client, query, isPaused, isStill]);
   return { ...told, isOpen };
 }
 

@@ -4,6 +4,7 @@ import { Link } from 'wouter';
 import { useFeed } from '../api/feed';
 import { graphql } from '../gql';
 import { Button, Card, Empty, Page, Table, Tag } from '../ui';
+import { LiveChoice } from '../ui/live-choice';
 import { t } from '../words';
 import { registryEvent } from '../words/labels';
 import { Registry } from './integrity';
@@ -33,6 +34,7 @@ function Events({ after, fromBeginning }: { after: string | null; fromBeginning:
   const { events, isOpen } = useFeed(PUBLIC_FEED, { after }, (data) => data.publicIntegrityEvents);
   return (
     <Card title={t('Events')} actions={<><Tag kind={isOpen ? 'good' : 'warn'}>{isOpen ? t('live') : t('not live')}</Tag>{fromBeginning ? <Button onPress={fromBeginning}>{t('From the beginning')}</Button> : null}</>}>
+      <LiveChoice />
       {events.length === 0 ? <Empty>{fromBeginning ? t('Nothing has happened since you opened this page.') : t('Nothing has happened yet.')}</Empty> : (
         <Table
           caption={t('Events')}

@@ -89,7 +89,7 @@ function News({ of, isRenewed, back, renew }: { of: Found | undefined; isRenewed
     <>
       <div className={renewed || waiting ? 'notice warn between' : undefined} data-testid="renewed">
         <span role="status">{renewed || waiting}</span>
-        {renewed ? <Button kind="quiet" onPress={back}>{t('Show what you had open')}</Button> : renew ? <Button onPress={renew}>{t('Show the newer version')}</Button> : null}
+        {renewed ? <Button onPress={back}>{t('Show what you had open')}</Button> : renew ? <Button onPress={renew}>{t('Show the newer version')}</Button> : null}
       </div>
       <span className="hidden" role="status">{anchored}</span>
     </>

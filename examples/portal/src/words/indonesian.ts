@@ -514,6 +514,7 @@ export const indonesian = {
   'Release it, too': 'Lepas juga',
   'Release the hold?': 'Lepas penahanan ini?',
   'Remove this test': 'Hapus pemeriksaan ini',
+  'Renew pages by themselves': 'Perbarui halaman secara otomatis',
   'Reports': 'Laporan',
   'Representation ended': 'Perwakilan berakhir',
   'Representative appointed': 'Wakil ditunjuk',
