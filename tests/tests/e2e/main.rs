@@ -64,6 +64,7 @@ mod keys;
 mod lies;
 mod limits;
 mod lists;
+mod long_files;
 mod lying_node;
 mod maintenance;
 mod monitoring;
