@@ -91,6 +91,7 @@
 //! - `query_limits`: counts what a GraphQL document costs before it runs, and refuses one that costs too much
 //! - `input_limits`: the limits of its variables
 //! - `literals`: finds input objects in a document that have a field twice
+//! - `long_entries`: how much memory there is for long entries of imports and their files
 //! - `variables`: compares the values of variables with their types
 //! - `facts`: what a decision goes by, read under the locks of the people concerned
 //! - `batcher`: runs requests that wait together as one batch, and each alone where it fails
@@ -175,6 +176,7 @@ mod lease;
 mod limits;
 mod literals;
 mod loaders;
+mod long_entries;
 mod my_data;
 mod nodes;
 mod notifications;

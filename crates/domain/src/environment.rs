@@ -255,6 +255,7 @@ pub const SETTINGS: [&str; 117] = [
     "LOG_FORMAT",
     "LONGEST_QUERY",
     "LONGEST_WAIT",
+    "LONG_ENTRIES_MIB",
     "MASTER_KEYS_FILE",
     "MAX_FEE_GWEI",
     "METRICS_ADDRESS",

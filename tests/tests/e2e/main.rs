@@ -67,6 +67,7 @@ mod keys;
 mod lies;
 mod limits;
 mod lists;
+mod long_files;
 mod lying_node;
 mod maintenance;
 mod migrations;
