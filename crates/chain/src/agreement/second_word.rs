@@ -71,6 +71,18 @@ impl fmt::Display for ToldFact<'_> {
 }
 
 impl ToldFact<'_> {
+    /// What a node is asked first.
+    const fn method(self) -> &'static str {
+        match self {
+            Self::Reverted(_) => "eth_getTransactionReceipt",
+            Self::NonceUsed { .. } => "eth_getTransactionCount",
+            Self::NoRegistrar(_)
+            | Self::WasRegistrar(_)
+            | Self::NotAnchored(_)
+            | Self::ConsentWithdrawn { .. } => "eth_call",
+        }
+    }
+
     /// Whether a node says so.
     async fn is_said_by(self, node: &Client) -> Result<bool, ClientError> {
         match self {
@@ -138,8 +150,15 @@ impl Client {
             {
                 continue;
             }
-            let Ok(Ok(is_said)) = time::timeout(within, told.is_said_by(client)).await else {
-                continue;
+            let is_said = match time::timeout(within, told.is_said_by(client)).await {
+                Ok(Ok(is_said)) => is_said,
+                Ok(Err(_)) => continue,
+                Err(_) => {
+                    // Many questions follow one another: each would wait for it as long.
+                    let method = told.method();
+                    self.failed(*place, &ClientError::TimedOut { method });
+                    continue;
+                }
             };
             if is_said {
                 return Ok(());
