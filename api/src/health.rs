@@ -24,6 +24,8 @@ use vault::keyring::Keyring;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(2);
+/// How often while another api stands in: when that one stops, nobody else serves.
+const EVERY_BESIDE_STAND_IN: Duration = Duration::from_millis(500);
 /// How long the database may take.
 const DATABASE_WITHIN: Duration = Duration::from_secs(4);
 /// How long the token of the master keys may take.
@@ -272,6 +274,7 @@ impl HealthMonitor {
         let mut node = LastSeen(Instant::now());
         let mut was_apart = false;
         loop {
+            let was_draining = self.health.draining().is_cancelled();
             let (database, head, keys) = tokio::join!(
                 self.database(&mut conn),
                 self.client.head(),
@@ -319,8 +322,17 @@ impl HealthMonitor {
                 }
                 Err(_) => node.longer_than(self.silence, "it has not answered"),
             };
+            let every = if parts.has_stand_in {
+                EVERY_BESIDE_STAND_IN
+            } else {
+                EVERY
+            };
             self.health.record(parts);
-            tokio::time::sleep(EVERY).await;
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                // The others are told at once that this one stands in for none of them any more.
+                () = self.health.draining().cancelled(), if !was_draining => {}
+            }
         }
     }
 

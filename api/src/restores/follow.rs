@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use chain::{
-    ChainAddress, Client, ClientError, PinnedCheckpoint, RegistryEvent, RegistryLog,
+    ChainAddress, Client, ClientError, PinnedCheckpoint, RegistryEvent, RegistryLog, ToldFact,
     event::{self, Undecodable},
 };
 use domain::{integrity::ClosedAs, records::DataHash};
