@@ -40,7 +40,7 @@ impl Client {
         let Some((asked, others)) = self.asked_and_others() else {
             return Ok(());
         };
-        let within = each_within(others.len());
+        let within = each_within(WITHIN, others.len());
         for other in &others {
             let OtherNode {
                 place,
@@ -108,9 +108,9 @@ struct OtherNode {
     health: EndpointHealth,
 }
 
-/// How long each of so many others may take.
-fn each_within(others: usize) -> Duration {
-    WITHIN / u32::try_from(others.max(1)).unwrap_or(u32::MAX)
+/// How long each of so many others may take, of what all of them may.
+fn each_within(all: Duration, others: usize) -> Duration {
+    all / u32::try_from(others.max(1)).unwrap_or(u32::MAX)
 }
 
 /// Whether a node is of another chain, or has no registry of ours yet: it says nothing of our chain.

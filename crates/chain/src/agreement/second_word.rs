@@ -2,7 +2,7 @@
 //! say it again: another one may have told it. Another one that has just failed is asked all the same, so that the one that took
 //! its place is not believed alone.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use domain::records::DataHash;
 use serde_json::json;
@@ -17,6 +17,9 @@ use crate::{
     hash::{ChainAddress, TxHash},
 };
 
+/// How long all other nodes together may take for one fact. Nobody waits for an answer meanwhile, and who is late is not heard: longer
+/// than for a comparison.
+const WITHIN: Duration = Duration::from_secs(5);
 /// How many receipts are asked for in one request. Unit: questions.
 const AT_ONCE: usize = 100;
 
@@ -137,7 +140,7 @@ impl Client {
         if !told.is_said_by(&asked).await? {
             return Err(ClientError::NodesDiffer { number });
         }
-        let within = each_within(others.len());
+        let within = each_within(WITHIN, others.len());
         let mut is_to_wait = false;
         for other in &others {
             let OtherNode {
