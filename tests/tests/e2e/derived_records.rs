@@ -277,3 +277,27 @@ async fn what_does_not_open_is_left_as_it_is_and_found_and_the_rest_is_done() {
     let row = format!("SELECT effective_at FROM medical_records WHERE id = '{broken}'");
     assert_eq!(world.sql(&row).await[0]["effective_at"], Value::Null);
 }
+
+#[tokio::test]
+async fn what_this_program_has_stored_comes_out_the_same_and_a_trial_makes_no_key_known() {
+    const KEYS: &str = "SELECT kind, key_id, check_value FROM key_checks ORDER BY kind, key_id";
+    let world = World::start().await;
+    // A record of every type, of which one was amended twice and one was withdrawn.
+    world.a_life().await;
+    let known = world.sql(KEYS).await;
+    world.attacks("DELETE FROM key_checks").await;
+
+    let would = derives(&world, &["--dry-run"]).await.json();
+
+    assert_eq!(
+        (&would["checked"], &would["changed"], &would["columns"]),
+        (&json!(11), &json!(0), &json!({}))
+    );
+    assert!(world.sql(KEYS).await.is_empty());
+
+    let did = derives(&world, &[]).await.json();
+
+    assert_eq!(did["changed"], 0, "{did}");
+    assert_eq!(world.sql(KEYS).await, known);
+    assert!(world.audit_rows(DERIVED).await.is_empty());
+}

@@ -17,16 +17,18 @@ impl ImportRun {
             links,
             draft,
         } = later;
-        if let Some(twin) = self.planned.twin(&draft) {
-            let outcome = Outcome::Came(Ok(Imported::Checked(twin)));
-            return self.push(number, kind, links, outcome);
-        }
+        let twin = self.planned.twin(&draft);
         let (app, planned) = (self.transfer.app.clone(), Arc::clone(&self.planned));
         self.window_bytes += bytes;
         self.under_way.extend(links.source);
         let target = Some((draft.patient, draft.record_type));
         let done = async move {
             let result = foresee(&app.pool, app.drafting(), &planned, draft).await;
+            // What was refused, or is there already, is so for both of them.
+            let result = match (result, twin) {
+                (Ok(Imported::Checked(_)), Some(twin)) => Ok(Imported::Checked(twin)),
+                (result, _) => result,
+            };
             Done {
                 number,
                 kind,

@@ -56,8 +56,8 @@ impl PlannedRecords {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What would be made of an entry before this one that says the same; remembers it where there is none. Of what has a source
-    /// [`foresee`] knows.
+    /// What would be made of an entry before this one that says the same, if it may be stored and is not there; remembers it where there
+    /// is none. Of what has a source [`foresee`] knows.
     pub(crate) fn twin(&self, draft: &Draft) -> Option<Foreseen> {
         let (_, key) = draft.key().filter(|_| draft.source.is_none())?;
         let mut versions = self.versions();
@@ -162,7 +162,7 @@ async fn beside_stored(
     if stored.source != Some(SourceAnswer::Changed) {
         return Ok(Imported::Stored(Box::new(stored)));
     }
-    check_amendment(tx, facts, drafting, draft, &stored).await?;
+    Box::pin(check_amendment(tx, facts, drafting, draft, &stored)).await?;
     if let Some(of) = called(draft) {
         let known = KnownSources::read(tx, drafting.index_key, &[of]).await?;
         planned.plan(draft, known.of(&of)?);
