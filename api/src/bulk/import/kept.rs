@@ -52,7 +52,7 @@ impl KeptFiles {
             Ok(_) | Err(_) => return (result, told),
         };
         for (place, at) in self.files {
-            // In this order: who has room waits for nobody who has none.
+            // In this order: nobody who has room waits for a turn.
             let _turn = KEPT_AT_ONCE.acquire().await;
             let _room = self.room.take(at.length).await;
             let piece = self.reader.read(at).await;
