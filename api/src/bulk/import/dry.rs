@@ -22,6 +22,12 @@ impl ImportRun {
         self.window_bytes += bytes;
         self.under_way.extend(links.source);
         let target = Some((draft.patient, draft.record_type));
+        // Nobody stores its files: others may have their room.
+        let links = Links {
+            files: Vec::new(),
+            kept: None,
+            ..links
+        };
         let done = async move {
             let result = foresee(&app.pool, app.drafting(), &planned, draft).await;
             // What was refused, or is there already, is so for both of them.
@@ -34,12 +40,7 @@ impl ImportRun {
                 kind,
                 target,
                 bytes,
-                // Nobody stores its files.
-                links: Links {
-                    files: Vec::new(),
-                    kept: None,
-                    ..links
-                },
+                links,
                 outcome: Outcome::Came(result),
             }
         };

@@ -16,8 +16,8 @@ use crate::{
     codes::ErrorCode,
     error::Error,
     records::import::{
-        Drafted, Import,
-        files::TakenFile,
+        Drafted, Import, LONG_ENTRY,
+        files::{TakenFile, hold},
         prepared::Prepared,
         references::ImportContext,
         report::{self, EntryRemarks, Imported},

@@ -1,6 +1,7 @@
 //! Files that came before the documents that promise them: read from where they were put aside, one after the other, once the
 //! record is there, and stored beside it before its entry is reported.
 
+use tokio::sync::Semaphore;
 use vault::row::Content;
 
 use super::{FilesOutcome, ImportRun, Links, held::HeldEntries};
@@ -19,6 +20,8 @@ use crate::{
     },
 };
 
+/// How many of them are stored at once, by all imports of this process: each takes a connection to the database.
+static KEPT_AT_ONCE: Semaphore = Semaphore::const_new(4);
 /// What stands before a file that is put aside: whether it is one, and the number of its entry.
 const HEAD: usize = 9;
 
@@ -49,6 +52,8 @@ impl KeptFiles {
             Ok(_) | Err(_) => return (result, told),
         };
         for (place, at) in self.files {
+            // In this order: nobody who has room waits for a turn.
+            let _turn = KEPT_AT_ONCE.acquire().await;
             let _room = self.room.take(at.length).await;
             let piece = self.reader.read(at).await;
             let Some(file) = piece.ok().and_then(file_of) else {

@@ -34,6 +34,8 @@ pub(super) struct SpooledEntry {
     rest: Vec<u8>,
     /// How long it is. Unit: bytes.
     pub(super) length: usize,
+    /// How much of what is put aside is progress: blanks around a part are none. Unit: bytes.
+    progress: u64,
 }
 
 impl SpooledEntry {
@@ -45,10 +47,12 @@ impl SpooledEntry {
                 spool: Spool::create().await?,
                 rest: Vec::new(),
                 length: 0,
+                progress: 0,
             },
         };
         aside.spool.put(&part).await?;
         aside.length += part.len();
+        aside.progress += part.trim_ascii().len() as u64;
         Ok(aside)
     }
 
@@ -150,15 +154,15 @@ impl Source {
     /// An entry with what is put aside of it.
     fn whole(&mut self, cut: Cut) -> ArrivedCut {
         let aside = self.aside.take();
+        // Blank lines, and what stands around entries, are no progress.
         match (cut, aside) {
             (Cut::Entry(rest), Some(mut aside)) => {
                 aside.length += rest.len();
-                self.waits.bytes += aside.length as u64;
+                self.waits.bytes += aside.progress + rest.trim_ascii().len() as u64;
                 aside.rest = rest;
                 ArrivedCut::Long(aside)
             }
             (Cut::Entry(entry), None) => {
-                // Blank lines, and what stands around entries, are no progress.
                 self.waits.bytes += entry.trim_ascii().len() as u64;
                 ArrivedCut::Whole(Cut::Entry(entry))
             }

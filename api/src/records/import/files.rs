@@ -38,7 +38,8 @@ pub(crate) struct TakenFile {
     /// Its SHA-256, as the document promises it now.
     pub(crate) sha256: [u8; 32],
     /// The room that it takes among what is long, if it is.
-    pub(crate) room: Option<Arc<LongRoom>>,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    room: Option<Arc<LongRoom>>,
 }
 
 impl TakenFile {
@@ -50,6 +51,15 @@ impl TakenFile {
             room: None,
         }
     }
+
+    /// The same, which takes this room.
+    fn within(&self, room: &Arc<LongRoom>) -> Self {
+        Self {
+            content: Arc::clone(&self.content),
+            sha256: self.sha256,
+            room: Some(Arc::clone(room)),
+        }
+    }
 }
 
 /// Has files take the room that their entry had; gives what they do not need.
@@ -59,7 +69,7 @@ pub(crate) fn hold(files: &mut [TakenFile], room: Option<LongRoom>) -> Option<Lo
     let rest = room.keep(bytes);
     let room = Arc::new(room);
     for file in files {
-        file.room = Some(Arc::clone(&room));
+        *file = file.within(&room);
     }
     rest
 }
