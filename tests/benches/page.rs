@@ -43,7 +43,7 @@ async fn main() {
     .await;
 
     let mut report = Report::new();
-    for clients in [16, 1] {
+    for clients in [32, 16, 1] {
         progress(format_args!("pages, {clients} client(s)"));
         let load = async |how: How| {
             let warm = Duration::from_millis(500);

@@ -15,6 +15,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use chrono::SecondsFormat;
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::types::Uuid;
@@ -133,7 +134,7 @@ impl Peer {
             let (id, kind, version, hash, created_at, patient, author, state) = row;
             let comma = if nth == 0 { "" } else { "," };
             let (patient, author) = (json!(patient), json!(author));
-            let created_at = created_at.to_rfc3339();
+            let created_at = created_at.to_rfc3339_opts(SecondsFormat::Micros, true);
             write!(
                 text,
                 r#"{comma}{{"id":"{id}","recordType":"{kind}","version":{version},"dataHash":"{hash}","createdAt":"{created_at}","patient":{{"username":{patient}}},"author":{{"username":{author}}},"anchor":{{"state":"{state}"}}}}"#
