@@ -379,7 +379,9 @@ async function run() {
     await see('main', /A newer version took its place/);
     await clickLink('Open it');
     await see('.measurements', /65\.0 \/min/);
-    await clickLink('Open it');
+    // It is followed once the api has said that it is the newest one: what is shown until then was kept.
+    const isRead = (body) => body.includes('MeasuredRecord') && body.includes(third);
+    await Promise.all([page.waitForResponse((answer) => isRead(answer.request().postData() ?? '')), clickLink('Open it')]);
     await see('.measurements', /66\.0 \/min/);
     await see('main', /Versions/);
     await doctor.withdraw(third);

@@ -135,11 +135,11 @@ pub(crate) struct RestoreBackup {
     #[arg(long, value_name = "PROGRAM", conflicts_with = "without_replay")]
     indexer: Option<PathBuf>,
 
-    /// Leave out the indexer's replay, for a hurry; the report says how to do it later
+    /// Leave out the indexer's replay, where time is short; the report says how to do it later
     #[arg(long)]
     without_replay: bool,
 
-    /// Leave out the deep check, for a hurry: an api does it once it runs, by and by
+    /// Leave out the deep check, where time is short: an api does it while it serves
     #[arg(long)]
     without_deep_check: bool,
 

@@ -1,5 +1,5 @@
 // One record: its summary, what it was before, where it is anchored, and the document as it was hashed.
-import { Fragment, useEffect, useMemo, useRef, useState } from 'react';
+import { Fragment, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { Link, useLocation } from 'wouter';
 import { useActing, useOnBehalfOf } from '../api/acting';
@@ -43,7 +43,8 @@ function Followed({ id, purpose }: Of) {
     remember([{ id: newer, recordType: record.recordType }]);
     setShown(newer);
   };
-  useEffect(() => {
+  // Before it is drawn: what waits for nobody is not said to wait.
+  useLayoutEffect(() => {
     if (newer && isFollowing.current && !document.querySelector('[role="dialog"], [role="alertdialog"]')) renew();
   }, [newer]);
   const back = () => {
@@ -53,7 +54,7 @@ function Followed({ id, purpose }: Of) {
   const title = record?.summary?.title ?? (record ? recordType(record.recordType) : t('Record'));
   return (
     <Page title={title} windowTitle={t('Record')} {...(record ? { lead: <Lead of={record} />, actions: <Actions key={record.id} of={record} {...(purpose ? { purpose } : {})} /> } : {})}>
-      <News of={record} isRenewed={record !== undefined && record.id !== id} back={back} renew={newer && isFollowing.current ? renew : undefined} />
+      <News of={record} isRenewed={record !== undefined && record.id !== id} back={back} renew={newer && newer !== shown && isFollowing.current ? renew : undefined} />
       <Loaded of={{ ...result, data: record }}>
         {(found) => (
           <Fragment key={found.id}>
@@ -88,8 +89,8 @@ function News({ of, isRenewed, back, renew }: { of: Found | undefined; isRenewed
   return (
     <>
       <div className={renewed || waiting ? 'notice warn between' : undefined} data-testid="renewed">
-        <span role="status">{renewed || waiting}</span>
-        {renewed ? <Button onPress={back}>{t('Show what you had open')}</Button> : renew ? <Button onPress={renew}>{t('Show the newer version')}</Button> : null}
+        <span role="status">{waiting || renewed}</span>
+        {renew ? <Button onPress={renew}>{t('Show the newer version')}</Button> : renewed ? <Button onPress={back}>{t('Show what you had open')}</Button> : null}
       </div>
       <span className="hidden" role="status">{anchored}</span>
     </>
