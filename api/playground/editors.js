@@ -2,7 +2,8 @@
 // for, and the token of whoever is logged in stands in Headers.
 import { parseJSONC, pick, useGraphiQL } from '@graphiql/react';
 import { useEffect, useRef } from 'react';
-import { OWN_ID } from './examples.js';
+import { OWN_ID, RECORD_ID } from './examples.js';
+import { findRecord, recordId } from './record-id.js';
 import { session } from './session.js';
 
 const isAuthorization = (name) => name.toLowerCase() === 'authorization';
@@ -31,6 +32,7 @@ export function useTokenInHeaders() {
   const now = session.use();
   const { headerEditor, variableEditor } = useGraphiQL(pick('headerEditor', 'variableEditor'));
   const tab = useGraphiQL((graphiql) => graphiql.tabs[graphiql.activeTabIndex]?.id);
+  const record = recordId.use();
   const written = useRef(new Map());
 
   useEffect(() => {
@@ -47,6 +49,13 @@ export function useTokenInHeaders() {
     const text = variableEditor?.getValue();
     if (now?.user.id && text?.includes(OWN_ID)) variableEditor.setValue(text.replaceAll(OWN_ID, now.user.id));
   }, [now, tab, variableEditor]);
+
+  useEffect(() => {
+    const text = variableEditor?.getValue();
+    if (!now || !text?.includes(RECORD_ID)) return;
+    if (record) variableEditor.setValue(text.replaceAll(RECORD_ID, record));
+    else findRecord();
+  }, [now, tab, variableEditor, record]);
 }
 
 /** The headers with `token` in place of `before`, or null where there is nothing to change. */

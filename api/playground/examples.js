@@ -32,9 +32,13 @@ import reviewEmergency from './examples/18-review-emergency.graphql';
 import reviewEmergencyVariables from './examples/18-review-emergency.json';
 import deletionCertificate from './examples/19-deletion-certificate.graphql';
 import deletionCertificateVariables from './examples/19-deletion-certificate.json';
+import recordUpdates from './examples/20-record-updates.graphql';
+import recordUpdatesVariables from './examples/20-record-updates.json';
 
 /** Stands in the examples' variables for the id of whoever logs in. */
 export const OWN_ID = '<your id>';
+/** Stands there for the id of one of their records. */
+export const RECORD_ID = '<id of your record>';
 
 /** The examples by what they are about, in the order of their tabs. */
 const GROUPS = {
@@ -61,7 +65,7 @@ const GROUPS = {
     { query: requestDeletion, variables: requestDeletionVariables },
     { query: deletionCertificate, variables: deletionCertificateVariables },
   ],
-  'What happened': [{ query: notifications }, { query: accessLog }, { query: integrityEvents }],
+  'What happened': [{ query: notifications }, { query: accessLog }, { query: integrityEvents }, { query: recordUpdates, variables: recordUpdatesVariables }],
 };
 
 /** What the tabs are about that a visitor opened. */

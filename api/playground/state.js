@@ -10,6 +10,7 @@ export function state(value) {
   const get = () => value;
   return {
     get,
+    subscribe,
     set(next) {
       value = next;
       listeners.forEach((listener) => listener());

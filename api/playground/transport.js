@@ -5,6 +5,7 @@
 import { getIntrospectionQuery, getOperationAST, parse } from 'graphql';
 import { createClient } from 'graphql-ws';
 import { nameInDocument } from './operation.js';
+import { askBy, noteRecord } from './record-id.js';
 import { goOnAfter } from './resume.js';
 import { begin, end, goOnBy, isOurs, notice, renew, session } from './session.js';
 import { state } from './state.js';
@@ -20,6 +21,8 @@ const EXPIRED = 4403;
 /** How often a lost connection is tried again, and for how long the first wait is. Unit: milliseconds. */
 const RETRIES = 5;
 const FIRST_WAIT = 1_000;
+/** How many events of a subscription the response shows. */
+const SHOWN = 20;
 
 /**
  * What the line under the response says: null, or
@@ -72,6 +75,11 @@ goOnBy(async (refreshToken) => {
   if (result.data?.refreshSession) return result.data.refreshSession;
   if (result.errors?.[0]?.extensions?.code === 'SESSION_ENDED') return null;
   throw new Error(result.errors?.[0]?.message ?? 'The API gave no token.');
+});
+
+askBy(async (query, operationName) => {
+  const { result } = await postAsOurselves({ query, operationName }, { authorization: `Bearer ${session.get().token}` });
+  return result.data;
 });
 
 /** Ends the log-in at the API. The tab forgets it in any case. */
@@ -153,6 +161,7 @@ function notify({ data, errors }, headers) {
   if (data?.logIn?.accessToken && data.logIn.user) return begin(data.logIn);
   if (data?.refreshSession?.accessToken && session.get()) return begin(data.refreshSession);
   if (data?.logOut || data?.logOutEverywhere) return end();
+  noteRecord(data);
   if (!errors?.some((error) => error.extensions?.code === 'UNAUTHENTICATED')) return;
   const now = session.get();
   if (now && authorization(headers) === `Bearer ${now.token}`) {
@@ -199,6 +208,7 @@ function stream(payload, headers) {
         show(phase, text);
       };
       const asked = { ...payload };
+      let newestFirst = [];
       const client = createClient({
         url: SOCKET_URL.href,
         async connectionParams() {
@@ -235,7 +245,9 @@ function stream(payload, headers) {
           else refusal = result.errors?.[0]?.message;
           show('waiting');
           notify(result, headers);
-          sink.next(result);
+          newestFirst = [result, ...newestFirst].slice(0, SHOWN);
+          // GraphiQL shows what it was given last.
+          sink.next(newestFirst.length === 1 ? result : { newestFirst });
         },
         error(cause) {
           const error = readableSocketError(cause);

@@ -24,6 +24,8 @@ use vault::keyring::Keyring;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(2);
+/// How often while another api stands in: when that one stops, nobody else serves.
+const EVERY_BESIDE_STAND_IN: Duration = Duration::from_millis(500);
 /// How long the database may take.
 const DATABASE_WITHIN: Duration = Duration::from_secs(4);
 /// How long the token of the master keys may take.
@@ -52,6 +54,9 @@ pub(crate) struct FailingParts {
     /// The accounts that sign.
     #[serde(skip_serializing_if = "Option::is_none")]
     signers: Option<String>,
+    /// Whether another api that serves has the keys of all of them.
+    #[serde(skip)]
+    has_stand_in: bool,
     /// Not looked at, but told to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<String>,
@@ -72,12 +77,13 @@ impl FailingParts {
         failing.map(|(name, _)| *name).collect()
     }
 
-    /// Whether requests can be served.
+    /// Whether requests can be served. One that lacks the key of an account in use refuses some: it serves where no other one does all.
     pub(crate) const fn can_serve(&self) -> bool {
         self.database.is_none()
             && self.clock.is_none()
             && self.keys.is_none()
             && self.process.is_none()
+            && (self.signers.is_none() || !self.has_stand_in)
     }
 
     /// Whether what is served comes to its end, too.
@@ -268,6 +274,7 @@ impl HealthMonitor {
         let mut node = LastSeen(Instant::now());
         let mut was_apart = false;
         loop {
+            let was_draining = self.health.draining().is_cancelled();
             let (database, head, keys) = tokio::join!(
                 self.database(&mut conn),
                 self.client.head(),
@@ -279,8 +286,9 @@ impl HealthMonitor {
                 ..FailingParts::default()
             };
             match database {
-                Ok(probed) => {
+                Ok((probed, has_stand_in)) => {
                     let Probed { clock, led_ago } = probed;
+                    parts.has_stand_in = has_stand_in;
                     self.clock.measured(clock.ahead, clock.uncertain);
                     let is_apart = clock.ahead.abs() > CLOCK_WARNED;
                     if is_apart && !was_apart {
@@ -314,8 +322,17 @@ impl HealthMonitor {
                 }
                 Err(_) => node.longer_than(self.silence, "it has not answered"),
             };
+            let every = if parts.has_stand_in {
+                EVERY_BESIDE_STAND_IN
+            } else {
+                EVERY
+            };
             self.health.record(parts);
-            tokio::time::sleep(EVERY).await;
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                // The others are told at once that this one stands in for none of them any more.
+                () = self.health.draining().cancelled(), if !was_draining => {}
+            }
         }
     }
 
@@ -345,8 +362,9 @@ impl HealthMonitor {
         }
     }
 
-    /// Why the database does not do what requests ask of it.
-    async fn database(&self, conn: &mut Option<PgConnection>) -> Result<Probed, String> {
+    /// Why the database does not do what requests ask of it; or what it says, and whether another api has all keys where this one
+    /// lacks any.
+    async fn database(&self, conn: &mut Option<PgConnection>) -> Result<(Probed, bool), String> {
         let work = async {
             let conn = if let Some(conn) = conn {
                 conn
@@ -354,7 +372,10 @@ impl HealthMonitor {
                 let made = health::connect(&self.url, "meditrustal health", &self.settings).await?;
                 conn.insert(made)
             };
-            health::probe(conn, &self.registry).await
+            let probed = health::probe(conn, &self.registry).await?;
+            let has_all = self.signers.lacking() == 0 && self.health.parts().can_serve();
+            let has_stand_in = health::tell_of_signers(conn, has_all).await?;
+            Ok::<_, StoreError>((probed, has_stand_in))
         };
         let probed = match in_time(work).await {
             Ok(probed) => probed,

@@ -31,7 +31,7 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The queues of [`crate::batcher`], as each names itself.
 const QUEUES: [&str; 5] = ["writer", "disclosure", "lists", "long-lists", "visibility"];
 /// What a node said to a transaction.
-const OUTCOMES: [&str; 9] = [
+const OUTCOMES: [&str; 10] = [
     "taken",
     "nonce-used",
     "underpriced",
@@ -41,6 +41,7 @@ const OUTCOMES: [&str; 9] = [
     "without-effect",
     "raised",
     "nonce-elsewhere",
+    "nodes-differ",
 ];
 /// What is throttled: the kinds of attempts.
 const ATTEMPTS: [&str; 5] = ["log-in", "proof", "refresh", "register", "challenge"];

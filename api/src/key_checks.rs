@@ -66,6 +66,29 @@ pub(crate) async fn check_master_keys(pool: &Pool, keyring: &Keyring) -> Result<
     Ok(())
 }
 
+/// The same, and the database stays as it is: a key that it does not know yet is not made known. Only for what changes nothing.
+///
+/// # Errors
+/// [`KeyCheckError`].
+pub(crate) async fn compare_master_keys(
+    pool: &Pool,
+    keyring: &Keyring,
+) -> Result<(), KeyCheckError> {
+    let Some(checks) = keyring.unchecked()? else {
+        return Ok(());
+    };
+    let mut conn = pool.acquire().await?;
+    let ids: Vec<String> = checks.iter().map(|check| check.id.clone()).collect();
+    let known = key_checks::known(&mut conn, KeyKind::Master, &ids).await?;
+    let is_other =
+        |check: &&KeyCheck| known.iter().any(|(id, _)| *id == check.id) && !is_known(&known, check);
+    if let Some(other) = checks.iter().find(is_other) {
+        return Err(KeyringError::OtherKey(other.id.clone()).into());
+    }
+    keyring.accept(&checks);
+    Ok(())
+}
+
 /// Whether the database holds this value under the id.
 pub(crate) fn is_known(known: &[(String, Vec<u8>)], check: &KeyCheck) -> bool {
     let CheckValue(value) = check.value;

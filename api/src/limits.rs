@@ -10,6 +10,7 @@ use tokio::{
 
 use crate::{
     connection_limiter::{ConnectionLimiter, Permit},
+    long_entries::LongEntries,
     upload_limit::UploadLimiter,
 };
 
@@ -101,15 +102,18 @@ pub(crate) struct Transfers {
     pub(crate) exports: Room<UserId>,
     /// How many bytes of files each account may send.
     pub(crate) uploads: UploadLimiter,
+    /// How much memory there is for long entries of imports.
+    pub(crate) long_entries: LongEntries,
 }
 
 impl Transfers {
-    /// With this share of what is sent.
-    pub(crate) fn new(uploads: UploadLimiter) -> Self {
+    /// With this share of what is sent, and this room for long entries.
+    pub(crate) fn new(uploads: UploadLimiter, long_entries: LongEntries) -> Self {
         Self {
             imports: Room::new(IMPORTS, OF_ACCOUNT),
             exports: Room::new(EXPORTS, OF_ACCOUNT),
             uploads,
+            long_entries,
         }
     }
 }

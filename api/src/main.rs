@@ -6,7 +6,7 @@
 //!
 //! Programs
 //!
-//! - `commands`: `serve`, `schema`, `health`, `maintain`, `verify`, `audit`, `retention`, `erasures`, `import`, `export`, `migrate`, `backup`, `restore`, `database`, `keys`, `signer`, `seal`, `admin`, `config`
+//! - `commands`: `serve`, `schema`, `health`, `maintain`, `verify`, `audit`, `retention`, `erasures`, `import`, `export`, `migrate`, `backup`, `restore`, `database`, `keys`, `signer`, `seal`, `records`, `admin`, `config`
 //! - `config`: the settings, read from the environment and from options
 //! - `core_dumps`: forbids dumps of this process's memory
 //!
@@ -91,6 +91,7 @@
 //! - `query_limits`: counts what a GraphQL document costs before it runs, and refuses one that costs too much
 //! - `input_limits`: the limits of its variables
 //! - `literals`: finds input objects in a document that have a field twice
+//! - `long_entries`: how much memory there is for long entries of imports and their files
 //! - `variables`: compares the values of variables with their types
 //! - `facts`: what a decision goes by, read under the locks of the people concerned
 //! - `batcher`: runs requests that wait together as one batch, and each alone where it fails
@@ -111,6 +112,7 @@
 //! - `relay`: sends signed transactions to the chain, each account's by itself
 //! - `relay/handing_over`: hands transactions to the node, sees what becomes of them, and raises their fees
 //! - `relay/again`: signs anchors again whose transaction came to nothing
+//! - `relay/agreed`: asks a second node before something is done that cannot be taken back
 //! - `relay/ends`: counts what the relays of this process decide to end, so that they share what is left of the hour
 //! - `relay/others`: sends what accounts have signed that are not in use
 //! - `relay/stuck`: findings about anchors that do not come to the chain
@@ -174,6 +176,7 @@ mod lease;
 mod limits;
 mod literals;
 mod loaders;
+mod long_entries;
 mod my_data;
 mod nodes;
 mod notifications;
@@ -256,7 +259,7 @@ fn main() -> ExitCode {
     };
     let ran = runtime.block_on(async {
         let running = telemetry.begin()?;
-        let ran = cli.command.run(&cli.safety, &given).await;
+        let ran = cli.command.run(&cli.files, &cli.safety, &given).await;
         running.end().await;
         ran
     });

@@ -32,7 +32,7 @@ pub(crate) async fn ready(State(schema): State<Schema>) -> (StatusCode, Json<Hea
 }
 
 /// 200 where this process can serve requests: the database works, the clocks agree. Records that are made
-/// wait for the chain.
+/// wait for the chain. 503, too, where it refuses some for the lack of a key, and another api refuses none.
 pub(crate) async fn serving(State(schema): State<Schema>) -> (StatusCode, Json<HealthReport>) {
     let parts = schema.app().health.parts();
     answer(&schema, parts.can_serve(), parts)

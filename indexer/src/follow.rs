@@ -8,6 +8,10 @@ use store::cursor::BlockRow;
 
 use crate::position::{BlockRef, ChainPosition, RegistryState, column};
 
+/// How many events are held at most while nothing confirms them: some ten megabytes. Unit: events. Beyond that nothing more
+/// is read.
+pub(crate) const MOST_HELD: usize = 50_000;
+
 /// The evidence that logs are missing, swapped or forged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Break {
@@ -62,6 +66,11 @@ impl ReadRange {
     pub(crate) fn event_count(&self) -> usize {
         let of_consents = self.consents.as_ref();
         self.logs.len() + of_consents.map_or(0, |range| range.logs.len())
+    }
+
+    /// Whether it is more than is held while nothing confirms it.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.event_count() > MOST_HELD
     }
 
     /// Puts what was read next behind it.
@@ -425,6 +434,26 @@ mod tests {
             registry,
             consents: None,
         }
+    }
+
+    #[test]
+    fn what_is_held_is_too_much_by_the_events_of_both_registries() {
+        let one = logs(&[2]);
+        let of = |count: usize| {
+            let logs = one.iter().cycle().take(count).cloned();
+            read_range(&[2], logs.collect(), None)
+        };
+        assert!(!of(MOST_HELD).is_too_much());
+        assert!(of(MOST_HELD + 1).is_too_much());
+        let mut both = of(MOST_HELD);
+        both.join(ReadRange {
+            consents: Some(ConsentRange {
+                logs: one.clone(),
+                registry: None,
+            }),
+            ..of(0)
+        });
+        assert!(both.is_too_much(), "events of both registries count");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod difference;
 mod reader;
 mod rebuild;
+mod repair;
 mod verify;
 
 use std::{
@@ -63,10 +64,11 @@ async fn replay(arguments: &ReplayArguments) -> Result<ExitCode, ReplayFailure> 
     let replay = Replay::new(arguments)?;
     replay.client.check().await?;
     let is_rebuild = arguments.rebuild && !arguments.verify;
-    if is_rebuild && !arguments.dry_run {
+    let is_to_replace = is_rebuild && !arguments.dry_run;
+    if is_to_replace {
         replay.require_owner().await?;
     }
-    let verified = Box::pin(replay.verify()).await?;
+    let verified = Box::pin(replay.verify(is_to_replace)).await?;
     let is_to_be_replaced = is_rebuild && verified.repair_count() > 0;
     let is_replaced = is_to_be_replaced && !arguments.dry_run;
     if is_replaced {

@@ -4,7 +4,7 @@
 //       [--screenshot OUT.png] [--dark] [--expect-event] [--timeout SECONDS]
 //   node tests/browser/playground.mjs --url http://127.0.0.1:8000 --login ana --session-file F [--timeout SECONDS]
 //
-// With --screenshot it takes a picture of each example, of a narrow screen and of the end.
+// With --screenshot it takes a picture of each example, of a narrow screen, of updates of records and of the end.
 //
 // Prints a line per step. Fails, with exit code 1 and a sentence, when a step does not come
 // true in time, and on any console error, page error, breach of the content security policy,
@@ -178,6 +178,29 @@ async function run() {
     await step('screenshot', async () => {
       await screenshot();
       return options.screenshot;
+    });
+  }
+
+  if (options['expect-event']) {
+    await step('record updates', async () => {
+      await openTab('RecordUpdates');
+      await editorHolds('RecordUpdates');
+      await click('.graphiql-execute-button');
+      await seeText('.result-window', /"newestFirst":\s*\[/, 'several updates in the response');
+      await seeText('.result-window', /"recordUpdated":\s*\{/, 'an update in the response');
+      await picture('RecordUpdates-told');
+      return await textOf('.status-line');
+    });
+
+    await step('own record', async () => {
+      await openTab('OneRecord');
+      await editorHolds('OneRecord');
+      const filled = () =>
+        globalThis.__MONACO.editor.getModels().some((model) => model.uri.path.endsWith('variables.json') && /"id":\s*"[0-9a-f-]{36}"/.test(model.getValue()));
+      await until('the id of a record in the variables', filled);
+      await click('.graphiql-execute-button');
+      await seeText('.result-window', /"recordType":\s*"VITAL_SIGNS"/, 'the record in the response');
+      return 'is filled in';
     });
   }
 }

@@ -7,7 +7,7 @@
 // What is approved to be erased has to be erased at once.
 //
 // A patient logs in, and no script has the refresh token, in any of several tabs. The patient makes a code; a doctor uses it, writes and amends records, one with a file; an auditor verifies a file by the
-// node; the patient reads all of it, sees who reads it meanwhile, also without a connection, takes the access away, names
+// node, and follows the chain without an account; the patient reads all of it, sees who reads it meanwhile and a record change while it is open, also without a connection, takes the access away, names
 // the doctor as a representative, is told of an emergency, and has the vital signs erased. An administrator decides, adds
 // the doctor to an organisation, holds data, proposes a representative and sets the rule of a country. Every page is looked at by axe-core (WCAG 2.2 AA), in light and dark, wide and 360 pixels narrow.
 //
@@ -301,6 +301,17 @@ async function run() {
     return 'it stands; the file with one word changed is not known';
   });
 
+  await step('an auditor follows the chain without an account', async () => {
+    await page.goto(`${origin}/portal/`, { waitUntil: 'load' });
+    await see('h1', /Log in/);
+    await clickLink('What is on the blockchain');
+    await see('h1', /What is on the blockchain/);
+    await press('From the beginning');
+    await see('table', /Record anchored/);
+    await look('public');
+    return 'hashes alone';
+  });
+
   await step('patient reads it', async () => {
     await page.goto(`${origin}/portal/`, { waitUntil: 'load' });
     await logIn(people.patient);
@@ -339,6 +350,65 @@ async function run() {
     await see('main', /All organisations/);
     await look('organisations-patient');
     return 'log, a reading as it happens, days, events';
+  });
+
+  await step('an open record renews itself', async () => {
+    const doctor = await elsewhere(people.doctor);
+    await open('My records');
+    await clickLink('64.0', true);
+    await see('.measurements', /64\.0 \/min/);
+    const address = page.url();
+    await page.evaluate(() => (window.isTheSamePage = true));
+    const record = new URL(address).hash.split('/').at(-1);
+    const second = await doctor.amend(record, '65.0');
+    await see('[data-testid="renewed"] [role="status"]', /It was amended while you had it open. This is version 3/);
+    await see('.measurements', /65\.0 \/min/);
+    await look('renewed');
+    // What is done in a dialog is about what was read.
+    await press('Have it erased …');
+    await see('[role="dialog"]', /administrators decide/);
+    const third = await doctor.amend(second, '66.0');
+    await page.waitForFunction(() => [...document.querySelectorAll('[data-testid="renewed"]')].some((each) => /A newer version was stored/.test(each.textContent)));
+    await see('.measurements', /65\.0 \/min/);
+    await press('Do nothing', '[role="dialog"] ');
+    await press('Show the newer version');
+    await see('.measurements', /66\.0 \/min/);
+    await see('.facts', /in a block that can still be undone|final on the chain/);
+    await press('Show what you had open');
+    await see('.measurements', /64\.0 \/min/);
+    await see('main', /A newer version took its place/);
+    await clickLink('Open it');
+    await see('.measurements', /65\.0 \/min/);
+    // It is followed once the api has said that it is the newest one: what is shown until then was kept.
+    const isRead = (body) => body.includes('MeasuredRecord') && body.includes(third);
+    await Promise.all([page.waitForResponse((answer) => isRead(answer.request().postData() ?? '')), clickLink('Open it')]);
+    await see('.measurements', /66\.0 \/min/);
+    await see('main', /Versions/);
+    await doctor.withdraw(third);
+    await see('[data-testid="renewed"] [role="status"]', /marked as entered in error while you had it open/);
+    await see('.notice.bad', /do not rely on it/);
+    await look('withdrawn');
+    if (!(await page.evaluate(() => window.isTheSamePage))) throw new Failure('the page was loaded again');
+    return 'amended and withdrawn by somebody elsewhere';
+  });
+
+  await step('so does a list', async () => {
+    const doctor = await elsewhere(people.doctor);
+    await open('My records');
+    await see('.timeline', /Metformin/);
+    if (/67\.5/.test(await textOf('.timeline'))) throw new Failure('it is there before it is written');
+    await doctor.write(patientId, '67.5');
+    await see('.timeline', /67\.5/);
+    // By now the list follows what happens, and is told of it.
+    await doctor.write(patientId, '68.5');
+    await see('main .hidden[role="status"]', /Changed while you read/);
+    await see('.timeline', /68\.5/);
+    await renewing();
+    await doctor.write(patientId, '69.5');
+    if (/69\.5/.test(await textOf('.timeline'))) throw new Failure('the list is renewed although that is turned off');
+    await renewing();
+    await see('.timeline', /69\.5/);
+    return 'with what a doctor writes elsewhere';
   });
 
   await step('without a connection', async () => {
@@ -529,6 +599,8 @@ async function run() {
     await look('trail');
     await open('Integrity');
     await see('main', /ready/);
+    await press('From the beginning');
+    await see('table', /Anchor/);
     await look('health');
     await open('To decide');
     await see('.requests', new RegExp(escape(people.patient.login)));
@@ -685,18 +757,48 @@ async function download(action, ending) {
   return join(downloads, name);
 }
 
-/** Reads a list of the patient's records as somebody else, elsewhere than in this browser. */
-async function readElsewhere({ login, password }, patientId) {
-  const ask = async (query, variables, token) => {
+/** Somebody who reads and writes elsewhere than in this browser. What they write is a heart rate. */
+async function elsewhere({ login, password }) {
+  let token;
+  const ask = async (query, variables, document) => {
     const headers = { 'content-type': 'application/json', accept: 'application/graphql-response+json', ...(token ? { authorization: `Bearer ${token}` } : {}) };
-    const answer = await fetch(`${origin}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query, variables }) });
+    // A document is sent as it is written: JSON would be read, and written with other digits.
+    const body = JSON.stringify({ query, variables }).replace('"the document"', () => document);
+    const answer = await fetch(`${origin}/graphql`, { method: 'POST', headers, body });
     const { data, errors } = await answer.json();
     if (errors) throw new Failure(`${query}: ${errors[0].message}`);
     return data;
   };
-  const { logIn: session } = await ask('mutation LogIn($input: LogInInput!) { logIn(input: $input) { accessToken } }', { input: { login, password } });
-  const { medicalRecords } = await ask('query List($id: UUID) { medicalRecords(patientId: $id, first: 3) { nodes { id summary { title } } } }', { id: patientId }, session.accessToken);
-  if (medicalRecords.nodes.length === 0) throw new Failure('the list is empty');
+  const read = async (id) => (await ask('query Read($id: UUID!) { medicalRecord(id: $id) { version } }', { id })).medicalRecord;
+  const rate = (value, status) => `{"resourceType":"Observation","status":"${status}","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}],"text":"Heart rate"},"effectiveDateTime":"${new Date().toISOString()}","valueQuantity":{"value":${value},"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}}`;
+  token = (await ask('mutation LogIn($input: LogInInput!) { logIn(input: $input) { accessToken } }', { input: { login, password } })).logIn.accessToken;
+  return {
+    async list(patientId) {
+      const { medicalRecords } = await ask('query List($id: UUID) { medicalRecords(patientId: $id, first: 3) { nodes { id summary { title } } } }', { id: patientId });
+      return medicalRecords.nodes;
+    },
+    async amend(id, value) {
+      const { version } = await read(id);
+      const input = { id, expectedVersion: version, reason: 'Measured once more.', document: 'the document' };
+      const { amendMedicalRecord } = await ask('mutation Amend($input: AmendMedicalRecordInput!) { amendMedicalRecord(input: $input) { record { id } } }', { input }, rate(value, 'amended'));
+      return amendMedicalRecord.record.id;
+    },
+    async withdraw(id) {
+      const { version } = await read(id);
+      const input = { id, expectedVersion: version, reason: 'It was somebody else.' };
+      await ask('mutation Withdraw($input: WithdrawMedicalRecordInput!) { withdrawMedicalRecord(input: $input) { record { id } } }', { input });
+    },
+    async write(patientId, value) {
+      const input = { patientId, recordType: 'VITAL_SIGNS', document: 'the document' };
+      await ask('mutation Write($input: CreateMedicalRecordInput!) { createMedicalRecord(input: $input) { record { id } } }', { input }, rate(value, 'final'));
+    },
+  };
+}
+
+/** Reads a list of the patient's records as somebody else, elsewhere than in this browser. */
+async function readElsewhere(person, patientId) {
+  const records = await (await elsewhere(person)).list(patientId);
+  if (records.length === 0) throw new Failure('the list is empty');
 }
 
 /** A wallet as browsers have them (EIP-1193), whose key is here; from the next load of the page on. Answers its address. */
@@ -825,6 +927,11 @@ async function press(name, within = '') {
   await page.locator(`${within}::-p-aria([name="${name}"][role="button"])`).click().catch(() => {
     throw new Failure(`waited ${options.timeout} s for a button "${name}"`);
   });
+}
+
+/** Turns off that pages renew themselves, or on again. */
+async function renewing() {
+  await page.locator('nav label ::-p-text(Renew pages), nav label::-p-text(Renew pages)').click();
 }
 
 async function clickTab(name) {

@@ -59,6 +59,7 @@ fn did(row: &AuditRow, reader: UserId) -> Cow<'static, str> {
         "RECORD_AMEND" if withdraws(row) => "withdrew a record of yours as entered in error",
         "RECORD_AMEND" if attaches(row) => "stored a file that a record of yours names",
         "RECORD_AMEND" => "wrote a new version of a record of yours",
+        "RECORD_DERIVE" => "read anew by which dates and codes a record of yours is found",
         "RECORD_READ" if opened => return Cow::Owned(format!("opened {records}")),
         "RECORD_READ" if row.run.records > 1 => {
             let count = row.run.records;

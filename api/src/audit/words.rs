@@ -49,6 +49,8 @@ pub(crate) enum AuditAction {
     RecordCreate,
     /// A new version of a record was written, or the record withdrawn.
     RecordAmend,
+    /// What a record is found by was read off its document anew, by the operator's command.
+    RecordDerive,
     /// A record was opened, or its metadata disclosed.
     RecordRead,
     /// Records were searched, and maybe shown in a list.

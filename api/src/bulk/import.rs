@@ -8,6 +8,7 @@
 //! upload has arrived: only then is it known what the others are. So it is from the first document on that names a file by its
 //! address, and from the first file on that no document before it promises.
 
+mod dry;
 mod held;
 mod kept;
 mod parameters;
@@ -16,6 +17,7 @@ mod source;
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -33,14 +35,14 @@ use fhir::upload::Cut;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::{sync::Semaphore, time::Interval};
+use tokio::time::Interval;
 use tracing::Instrument as _;
 
 use self::{
     held::HeldEntries,
     kept::KeptFiles,
     parameters::{ImportAsked, ImportFormat, asked, form},
-    source::Source,
+    source::{ArrivedCut, Source, SpooledEntry, not_aside},
 };
 use super::{
     Disconnected, Ending, ResponseBody, Transfer, TransferRefused, drain,
@@ -48,12 +50,14 @@ use super::{
 };
 use crate::{
     error::Error,
+    long_entries::LongRoom,
     records::{
         draft::Draft,
         import::{
             Drafted, Entry, Import, LONG_ENTRY, MAX_AROUND_FILES, MAX_BYTES,
             file_writing::store_with_files,
-            files::{AwaitedFile, FilesStored, TakenFile, promised_others},
+            files::{AwaitedFile, FilesStored, TakenFile, hold, promised_others},
+            foresee::PlannedRecords,
             interrupts,
             named::NamedFiles,
             prepared::Prepared,
@@ -69,8 +73,6 @@ use crate::{
 const WINDOW: usize = 64;
 /// How long they are together, after which no other one is read. Unit: bytes.
 const WINDOW_BYTES: usize = 2 << 20;
-/// Who takes the files out of a long entry: one import of this process at a time, because it is held several times over meanwhile.
-static LONG_ENTRIES: Semaphore = Semaphore::const_new(1);
 /// How often something is said while entries are put aside: a blank line.
 const BEAT: Duration = Duration::from_secs(10);
 
@@ -98,6 +100,7 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 transfer,
                 import,
                 is_dry,
+                planned: Arc::default(),
                 form,
                 from,
                 source: Source::new(body, form, compression),
@@ -237,6 +240,8 @@ struct ImportRun {
     import: Import,
     /// Whether nothing is stored.
     is_dry: bool,
+    /// What would be stored then.
+    planned: Arc<PlannedRecords>,
     form: ImportFormat,
     from: u64,
     source: Source,
@@ -363,8 +368,16 @@ impl ImportRun {
     }
 
     /// Sends an entry on its way, or puts it aside.
-    async fn arrive(&mut self, cut: Cut) -> Result<(), ImportEnd> {
-        let Some(arrived) = self.take(cut).await else {
+    async fn arrive(&mut self, cut: ArrivedCut) -> Result<(), ImportEnd> {
+        let (cut, room) = match cut {
+            ArrivedCut::Whole(cut) => (cut, None),
+            ArrivedCut::Long(aside) => {
+                let (entry, room) = self.bring_back(aside).await?;
+                (Cut::Entry(entry), Some(room))
+            }
+        };
+        let is_long = room.is_some();
+        let Some(arrived) = self.take(cut, room).await else {
             return Ok(());
         };
         let refers = match (&arrived.file, &arrived.drafted) {
@@ -394,20 +407,45 @@ impl ImportRun {
                 Ok(())
             }
             Some(mut held) => {
-                let put = self.put_aside(&mut held, arrived).await;
+                let mut put = self.put_aside(&mut held, arrived).await;
+                if is_long && put.is_ok() {
+                    // Nothing long waits in memory for others.
+                    put = self.look_up(&mut held, 1).await;
+                }
                 self.held = Some(held);
                 put
             }
         }
     }
 
+    /// Waits until there is room for a long entry in memory, and for its files; this import holds nothing of it meanwhile.
+    async fn room_for(&mut self, bytes: usize) -> Result<LongRoom, ImportEnd> {
+        self.finish().await?;
+        tokio::select! {
+            biased;
+            over = self.transfer.over() => Err(ImportEnd::Over(over)),
+            () = self.output.disconnected() => Err(ImportEnd::Disconnected),
+            room = self.transfer.app.transfers.long_entries.take(bytes) => {
+                room.ok_or_else(|| ImportEnd::Over((&Error::Internal).into()))
+            }
+        }
+    }
+
+    /// Brings back a long entry that was put aside while it arrived. Read, it is in memory twice.
+    async fn bring_back(&mut self, aside: SpooledEntry) -> Result<(Vec<u8>, LongRoom), ImportEnd> {
+        let room = self.room_for(2 * aside.length).await?;
+        let entry = aside.bring_back().await;
+        let entry = entry.map_err(|error| ImportEnd::Over(not_aside(&error)))?;
+        Ok((entry, room))
+    }
+
     /// Reads an entry; `None` of what is not reported.
-    async fn take(&mut self, cut: Cut) -> Option<ArrivedEntry> {
+    async fn take(&mut self, cut: Cut, room: Option<LongRoom>) -> Option<ArrivedEntry> {
         self.read += 1;
         let number = self.read;
         if number < self.from {
             return match cut {
-                Cut::Entry(entry) => self.pass_over(number, entry).await,
+                Cut::Entry(entry) => self.pass_over(number, entry, room).await,
                 Cut::TooLong => None,
             };
         }
@@ -416,7 +454,9 @@ impl ImportRun {
             Cut::Entry(entry) if entry.trim_ascii().is_empty() => None,
             Cut::Entry(entry) => {
                 let bytes = entry.len();
-                let entry = read(self.form, self.import.restores, entry).await;
+                let mut entry = read(self.form, self.import.restores, entry).await;
+                let files = entry.as_mut().map(Entry::files_mut).unwrap_or_default();
+                let _rest = hold(files, room);
                 Some(self.prepare(number, bytes, entry))
             }
             Cut::TooLong => {
@@ -497,10 +537,6 @@ impl ImportRun {
             Ok(drafted) => drafted,
             Err(error) => return self.report(number, kind, Err(error)),
         };
-        if self.is_dry {
-            let outcome = Outcome::Came(Ok(Imported::Checked(draft.record_type)));
-            return self.push(number, kind, links, outcome);
-        }
         let target = (draft.patient, draft.record_type);
         let is_asked = matches!(self.asked.get(&target), Some(None));
         self.asked.entry(target).or_insert(None);
@@ -555,12 +591,18 @@ impl ImportRun {
 
     /// Learns whom an entry names that was reported before, and nothing else. One whose files may still come is looked at as if it
     /// were new: it is there already, and is not reported again.
-    async fn pass_over(&mut self, number: u64, entry: Vec<u8>) -> Option<ArrivedEntry> {
+    async fn pass_over(
+        &mut self,
+        number: u64,
+        entry: Vec<u8>,
+        room: Option<LongRoom>,
+    ) -> Option<ArrivedEntry> {
         if self.import.restores || entry.trim_ascii().is_empty() {
             return None;
         }
         let bytes = entry.len();
-        let entry = read(self.form, false, entry).await.ok()?;
+        let mut entry = read(self.form, false, entry).await.ok()?;
+        let _rest = hold(entry.files_mut(), room);
         if entry.concerns_files() {
             return Some(self.prepare(number, bytes, Ok(entry)));
         }
@@ -577,7 +619,7 @@ impl ImportRun {
             file: None,
             file_names: Vec::new(),
         };
-        let entry = match entry {
+        let mut entry = match entry {
             Ok(entry) => entry,
             Err(error) => return arrived(None, Err(error)),
         };
@@ -640,6 +682,16 @@ impl ImportRun {
             let refused = Outcome::Came(Err(Error::NotFound("patient")));
             return self.push(number, kind, links, refused);
         }
+        if self.is_dry {
+            let later = Later {
+                number,
+                kind,
+                bytes,
+                links,
+                draft,
+            };
+            return self.foresee(later);
+        }
         let app = self.transfer.app.clone();
         self.window_bytes += bytes;
         self.under_way.extend(links.source);
@@ -652,6 +704,8 @@ impl ImportRun {
                 let (writing, caller) = (app.file_writing(), draft.caller.clone());
                 let stored =
                     store_with_files(&app.writer, app.drafting(), writing, draft, &files).await;
+                // The others take room of their own.
+                drop(files);
                 match kept {
                     Some(kept) => Box::pin(kept.store(writing, &caller, stored)).await,
                     None => stored,
@@ -711,7 +765,10 @@ impl ImportRun {
                 Ok(_) | Err(_) => PatientCheck::Permitted,
             });
         }
-        if let Ok(imported) = &result {
+        // Nothing is stored of what would be.
+        if let Ok(imported) = &result
+            && !self.is_dry
+        {
             let not_awaited = self.promised.learn(&done.links.promised, imported);
             done.links.notes.extend(not_awaited);
         }
@@ -747,12 +804,9 @@ impl ImportRun {
         kind: Option<&'static str>,
         result: &Result<Imported, Error>,
     ) {
-        let record = match result {
-            Ok(Imported::Stored(stored) | Imported::Amended(stored)) => Some(&stored.record),
-            Ok(_) | Err(_) => None,
-        };
+        let record = result.as_ref().ok().and_then(Imported::record);
         if let Some(reserved) = links.reserved
-            && record.is_none_or(|record| record.id != reserved)
+            && record.is_none_or(|(record, _)| record != reserved)
         {
             self.totals.lose(self.references.lose(reserved));
         }
@@ -773,17 +827,14 @@ impl ImportRun {
         kind: Option<&'static str>,
         result: &Result<Imported, Error>,
     ) {
-        let record = match result {
-            Ok(Imported::Stored(stored) | Imported::Amended(stored)) => Some(&stored.record),
-            Ok(_) | Err(_) => None,
-        };
+        let record = result.as_ref().ok().and_then(Imported::record);
         // What was put aside is known already.
-        if let (Some(record), Some(kind), false) = (record, kind, self.puts_aside) {
+        if let (Some((record, patient)), Some(kind), false) = (record, kind, self.puts_aside) {
             self.references.learn(Learned {
                 names: &links.names,
-                patient: record.patient,
+                patient,
                 token: links.source.map(|(_, token)| token),
-                record: record.id,
+                record,
                 kind,
             });
         }
@@ -805,8 +856,12 @@ async fn read(form: ImportFormat, restores: bool, entry: Vec<u8>) -> Result<Entr
     if entry.len() <= LONG_ENTRY || restores {
         return form.read(&entry);
     }
-    let _turn = LONG_ENTRIES.acquire().await;
-    let read = tokio::task::spawn_blocking(move || form.read(&entry)?.with_files_apart());
+    let read = tokio::task::spawn_blocking(move || {
+        let read = form.read(&entry);
+        // Before its files are made of what was read.
+        drop(entry);
+        read?.with_files_apart()
+    });
     read.await.map_err(|_| Error::Internal)?
 }
 

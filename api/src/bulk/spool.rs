@@ -21,6 +21,8 @@ pub(super) struct SpoolPlace {
     number: u64,
     /// How far from the beginning of the file it begins. Unit: bytes.
     offset: u64,
+    /// How long it is, sealed. Unit: bytes.
+    pub(super) length: usize,
 }
 
 /// Pieces in the order in which they came.
@@ -34,6 +36,8 @@ pub(super) struct Spool {
     taken: u64,
     /// How long the file is. Unit: bytes.
     length: u64,
+    /// How long the next piece is, where that was read already.
+    upcoming: Option<usize>,
 }
 
 impl Spool {
@@ -55,6 +59,7 @@ impl Spool {
             put: 0,
             taken: 0,
             length: 0,
+            upcoming: None,
         })
     }
 
@@ -63,7 +68,15 @@ impl Spool {
     /// # Errors
     /// The disk's; [`io::ErrorKind::FileTooLarge`] where there is no room for it.
     pub(super) async fn put(&mut self, piece: &[u8]) -> io::Result<SpoolPlace> {
-        let sealed = self.key.seal(self.put, piece);
+        self.put_parts(&[piece]).await
+    }
+
+    /// The same of a piece that comes in parts.
+    ///
+    /// # Errors
+    /// As of [`Self::put`].
+    pub(super) async fn put_parts(&mut self, parts: &[&[u8]]) -> io::Result<SpoolPlace> {
+        let sealed = self.key.seal_parts(self.put, parts);
         let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
         if length > MAX_PIECE || self.length + u64::from(length) > MAX_SPOOLED {
             return Err(io::ErrorKind::FileTooLarge.into());
@@ -73,6 +86,7 @@ impl Spool {
         let place = SpoolPlace {
             number: self.put,
             offset: self.length,
+            length: sealed.len(),
         };
         self.put += 1;
         self.length += u64::from(length) + 4;
@@ -98,17 +112,17 @@ impl Spool {
     pub(super) async fn rewind(&mut self) -> io::Result<()> {
         self.file.flush().await?;
         self.file.seek(SeekFrom::Start(0)).await?;
-        self.taken = 0;
+        (self.taken, self.upcoming) = (0, None);
         Ok(())
     }
 
-    /// The next piece; `None` after the last. Waited for to its end.
+    /// How long the next piece is, sealed; `None` after the last. Waited for to its end. Unit: bytes.
     ///
     /// # Errors
-    /// The disk's; [`io::ErrorKind::InvalidData`] where it gives something else than was put in.
-    pub(super) async fn take(&mut self) -> io::Result<Option<Content>> {
-        if self.taken == self.put {
-            return Ok(None);
+    /// As of [`Self::take`].
+    pub(super) async fn upcoming(&mut self) -> io::Result<Option<usize>> {
+        if self.taken == self.put || self.upcoming.is_some() {
+            return Ok(self.upcoming);
         }
         let mut length = [0; 4];
         self.file.read_exact(&mut length).await?;
@@ -117,9 +131,22 @@ impl Spool {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let length = usize::try_from(length).map_err(|_| io::ErrorKind::InvalidData)?;
+        self.upcoming = Some(length);
+        Ok(self.upcoming)
+    }
+
+    /// The next piece; `None` after the last. Waited for to its end.
+    ///
+    /// # Errors
+    /// The disk's; [`io::ErrorKind::InvalidData`] where it gives something else than was put in.
+    pub(super) async fn take(&mut self) -> io::Result<Option<Content>> {
+        let Some(length) = self.upcoming().await? else {
+            return Ok(None);
+        };
         let mut sealed = vec![0; length];
         self.file.read_exact(&mut sealed).await?;
-        let piece = self.key.open(self.taken, &sealed);
+        self.upcoming = None;
+        let piece = self.key.open(self.taken, sealed);
         let piece = piece.map_err(|_| io::ErrorKind::InvalidData)?;
         self.taken += 1;
         Ok(Some(piece))
@@ -150,7 +177,7 @@ impl SpoolReader {
             }
             let mut sealed = vec![0; usize::try_from(length).map_err(|_| wrong())?];
             file.read_exact_at(&mut sealed, place.offset + 4)?;
-            key.open(place.number, &sealed).map_err(|_| wrong())
+            key.open(place.number, sealed).map_err(|_| wrong())
         });
         read.await.map_err(io::Error::other)?
     }
@@ -167,9 +194,10 @@ mod tests {
         for nth in 0..3_u8 {
             spool.put(&vec![nth; 100_000]).await.unwrap();
         }
-        spool.put(b"").await.unwrap();
+        spool.put_parts(&[b"", b""]).await.unwrap();
         spool.rewind().await.unwrap();
         for nth in 0..3_u8 {
+            assert!(spool.upcoming().await.unwrap().unwrap() > 100_000);
             let piece = spool.take().await.unwrap().unwrap();
             assert!(piece.len() == 100_000 && piece.iter().all(|&byte| byte == nth));
         }

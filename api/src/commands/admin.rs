@@ -51,6 +51,10 @@ pub(crate) struct ResetSecondFactor {
     #[arg(long)]
     username: String,
 
+    /// Change nothing; say what would be done
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     form: ResultForm,
 }
@@ -77,6 +81,10 @@ pub(crate) struct CreateAdmin {
     #[arg(long)]
     password_file: PathBuf,
 
+    /// Change nothing; say what would be made
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     form: ResultForm,
 }
@@ -93,7 +101,11 @@ impl AdminCommand {
 impl ResetSecondFactor {
     async fn run(self) -> Result<(), Failure> {
         let pool = connect(&self.url)?;
-        let keyring = self.keys.open(&pool).await?;
+        let keyring = if self.dry_run {
+            self.keys.open_to_try(&pool).await?
+        } else {
+            self.keys.open(&pool).await?
+        };
         let mut tx = pool.begin().await?;
         let found = store::users::by_login(&mut tx, &self.username).await?;
         let user = found.ok_or("there is no such account")?;
@@ -109,6 +121,16 @@ impl ResetSecondFactor {
         };
         if !is_there && !account.has_second_factor {
             return Err(format!("{} has no second factor", user.username).into());
+        }
+        if self.dry_run {
+            tx.rollback().await?;
+            return self.form.say(
+                &format!(
+                    "the second factor of {} would be off, and their log-ins over; nothing was changed",
+                    user.username
+                ),
+                &json!({ "dryRun": true, "id": user.id, "username": user.username }),
+            );
         }
         store::barrier::lock_exclusive(&mut tx, [user.id]).await?;
         account.has_second_factor = false;
@@ -157,7 +179,11 @@ impl CreateAdmin {
         let hashed = password::hash(new_password.as_str());
 
         let pool = connect(&settings.url)?;
-        let keyring = settings.keys.open(&pool).await?;
+        let keyring = if settings.dry_run {
+            settings.keys.open_to_try(&pool).await?
+        } else {
+            settings.keys.open(&pool).await?
+        };
         let mut tx = pool.begin().await?;
         let id = UserId::fresh();
         let account = Authority::new(id, &email, &username, Role::Admin, hashed);
@@ -166,6 +192,16 @@ impl CreateAdmin {
             seal: &keyring.seal_row(&account)?,
         };
         store::users::insert(&mut tx, &user).await?;
+        if settings.dry_run {
+            tx.rollback().await?;
+            return settings.form.say(
+                &format!(
+                    "administrator {} would be made; nothing was changed",
+                    username.as_str()
+                ),
+                &json!({ "dryRun": true, "username": username.as_str(), "role": Role::Admin }),
+            );
+        }
         let entry = AuditEntry {
             resource_type: ResourceType::User,
             resource_id: id.0,

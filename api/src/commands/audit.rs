@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use domain::clock::is_storable;
 use serde_json::{Value, json};
-use store::{Pool, PoolSettings, checkpoints, findings, migrate};
+use store::{Pool, PoolSettings, checkpoints, findings, migrate, trail as tree_of};
 use trail::purge::MetPurge;
 
 use super::output::{Failure, ResultForm, fail, say};
@@ -54,6 +54,10 @@ pub(crate) enum AuditCommand {
 pub(crate) struct AskForCheckpoint {
     #[command(flatten)]
     database: TrailDatabase,
+
+    /// Ask for nothing; say how many rows would be pinned
+    #[arg(long)]
+    dry_run: bool,
 
     #[command(flatten)]
     form: ResultForm,
@@ -131,6 +135,10 @@ pub(crate) struct VerifyTrail {
     #[arg(long, value_name = "ACCOUNTS", value_delimiter = ',')]
     earlier_checkpointers: Vec<ChainAddress>,
 
+    /// Open no finding for what does not fit, and close none; only say it
+    #[arg(long, conflicts_with = "export")]
+    dry_run: bool,
+
     /// Say it as JSON
     #[arg(long)]
     json: bool,
@@ -179,6 +187,14 @@ impl AuditCommand {
 async fn checkpoint(settings: &AskForCheckpoint) -> Result<ExitCode, Failure> {
     let pool = settings.database.open().await?;
     let mut conn = pool.acquire().await?;
+    if settings.dry_run {
+        let size = tree_of::size(&mut conn).await?;
+        settings.form.say(
+            &format!("{size} rows or more would be pinned; nothing was asked for"),
+            &json!({ "dryRun": true, "wouldAskFor": size }),
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let size = checkpoints::want(&mut conn).await?;
     settings.form.say(
         &format!(
@@ -285,7 +301,9 @@ impl VerifyTrail {
         };
         let right = open.iter().filter(|about| checked.is_right(about));
         let right: Vec<_> = right.map(|about| (about.table, about.number)).collect();
-        finding::settle(&pool, &checked.faults, &right).await?;
+        if !self.dry_run {
+            finding::settle(&pool, &checked.faults, &right).await?;
+        }
         if self.json {
             say(&as_json(&checked, compared.as_ref()).to_string())?;
         } else {

@@ -59,6 +59,10 @@ pub(crate) enum BackupKeysCommand {
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
 
+        /// Make nothing; say which file would be made
+        #[arg(long)]
+        dry_run: bool,
+
         #[command(flatten)]
         form: ResultForm,
     },
@@ -260,7 +264,26 @@ impl BackupCommand {
             Self::List(settings) => settings.run(),
             Self::Verify(settings) => settings.run(),
             Self::Prune(settings) => settings.run(),
-            Self::Keys(BackupKeysCommand::New { file, form }) => {
+            Self::Keys(BackupKeysCommand::New {
+                file,
+                dry_run: true,
+                form,
+            }) => {
+                let path = file.display().to_string();
+                if file.exists() {
+                    return Err(format!("{path} is there already and is not overwritten").into());
+                }
+                form.say(
+                    &format!("{path} would be made; nothing was"),
+                    &json!({ "dryRun": true, "file": path }),
+                )?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::Keys(BackupKeysCommand::New {
+                file,
+                dry_run: false,
+                form,
+            }) => {
                 let recipient = BackupIdentities::create(&file)?.to_string();
                 let told = json!({ "publicKey": recipient, "file": file.display().to_string() });
                 form.say(&recipient, &told)?;

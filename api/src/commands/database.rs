@@ -53,6 +53,10 @@ pub(crate) struct CreateDatabase {
     #[arg(long, env = "MEDITRUSTAL_BACKUP_PASSWORD", hide_env_values = true, value_parser = password)]
     backup_password: String,
 
+    /// Change nothing; say what is there, and what would be made
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     form: ResultForm,
 }
@@ -61,6 +65,9 @@ impl DatabaseCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let Self::Create(settings) = self;
         let tenant = Tenant::new(&settings.schema, &settings.role_prefix)?;
+        if settings.dry_run {
+            return settings.try_out(&tenant).await;
+        }
         let passwords = provision::Passwords {
             migrator: settings.migrator_password,
             api: settings.api_password,
@@ -74,6 +81,50 @@ impl DatabaseCommand {
             &format!("database {database} and its roles are ready"),
             &json!({
                 "database": database, "schema": settings.schema, "rolePrefix": settings.role_prefix,
+            }),
+        )
+    }
+}
+
+impl CreateDatabase {
+    /// Says what would be made.
+    async fn try_out(&self, tenant: &Tenant) -> Result<(), Failure> {
+        let database = &self.database;
+        let found = provision::look(&self.admin_database_url, database, tenant).await?;
+        if !found.may_make_roles {
+            return Err(
+                "this role may not make roles: name one in ADMIN_DATABASE_URL that may".into(),
+            );
+        }
+        let (there, missing): (Vec<String>, Vec<String>) = tenant
+            .roles()
+            .into_iter()
+            .partition(|role| found.roles.contains(role));
+        for role in &missing {
+            self.form
+                .say_words(&format!("the role {role} would be made"))?;
+        }
+        for role in &there {
+            self.form.say_words(&format!(
+                "the role {role} is there: its password would be set, where it logs in"
+            ))?;
+        }
+        for (what, name, is_there) in [
+            ("database", database, found.has_database),
+            ("schema", &self.schema, found.has_schema),
+        ] {
+            let would = if is_there {
+                "is there, and would stay"
+            } else {
+                "would be made"
+            };
+            self.form.say_words(&format!("the {what} {name} {would}"))?;
+        }
+        self.form.say(
+            "nothing was changed",
+            &json!({
+                "dryRun": true, "database": database, "schema": self.schema, "rolePrefix": self.role_prefix,
+                "missingRoles": missing, "hasDatabase": found.has_database, "hasSchema": found.has_schema,
             }),
         )
     }

@@ -80,6 +80,10 @@ pub(crate) struct WriteLedger {
     #[arg(long, env = "MEDITRUSTAL_ERASURE_LEDGER", value_name = "FILE")]
     ledger: PathBuf,
 
+    /// Write nothing; say how many entries would be
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     form: ResultForm,
 }
@@ -156,6 +160,9 @@ fn told(done: &Replayed) -> String {
 impl WriteLedger {
     async fn run(&self) -> Result<ExitCode, Failure> {
         let pool = open(&self.url).await?;
+        if self.dry_run {
+            return self.try_out(&pool).await;
+        }
         let keyring = self.keys.open(&pool).await?;
         let end = LedgerFile::new(&self.ledger)
             .follow(&pool, &keyring)
@@ -168,6 +175,22 @@ impl WriteLedger {
                 end.hash
             ),
             &json!({ "entries": end.position, "file": self.ledger.display().to_string(), "head": end.hash }),
+        )?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Says what would be written.
+    async fn try_out(&self, pool: &Pool) -> Result<ExitCode, Failure> {
+        let keyring = self.keys.open_to_try(pool).await?;
+        let ledger = LedgerFile::new(&self.ledger);
+        let (there, missing) = ledger.missing(pool, &keyring).await?;
+        let file = self.ledger.display().to_string();
+        self.form.say(
+            &format!(
+                "{missing} entries would be appended to the {} of {file}; nothing was written",
+                there.position
+            ),
+            &json!({ "dryRun": true, "entries": there.position, "wouldBeAppended": missing, "file": file }),
         )?;
         Ok(ExitCode::SUCCESS)
     }

@@ -62,7 +62,7 @@ pub(crate) struct ImportFile {
     #[arg(long)]
     patients: Option<PathBuf>,
 
-    /// Say what would become of each entry, and store nothing; who may write is not asked
+    /// Say what would become of each entry, and store nothing
     #[arg(long)]
     dry_run: bool,
 
@@ -137,6 +137,7 @@ struct ImportProgress {
     refused: u64,
     skipped: u64,
     checked: u64,
+    would_be_amended: u64,
     attached: u64,
     /// Files that are not beside their records, which are there: the caller may not store them.
     files_refused: u64,
@@ -189,6 +190,7 @@ impl ImportFile {
             refused: 0,
             skipped: 0,
             checked: 0,
+            would_be_amended: 0,
             attached: 0,
             files_refused: 0,
             files_not_awaited: 0,
@@ -504,6 +506,7 @@ impl ImportProgress {
             Some("OUTDATED") => self.outdated += 1,
             Some("SKIPPED") => self.skipped += 1,
             Some("WOULD_BE_CREATED") => self.checked += 1,
+            Some("WOULD_BE_AMENDED") => self.would_be_amended += 1,
             Some("ATTACHED" | "WOULD_BE_ATTACHED" | "WITH_DOCUMENT") => self.attached += 1,
             _ => self.refused += 1,
         }
@@ -527,6 +530,7 @@ impl ImportProgress {
             "refused": self.refused,
             "skipped": self.skipped,
             "wouldBeCreated": self.checked,
+            "wouldBeAmended": self.would_be_amended,
             "attached": self.attached,
             "attachmentsRefused": self.files_refused,
             "attachmentsNotAwaited": self.files_not_awaited,
@@ -547,6 +551,7 @@ impl ImportProgress {
             (self.amended, "stored as next versions"),
             (self.outdated, "older than what is there"),
             (self.checked, "would be stored"),
+            (self.would_be_amended, "would be stored as next versions"),
             (self.attached, "files of records"),
             (self.files_refused, "files that may not be stored"),
             (self.files_not_awaited, "files to be sent by themselves"),

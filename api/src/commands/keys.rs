@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{
     config::{Pkcs11Config, database_url},
-    key_checks::check_master_keys,
+    key_checks::{check_master_keys, compare_master_keys},
 };
 
 /// How many keys are re-wrapped in one transaction. They stay locked for it, which only another
@@ -87,6 +87,10 @@ pub(crate) struct NewKeys {
     #[arg(long)]
     dir: PathBuf,
 
+    /// Make nothing; say which files would be made
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     form: ResultForm,
 }
@@ -131,6 +135,10 @@ pub(crate) struct AddKey {
     #[arg(long, requires = "pkcs11_module")]
     label: Option<String>,
 
+    /// Change nothing; say what would be put in front. No token is asked
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     form: ResultForm,
 }
@@ -151,6 +159,10 @@ pub(crate) struct Rotation {
 pub(crate) struct RotateKeys {
     #[command(flatten)]
     rotation: Rotation,
+
+    /// Change nothing; say how many keys would be wrapped anew, and how many rows sealed
+    #[arg(long)]
+    dry_run: bool,
 
     #[command(flatten)]
     form: ResultForm,
@@ -181,6 +193,10 @@ pub(crate) struct RetireKey {
     #[arg(long, default_value = "20")]
     wait: u64,
 
+    /// Change nothing; look once, and say whether it would be taken out
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     form: ResultForm,
 }
@@ -189,6 +205,10 @@ impl KeysCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::New(settings) => settings.make(),
+            Self::Index(settings) if settings.dry_run => settings.try_out(&["index.key"], false),
+            Self::Checkpoint(settings) if settings.dry_run => {
+                settings.try_out(&["checkpoint.key"], false)
+            }
             Self::Index(settings) => {
                 let files = settings.make(&[("index.key", IndexKey::generate())])?;
                 settings.form.say_json(&json!({ "files": files }))
@@ -211,6 +231,11 @@ impl KeysCommand {
 impl NewKeyFiles {
     fn make(&self) -> Result<(), Failure> {
         let dir = &self.files.dir;
+        if self.files.dry_run {
+            return self
+                .files
+                .try_out(&KEY_FILES, self.pkcs11.settings().is_some());
+        }
         // Before a key is made in a token.
         require_none(dir, &KEY_FILES)?;
         let id = new_id();
@@ -244,6 +269,16 @@ impl AddKey {
     fn add(self) -> Result<(), Failure> {
         let id = self.id.unwrap_or_else(new_id);
         let path = &self.file.path;
+        if self.dry_run {
+            let is_in_token = self.file.pkcs11.settings().is_some();
+            let label = is_in_token.then(|| self.label.as_deref().unwrap_or(&id));
+            Keyring::try_add(path, &id, label)?;
+            let file = path.display().to_string();
+            return self.form.say(
+                &format!("{id} would be put in front of {file}; nothing was changed"),
+                &json!({ "dryRun": true, "id": id, "file": file, "label": label }),
+            );
+        }
         match self.file.pkcs11.settings() {
             None => Keyring::add(path, &id)?,
             Some(token) => {
@@ -283,6 +318,21 @@ impl NewKeys {
         Ok(files)
     }
 
+    /// Says which files would be made, and whether the master key would be inside a token.
+    fn try_out(&self, names: &[&str], is_in_token: bool) -> Result<(), Failure> {
+        require_none(&self.dir, names)?;
+        let files = names.iter().map(|name| self.dir.join(name));
+        let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
+        if is_in_token {
+            self.form
+                .say_words("the master key would be made inside the token")?;
+        }
+        self.form.say(
+            &format!("{} would be made; nothing was", files.join(", ")),
+            &json!({ "dryRun": true, "files": files, "inToken": is_in_token }),
+        )
+    }
+
     /// Says whom the registry must let pin checkpoints; gives the account.
     fn say_checkpointer(&self) -> Result<String, Failure> {
         let account = chain::address_of_key_file(&self.dir.join("checkpoint.key"))?;
@@ -294,7 +344,8 @@ impl NewKeys {
 }
 
 impl Rotation {
-    async fn open(&self) -> Result<(Pool, Keyring), Failure> {
+    /// With `to_try` the database is not told of keys that it does not know yet.
+    async fn open(&self, to_try: bool) -> Result<(Pool, Keyring), Failure> {
         let keyring = self.file.pkcs11.keyring(&self.file.path)?;
         let one = PoolSettings {
             min: 0,
@@ -302,7 +353,11 @@ impl Rotation {
         };
         let pool = store::connect(&self.url, "meditrustal keys", one)?;
         migrate::require_current(&pool).await?;
-        check_master_keys(&pool, &keyring).await?;
+        if to_try {
+            compare_master_keys(&pool, &keyring).await?;
+        } else {
+            check_master_keys(&pool, &keyring).await?;
+        }
         Ok((pool, keyring))
     }
 }
@@ -323,7 +378,7 @@ fn require_none(dir: &Path, names: &[&str]) -> Result<(), Failure> {
 /// Wraps what older master keys wrap under the first one, oldest name first, in batches that each
 /// commit: stopped anywhere, it goes on from there when run again. Two at once do no harm.
 async fn rotate(settings: &RotateKeys) -> Result<(), Failure> {
-    let (pool, keyring) = settings.rotation.open().await?;
+    let (pool, keyring) = settings.rotation.open(settings.dry_run).await?;
     let ids = keyring.ids();
     let [first, older @ ..] = ids.as_slice() else {
         return Err("the key file has no key".into());
@@ -336,6 +391,9 @@ async fn rotate(settings: &RotateKeys) -> Result<(), Failure> {
         .filter(|(id, _)| older.contains(id))
         .map(|(_, keys)| keys)
         .sum();
+    if settings.dry_run {
+        return say_due(settings, &pool, (first, older), due).await;
+    }
     let origin = Origin::job(RequestId::fresh());
     let (mut done, mut failed) = (0, 0);
     let began = Instant::now();
@@ -396,6 +454,25 @@ async fn rotate(settings: &RotateKeys) -> Result<(), Failure> {
         .into());
     }
     Ok(())
+}
+
+/// Says what a rotation would bring under the first master key.
+async fn say_due(
+    settings: &RotateKeys,
+    pool: &Pool,
+    (first, older): (&str, &[String]),
+    wrapped: i64,
+) -> Result<(), Failure> {
+    let sealed = keys::count_seals_by_master(&mut *pool.acquire().await?).await?;
+    let due = sealed.iter().filter(|(id, _)| older.contains(id));
+    let rows: i64 = due.map(|(_, rows)| rows).sum();
+    settings.form.say(
+        &format!(
+            "{wrapped} key(s) and secret(s) of second factors would be wrapped by {first}, and {rows} row(s) sealed by it; \
+             nothing was changed"
+        ),
+        &json!({ "dryRun": true, "masterKey": first, "wrapped": wrapped, "rows": rows }),
+    )
 }
 
 /// One batch, one transaction. Gives the last id, how many were wrapped and how many would not unwrap;
@@ -584,7 +661,7 @@ fn readable_anew<T: Sealable + Clone>(
 }
 
 async fn status(settings: &KeysStatus) -> Result<(), Failure> {
-    let (pool, keyring) = settings.rotation.open().await?;
+    let (pool, keyring) = settings.rotation.open(false).await?;
     let mut conn = pool.acquire().await?;
     let wrapped = keys::count_by_master(&mut conn).await?;
     let sealed = keys::count_seals_by_master(&mut conn).await?;
@@ -622,13 +699,18 @@ fn count(all: &[(String, i64)], id: &str) -> i64 {
 }
 
 async fn retire(settings: &RetireKey) -> Result<(), Failure> {
-    let (pool, keyring) = settings.rotation.open().await?;
+    let (pool, keyring) = settings.rotation.open(settings.dry_run).await?;
     let id = &settings.id;
     let ids = keyring.ids();
     if !ids.contains(id) || ids.first() == Some(id) {
         return Err(format!("{id} is not one of the older keys of the file").into());
     }
-    for wait in [settings.wait, 0] {
+    let waits = if settings.dry_run {
+        vec![0]
+    } else {
+        vec![settings.wait, 0]
+    };
+    for wait in waits {
         let mut conn = pool.acquire().await?;
         let wrapped = keys::count_by_master(&mut conn).await?;
         if let Some((_, keys)) = wrapped.iter().find(|(of, _)| of == id) {
@@ -646,6 +728,12 @@ async fn retire(settings: &RetireKey) -> Result<(), Failure> {
         }
         drop(conn);
         tokio::time::sleep(Duration::from_secs(wait)).await;
+    }
+    if settings.dry_run {
+        return settings.form.say(
+            &format!("{id} would be taken out of the file; nothing was changed"),
+            &json!({ "dryRun": true, "retired": id }),
+        );
     }
     let mut tx = pool.begin().await?;
     let origin = Origin::job(RequestId::fresh());

@@ -100,6 +100,10 @@ pub(crate) struct MigrateUp {
     #[command(flatten)]
     backup: BackupBefore,
 
+    /// How many to apply at most, the oldest first; all that are missing without it
+    #[arg(long, value_name = "STEPS")]
+    steps: Option<usize>,
+
     /// Change nothing; print the statements that would be run
     #[arg(long)]
     dry_run: bool,
@@ -144,6 +148,10 @@ pub(crate) struct NewMigration {
     /// Where migrations are
     #[arg(long, default_value = "migrations")]
     dir: PathBuf,
+
+    /// Make nothing; say which files would be made
+    #[arg(long)]
+    dry_run: bool,
 
     #[command(flatten)]
     form: ResultForm,
@@ -209,7 +217,8 @@ fn print(scripts: &[MigrationScript], as_json: bool) -> Result<(), Failure> {
 impl MigrateUp {
     async fn run(&self) -> Result<(), Failure> {
         let lock = alone(&self.database.url).await?;
-        let missing = lock.missing().await?;
+        let mut missing = lock.missing().await?;
+        missing.truncate(self.steps.unwrap_or(usize::MAX));
         if self.dry_run {
             print(&missing, self.json)?;
             lock.release().await;
@@ -222,7 +231,7 @@ impl MigrateUp {
                 self.backup.make(&self.database.url).await?;
             }
         }
-        let moved = lock.up().await?;
+        let moved = lock.up(self.steps).await?;
         lock.release().await;
         if self.json {
             let told = json!({ "applied": moved.count, "waited": moved.waited });
@@ -232,6 +241,7 @@ impl MigrateUp {
             (0, true) => {
                 say("the schema is up to date: another process has moved it, nothing was done here")
             }
+            (0, false) if self.steps == Some(0) => say("0 migration(s) applied"),
             (0, false) => say("the schema is up to date"),
             (count, _) => say(&format!("{count} migration(s) applied")),
         }
@@ -367,18 +377,23 @@ impl NewMigration {
             let path = self
                 .dir
                 .join(format!("{number}_{}.{ending}.sql", self.name));
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(&path)
-                .map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
-            writeln!(file, "-- {says}")?;
+            if !self.dry_run {
+                let mut file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .open(&path)
+                    .map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
+                writeln!(file, "-- {says}")?;
+            }
             let file = path.display().to_string();
             self.form.say_words(&file)?;
             files.push(file);
         }
-        self.form
-            .say_json(&json!({ "version": number, "files": files }))
+        if self.dry_run {
+            self.form.say_words("nothing was made")?;
+        }
+        let told = json!({ "dryRun": self.dry_run, "version": number, "files": files });
+        self.form.say_json(&told)
     }
 
     /// The numbers of the migrations that are there.

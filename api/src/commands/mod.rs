@@ -15,6 +15,7 @@ mod keys;
 mod maintain;
 mod migrate;
 mod output;
+mod records;
 mod remote;
 mod restore;
 mod retention;
@@ -94,6 +95,9 @@ pub(crate) enum Command {
     /// Remove records and audit rows whose retention period is over
     #[command(subcommand)]
     Retention(retention::RetentionCommand),
+    /// Read off documents again what their records are found by
+    #[command(subcommand)]
+    Records(records::RecordsCommand),
     /// Compare a document with the chain, without database, keys or api
     Verify(verify::VerifyDocument),
     /// Import records from a file: NDJSON, a FHIR Bundle, or an archive
@@ -114,6 +118,7 @@ impl Command {
     /// What made it fail.
     pub(crate) async fn run(
         self,
+        files: &CommonFiles,
         safety: &SafetyConfig,
         given: &GivenSettings,
     ) -> Result<ExitCode, Failure> {
@@ -123,7 +128,7 @@ impl Command {
             Self::Database(command) => command.run().await?,
             Self::Migrate(command) => return command.run().await,
             Self::Backup(command) => return command.run().await,
-            Self::Restore(command) => return command.run().await,
+            Self::Restore(command) => return command.run(files).await,
             Self::Admin(command) => command.run().await?,
             Self::Keys(command) => command.run().await?,
             Self::Signer(command) => command.run().await?,
@@ -132,6 +137,7 @@ impl Command {
             Self::Erasures(command) => return command.run().await,
             Self::Maintain(command) => return command.run().await,
             Self::Retention(command) => return command.run().await,
+            Self::Records(command) => return command.run().await,
             Self::Verify(command) => return command.run().await,
             Self::Import(command) => return command.run().await,
             Self::Export(command) => return command.run().await,
@@ -155,5 +161,61 @@ impl LogConfig {
             collector: self.otlp_url,
             service: "meditrustal",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    /// The commands that look, and those that write nothing but the file that they are asked for.
+    const CHANGE_NOTHING: [&str; 16] = [
+        "serve",
+        "health",
+        "migrate status",
+        "backup list",
+        "backup verify",
+        "keys status",
+        "signer status",
+        "audit export",
+        "maintain status",
+        "retention rules",
+        "verify",
+        "export",
+        "config check",
+        "config show",
+        "schema",
+        "help",
+    ];
+
+    /// The commands that do something, by all their words, and whether each can be tried out.
+    fn leaves(command: &clap::Command, words: &str, all: &mut Vec<(String, bool)>) {
+        for each in command.get_subcommands() {
+            let words = format!("{words} {}", each.get_name());
+            if each.has_subcommands() {
+                leaves(each, &words, all);
+            } else {
+                let mut options = each.get_arguments().filter_map(clap::Arg::get_long);
+                all.push((
+                    words.trim().to_owned(),
+                    options.any(|option| option == "dry-run"),
+                ));
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_that_changes_something_can_be_tried_out() {
+        let mut all = Vec::new();
+        leaves(&Cli::command(), "", &mut all);
+        assert!(all.len() > 30, "{all:?}");
+        let lacking = all.iter().filter(|(_, can_be_tried)| !can_be_tried);
+        let lacking: Vec<&str> = lacking
+            .map(|(words, _)| words.as_str())
+            .filter(|words| !CHANGE_NOTHING.contains(words))
+            .collect();
+        assert!(lacking.is_empty(), "without --dry-run: {lacking:?}");
     }
 }

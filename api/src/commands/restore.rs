@@ -1,9 +1,12 @@
-//! `meditrustal restore`: makes a database of two dumps again, and tells what was lost.
+//! `meditrustal restore`: makes a database of two dumps again, holds it against the chain, opens all of it once, and tells what was
+//! lost.
+
+mod report;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use chain::{Client, Deployment};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use clap::Args;
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
@@ -12,17 +15,18 @@ use domain::{
     purpose::Purpose,
     users::SCHEDULER,
 };
-use serde::Serialize;
 use serde_json::json;
 use store::{
     Pool, PoolSettings, audit,
     backups::{self as target, RestoreTarget},
+    cursor::Registry,
     migrate::{self, SchemaLock},
-    restores,
+    monitoring, restores,
 };
 use tokio::task::{JoinSet, spawn_blocking};
 use vault::{backup::BackupIdentities, keyring::Keyring};
 
+use self::report::{OpenKind, RestoreReport, RestoreStep, RestoredCheck, UnfinishedStep};
 use super::{
     backup::ClientPrograms,
     output::{Failure, note, say, with_causes},
@@ -32,13 +36,15 @@ use crate::{
         programs::{DatabaseAddress, Programs},
         run::BackupError,
     },
-    config::{NodesConfig, Pkcs11Config, database_url},
+    config::{CommonFiles, NodesConfig, Pkcs11Config, database_url},
     dependencies::registry_of,
     erasure_ledger::replay::{self, Replayed},
+    integrity::deep_check::DeepCheck,
     key_checks::check_master_keys,
     restores::{
         check::{self, CheckedDumps, WantedRegistry},
-        follow::{self, ChainReport, RaisedNonce},
+        follow,
+        indexer::{self, IndexerReplay, IndexerReplayed},
         load::{Load, LoadError, meaning},
     },
     seals::Seals,
@@ -47,16 +53,24 @@ use crate::{
 /// How long the node may take to answer.
 const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How a restore ends that came to its end, and has left something for an operator. Settings that cannot be used end a program
+/// with 2.
+const NEEDS_AN_OPERATOR: u8 = 3;
+
 /// Settings of `restore`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Stop every api and indexer, make an empty database (`meditrustal database create`), and restore into it. Both dumps are \
 loaded in one transaction: where that fails, the database is as empty as before. What follows after it, and what can be repeated \
-by --continue: the accounts of the api go on from the chain's nonces, what was erased since is erased again, and every log-in ends.
+by --continue: the accounts of the api go on from the chain's nonces, what was erased since is erased again, every log-in ends, \
+the indexer's program holds what it wrote against the chain and replaces what differs, and every key, record and row that decides \
+is opened once.
 
 Exit codes:
   0  restored; the report says what was lost since the dump
-  1  refused, failed, or an entry of the erasure ledger cannot be carried out: no api starts on the database until it is")]
+  1  refused, failed, or an entry of the erasure ledger cannot be carried out: no api starts on the database until it is
+  3  restored, and an api may start; but the indexer's replay could not be run (the report has the command under `unfinished`), or \
+the replay or the deep check found what is not as it should be")]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line"
@@ -116,6 +130,19 @@ pub(crate) struct RestoreBackup {
     #[arg(long, env = "MEDITRUSTAL_HOME_COUNTRY", default_value = "ID")]
     home_country: Country,
 
+    /// The program of the indexer, which holds what it wrote against the chain; the one beside this program, or in the path, if left
+    /// out
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "without_replay")]
+    indexer: Option<PathBuf>,
+
+    /// Leave out the indexer's replay, where time is short; the report says how to do it later
+    #[arg(long)]
+    without_replay: bool,
+
+    /// Leave out the deep check, where time is short: an api does it while it serves
+    #[arg(long)]
+    without_deep_check: bool,
+
     /// Restore dumps that lack migrations of this program, and apply those
     #[arg(long)]
     older_schema: bool,
@@ -136,28 +163,13 @@ pub(crate) struct RestoreBackup {
     json: bool,
 }
 
-/// What a restore came to.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RestoreReport {
-    /// The id of the backup.
-    backup: String,
-    /// When the snapshot was taken: what came later is lost, but for what the chain and the ledger have.
-    taken_at: DateTime<Utc>,
-    /// How many rows were restored, the keys with them.
-    rows: i64,
-    /// How many log-ins ended.
-    ended_sessions: u64,
-    /// The accounts that go on from another nonce.
-    nonces: Vec<RaisedNonce>,
-    /// What was erased again; `None` without a ledger.
-    erasures: Option<Replayed>,
-    /// What the chain says of the dump.
-    chain: ChainReport,
-}
-
 impl RestoreBackup {
-    pub(super) async fn run(&self) -> Result<ExitCode, Failure> {
+    pub(super) async fn run(&self, files: &CommonFiles) -> Result<ExitCode, Failure> {
+        if let Some(program) = &self.indexer
+            && !program.is_file()
+        {
+            return Err(format!("there is no program {}", program.display()).into());
+        }
         let deployment = Deployment::load(&self.deployment_file)?;
         let client = self.nodes.client(NODE_TIMEOUT, &deployment)?;
         // Before anything is changed: without the chain the database could not be used.
@@ -177,26 +189,32 @@ impl RestoreBackup {
             self.load(&dumps, &found).await?;
         }
         let report = match self.complete(&dumps).await {
-            Ok(()) => self.follow(&client, &deployment, keyring, &dumps).await,
+            Ok(()) => {
+                let steps = self.follow(&client, &deployment, keyring, (&dumps, files));
+                Box::pin(steps).await
+            }
             Err(error) => Err(error),
         };
         let report = report.map_err(|error| {
             let why = with_causes(error.as_ref());
             format!("{why}\n  the dumps are loaded: run this again with --continue when that is mended; until then no api starts")
         })?;
-        let failed = report.erasures.as_ref().map_or(0, |it| it.failed.len());
         if self.json {
             say(&serde_json::to_string(&report)?)?;
         } else {
-            say(&told(&report))?;
+            say(&report.told())?;
         }
-        if failed > 0 {
+        if report.failed_erasures() > 0 {
             note(
                 "entries of the erasure ledger cannot be carried out: mend that, and run this again with --continue; until then no api starts",
             );
             return Ok(ExitCode::FAILURE);
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(if report.needs_an_operator() {
+            ExitCode::from(NEEDS_AN_OPERATOR)
+        } else {
+            ExitCode::SUCCESS
+        })
     }
 
     async fn check_files(
@@ -280,7 +298,7 @@ impl RestoreBackup {
             let waiting =
                 || note("the schema of this database is being moved: waiting until that has ended");
             let lock = SchemaLock::take(&self.url, waiting).await?;
-            let moved = lock.up().await?;
+            let moved = lock.up(None).await?;
             lock.release().await;
             note(&format!("{} migration(s) applied", moved.count));
         }
@@ -294,17 +312,18 @@ impl RestoreBackup {
         client: &Client,
         deployment: &Deployment,
         keyring: Arc<Keyring>,
-        dumps: &CheckedDumps,
+        (dumps, files): (&CheckedDumps, &CommonFiles),
     ) -> Result<RestoreReport, Failure> {
         let pool = self.open().await?;
         check_master_keys(&pool, &keyring).await?;
         let registry = registry_of(deployment)?;
         let nonces = follow::raise_nonces(&pool, client, registry.chain_id).await?;
         let ended_sessions = restores::end_sessions(&mut *pool.acquire().await?).await?;
-        let erasures = self.erase_again(&pool, keyring).await?;
+        let erasures = self.erase_again(&pool, Arc::clone(&keyring)).await?;
+        note("comparing the chain with the rows, from the dump on");
         let chain = follow::compare(&pool, client, &registry).await?;
         let manifest = &dumps.records.manifest;
-        let report = RestoreReport {
+        let mut report = RestoreReport {
             backup: manifest.id.clone(),
             taken_at: manifest.taken_at,
             rows: manifest.all_rows() + dumps.keys.manifest.all_rows(),
@@ -312,13 +331,95 @@ impl RestoreBackup {
             nonces,
             erasures,
             chain,
+            replay: None,
+            deep_check: None,
+            unfinished: Vec::new(),
         };
-        let failed = report.erasures.as_ref().map_or(0, |it| it.failed.len());
-        if failed == 0 {
+        if report.failed_erasures() > 0 {
+            report.unfinished = unfinished_for_the_ledger();
+        } else {
+            match self.replay(files).await? {
+                Ok(replayed) => report.replay = Some(replayed),
+                Err(unfinished) => report.unfinished.push(unfinished),
+            }
+            match self.check(&pool, client, (keyring, registry)).await? {
+                Ok(checked) => report.deep_check = Some(checked),
+                Err(unfinished) => report.unfinished.push(unfinished),
+            }
             finish(&pool, &report).await?;
         }
         pool.close().await;
         Ok(report)
+    }
+
+    /// Has the indexer's program hold what it wrote against the chain, or says what is left to be done.
+    async fn replay(
+        &self,
+        files: &CommonFiles,
+    ) -> Result<Result<IndexerReplayed, UnfinishedStep>, Failure> {
+        let replay = IndexerReplay {
+            program: self.indexer.clone().unwrap_or_else(indexer::find),
+            database_url: self.url.clone(),
+            nodes: self.nodes.asked().into_iter().map(str::to_owned).collect(),
+            deployment_file: self.deployment_file.clone(),
+            common: files.as_words(),
+        };
+        let command = replay.told();
+        let left = |left_out: bool, why: String| UnfinishedStep {
+            step: RestoreStep::Replay,
+            left_out,
+            why,
+            command,
+        };
+        if self.without_replay {
+            return Ok(Err(left(true, "--without-replay was given".to_owned())));
+        }
+        note("the indexer's program reads the chain again, and compares what it wrote");
+        let done = spawn_blocking(move || replay.run(note)).await?;
+        Ok(done.map_err(|error| left(false, error.to_string())))
+    }
+
+    /// Opens every key, every record and every row that decides, or says that this is left to an api.
+    async fn check(
+        &self,
+        pool: &Pool,
+        client: &Client,
+        (keyring, registry): (Arc<Keyring>, Registry),
+    ) -> Result<Result<RestoredCheck, UnfinishedStep>, Failure> {
+        if self.without_deep_check {
+            return Ok(Err(UnfinishedStep {
+                step: RestoreStep::DeepCheck,
+                left_out: true,
+                why: "--without-deep-check was given".to_owned(),
+                command: "meditrustal serve, whose deep check comes to every record by and by"
+                    .to_owned(),
+            }));
+        }
+        note("the deep check opens every key and every record");
+        let check = DeepCheck {
+            pool: pool.clone(),
+            keyring,
+            registry,
+            client: client.clone(),
+            per_second: u32::MAX,
+            rest: Duration::ZERO,
+        };
+        let round = Box::pin(check.round(note)).await?;
+        let round = round.ok_or("another process has taken the deep check: a program runs on this database already; stop it")?;
+        let open = monitoring::open_findings(&mut *pool.acquire().await?).await?;
+        let open = open.into_iter();
+        Ok(Ok(RestoredCheck {
+            keys: round.keys,
+            records: round.records,
+            rows: round.rows,
+            wrong: round.wrong,
+            open_findings: open
+                .map(|it| OpenKind {
+                    kind: it.kind,
+                    open: it.open,
+                })
+                .collect(),
+        }))
     }
 
     async fn open(&self) -> Result<Pool, Failure> {
@@ -353,6 +454,22 @@ impl RestoreBackup {
     }
 }
 
+/// Where an entry of the ledger cannot be carried out, nothing that follows it is done yet.
+fn unfinished_for_the_ledger() -> Vec<UnfinishedStep> {
+    let steps = [
+        RestoreStep::ErasureLedger,
+        RestoreStep::Replay,
+        RestoreStep::DeepCheck,
+    ];
+    let steps = steps.into_iter().map(|step| UnfinishedStep {
+        step,
+        left_out: false,
+        why: "entries of the erasure ledger cannot be carried out".to_owned(),
+        command: "the same command with --continue".to_owned(),
+    });
+    steps.collect()
+}
+
 /// Lets programs start on the database again, and has the audit trail say that it was restored.
 async fn finish(pool: &Pool, report: &RestoreReport) -> Result<(), Failure> {
     let mut tx = pool.begin().await?;
@@ -364,6 +481,8 @@ async fn finish(pool: &Pool, report: &RestoreReport) -> Result<(), Failure> {
         "endedSessions": report.ended_sessions,
         "lostRecords": report.chain.lost_records.len(),
         "erasedAgain": report.erasures.is_some(),
+        "replayed": report.replay.is_some(),
+        "deepChecked": report.deep_check.as_ref().map(|it| it.wrong),
     });
     let entry = AuditEntry {
         resource_type: ResourceType::Backup,
@@ -393,76 +512,4 @@ fn explained(error: LoadError) -> Failure {
         return format!("{error}: {meaning}").into();
     }
     error.into()
-}
-
-fn told(report: &RestoreReport) -> String {
-    let mut lines = vec![format!(
-        "restored {} rows, as they were at {}; what came later is lost, but for what follows",
-        report.rows,
-        report.taken_at.to_rfc3339_opts(SecondsFormat::Secs, true)
-    )];
-    lines.push(format!(
-        "{} log-ins ended: people log in again",
-        report.ended_sessions
-    ));
-    for it in &report.nonces {
-        lines.push(format!(
-            "{} goes on with nonce {} instead of {}: {} of its transactions are on the chain and lost here",
-            it.address, it.next, it.dumped, it.lost_transactions
-        ));
-    }
-    if let Some(done) = &report.erasures {
-        lines.push(format!(
-            "erased again: {} records, {} keys, {} accounts",
-            done.records, done.keys, done.accounts
-        ));
-        for it in &done.failed {
-            lines.push(format!(
-                "line {} of the ledger cannot be carried out: {}",
-                it.line, it.error
-            ));
-        }
-    }
-    lines.extend(told_of_chain(&report.chain));
-    lines.join("\n")
-}
-
-fn told_of_chain(chain: &ChainReport) -> Vec<String> {
-    let mut lines = vec![format!(
-        "compared with the chain from block {} to {}: {} records lost, {} closings lost, {} consents told by wallets since, {} \
-         records in no block yet",
-        chain.from_block,
-        chain.to_block,
-        chain.lost_records.len(),
-        chain.lost_closings.len(),
-        chain.consents_since,
-        chain.unanchored.len()
-    )];
-    for it in &chain.lost_records {
-        lines.push(format!(
-            "lost: the record with the hash {} (block {}, transaction {}); it is on the chain and has no row",
-            it.record_hash, it.block, it.tx_hash
-        ));
-    }
-    for it in &chain.lost_closings {
-        lines.push(format!(
-            "lost: that record {} was {} (transaction {}); it is open here again",
-            it.record_id,
-            it.closed_as.to_lowercase(),
-            it.tx_hash
-        ));
-    }
-    for it in &chain.unanchored {
-        lines.push(format!(
-            "in no block: the anchor of record {} ({})",
-            it.record_id, it.state
-        ));
-    }
-    if let Some(it) = &chain.lost_trail {
-        lines.push(format!(
-            "lost: the registry has pinned {} rows of the audit trail, and {} are there; `meditrustal audit verify` says more",
-            it.pinned_rows, it.rows
-        ));
-    }
-    lines
 }

@@ -142,6 +142,10 @@ pub(crate) struct SetRule {
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=150))]
     years: i32,
 
+    /// Change nothing; say what would be set
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     form: ResultForm,
 }
@@ -332,6 +336,19 @@ impl SetRule {
             years: self.years,
         };
         let before = retention::set_rule(&mut tx, rule).await?;
+        if self.dry_run {
+            tx.rollback().await?;
+            self.form.say(
+                &format!(
+                    "{}: {} years would be set, {before} now; nothing was changed",
+                    rule.record_type, rule.years
+                ),
+                &json!({
+                    "dryRun": true, "recordType": rule.record_type, "years": rule.years, "before": before,
+                }),
+            )?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let of = |years: i32| json!({ "recordType": rule.record_type, "years": years });
         let entry = AuditEntry {
             resource_type: ResourceType::RetentionRule,

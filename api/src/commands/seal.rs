@@ -23,7 +23,7 @@ use vault::{keyring::Keyring, seal::Sealable};
 use super::output::{Failure, ResultForm, note, say};
 use crate::{
     config::{Pkcs11Config, database_url},
-    key_checks::check_master_keys,
+    key_checks::{check_master_keys, compare_master_keys},
     seals::finding::{self, resource_of},
 };
 
@@ -113,6 +113,14 @@ impl MasterKeys {
         migrate::require_current(pool).await?;
         let keyring = self.pkcs11.keyring(&self.path)?;
         check_master_keys(pool, &keyring).await?;
+        Ok(keyring)
+    }
+
+    /// The same for what changes nothing, not even what the database knows of keys.
+    pub(super) async fn open_to_try(&self, pool: &Pool) -> Result<Keyring, Failure> {
+        migrate::require_current(pool).await?;
+        let keyring = self.pkcs11.keyring(&self.path)?;
+        compare_master_keys(pool, &keyring).await?;
         Ok(keyring)
     }
 }

@@ -233,7 +233,10 @@ async fn assemble(
         answers: AnswerMemory::new(config.shares.answers()),
         costs: CostLimiter::new(config.shares.costs(), pool.clone()),
         throttle: Throttle::new(config.throttle.limits(), pool.clone()),
-        transfers: Transfers::new(UploadLimiter::new(config.shares.uploads(), pool.clone())),
+        transfers: Transfers::new(
+            UploadLimiter::new(config.shares.uploads(), pool.clone()),
+            config.shares.long_entries(),
+        ),
         pool,
         reads,
         keyring,

@@ -5,7 +5,7 @@ mod in_use;
 
 use std::{path::PathBuf, time::Duration};
 
-use chain::{ChainAddress, Client, Deployment, address_of_key_file, transactions_left};
+use chain::{ChainAddress, Client, Deployment, ToldFact, address_of_key_file, transactions_left};
 use clap::{Args, Subcommand};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
@@ -404,6 +404,13 @@ async fn adopt(
         address,
     };
     let next = on_node.latest;
+    // A nonce that one node makes up would leave a gap, behind which nothing is ever mined.
+    let told = ToldFact::NonceUsed {
+        account: on_node.account,
+        next: u64::try_from(next)?,
+        by_none_of: &[],
+    };
+    Box::pin(opened.client.require_second_word(told)).await?;
     let mut tx = opened.pool.begin().await?;
     if restores::raise_nonce(&mut tx, account, next).await? {
         let details = json!({

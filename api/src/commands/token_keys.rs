@@ -24,6 +24,10 @@ pub(crate) struct AddTokenKey {
     #[arg(long, default_value = "1")]
     keep: usize,
 
+    /// Change nothing; say which keys would be left
+    #[arg(long)]
+    dry_run: bool,
+
     #[command(flatten)]
     form: ResultForm,
 }
@@ -31,7 +35,10 @@ pub(crate) struct AddTokenKey {
 impl AddTokenKey {
     pub(super) fn run(self) -> Result<(), Failure> {
         // Refused here where it could not be used: never is a good file replaced by a bad one.
-        TokenKeys::load(&self.file)?;
+        let before = TokenKeys::load(&self.file)?;
+        if self.dry_run {
+            return self.try_out(&before);
+        }
         let text = TokenKeys::add(&fs::read_to_string(&self.file)?, self.keep);
         let keys = TokenKeys::parse(&text)?;
         // Whole or not at all: an api may read it at any moment.
@@ -56,5 +63,33 @@ impl AddTokenKey {
             ))?;
         }
         Ok(())
+    }
+
+    /// Says what would be in the file.
+    fn try_out(&self, before: &TokenKeys) -> Result<(), Failure> {
+        let (kept, removed): (Vec<_>, Vec<_>) = before
+            .ids()
+            .enumerate()
+            .partition(|(nth, _)| *nth < self.keep);
+        let ids = |all: Vec<(usize, &str)>| -> Vec<String> {
+            all.into_iter().map(|(_, id)| id.to_owned()).collect()
+        };
+        let (kept, removed) = (ids(kept), ids(removed));
+        self.form.say(
+            &format!(
+                "a new key would sign, {} would verify, and {} would go; nothing was changed",
+                listed(&kept),
+                listed(&removed)
+            ),
+            &json!({ "dryRun": true, "kept": kept, "removed": removed }),
+        )
+    }
+}
+
+fn listed(ids: &[String]) -> String {
+    if ids.is_empty() {
+        "none".to_owned()
+    } else {
+        ids.join(", ")
     }
 }

@@ -1,6 +1,6 @@
 //! What every command has: files that are read first, whether real records are kept, and how to log.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, builder::PossibleValuesParser};
 use domain::environment::{Environment, RISKS, Risk, TooRisky};
@@ -21,6 +21,20 @@ pub(crate) struct CommonFiles {
         global = true
     )]
     pub(crate) root_certificates: Option<PathBuf>,
+}
+
+impl CommonFiles {
+    /// The same files as words of a command line, for a program of ours that this one starts.
+    pub(crate) fn as_words(&self) -> Vec<OsString> {
+        let named = [
+            ("--config", &self.config),
+            ("--root-certificates", &self.root_certificates),
+        ];
+        let named = named
+            .into_iter()
+            .filter_map(|(option, file)| Some([OsString::from(option), file.as_ref()?.into()]));
+        named.flatten().collect()
+    }
 }
 
 /// Whether real records are kept here.

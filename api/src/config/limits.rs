@@ -7,7 +7,7 @@ use clap::{Args, builder::RangedI64ValueParser};
 use domain::throttle::{Backoff, Bucket, ThrottleLimits};
 
 use super::values::{at_most, count, seconds};
-use crate::{answer_budget, connections, cost_limit, limits::Sockets};
+use crate::{answer_budget, connections, cost_limit, limits::Sockets, long_entries::LongEntries};
 
 /// How many connections this process bears.
 #[derive(Debug, Clone, Args)]
@@ -107,6 +107,11 @@ pub(crate) struct ShareConfig {
     /// How many bytes of files of records one account may send in a day, in MiB, over all processes
     #[arg(long, env = "MEDITRUSTAL_UPLOADS_A_DAY_MIB", default_value = "4096", value_parser = uploads())]
     uploads_a_day_mib: i64,
+
+    /// How much memory this process has for long entries of imports while files are taken out of them, and for these files until
+    /// they are stored, in MiB; it is twice the length of the longest entry at least
+    #[arg(long, env = "MEDITRUSTAL_LONG_ENTRIES_MIB", default_value = "64", value_parser = long_entries())]
+    long_entries_mib: u32,
 }
 
 impl ShareConfig {
@@ -132,6 +137,11 @@ impl ShareConfig {
     pub(crate) const fn uploads(&self) -> u64 {
         self.uploads_a_day_mib.unsigned_abs() << 20
     }
+
+    /// The memory for long entries.
+    pub(crate) fn long_entries(&self) -> LongEntries {
+        LongEntries::new(self.long_entries_mib)
+    }
 }
 
 /// Up to a tebibyte.
@@ -142,6 +152,11 @@ fn mebibytes() -> RangedI64ValueParser<i64> {
 /// From the longest file up to a tebibyte.
 fn uploads() -> RangedI64ValueParser<i64> {
     RangedI64ValueParser::new().range(16..=1 << 20)
+}
+
+/// From twice the longest entry up to a tebibyte.
+fn long_entries() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(48..=1 << 20)
 }
 
 /// At least one request at the query limits's limit in a minute.

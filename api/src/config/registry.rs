@@ -70,7 +70,7 @@ impl NodesConfig {
     }
 
     /// The addresses of the nodes, in the order in which they are asked.
-    fn asked(&self) -> Vec<&str> {
+    pub(crate) fn asked(&self) -> Vec<&str> {
         self.more.asked(self.chain_rpc_url.as_deref())
     }
 

@@ -186,6 +186,41 @@ impl LedgerFile {
         Ok(end)
     }
 
+    /// Where the file ends, and how many entries [`LedgerFile::follow`] would append; nothing is written.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub(crate) async fn missing(
+        &self,
+        pool: &Pool,
+        keyring: &Keyring,
+    ) -> Result<(LedgerEnd, u64), LedgerError> {
+        let path = self.path.clone();
+        let there = on_disk(move || look(&path)).await?;
+        let mut conn = pool.acquire().await?;
+        if there.position > 0 {
+            let hash = erasure_ledger::hash_at(&mut conn, there.position).await?;
+            if hash.as_ref() != Some(&there.hash) {
+                return Err(LedgerError::Parted(there.position));
+            }
+        }
+        let (mut end, mut missing) = (there.clone(), 0);
+        loop {
+            let rows = erasure_ledger::after(&mut conn, end.position, AT_ONCE).await?;
+            if rows.is_empty() {
+                return Ok((there, missing));
+            }
+            for row in rows {
+                if !is_next(&row, &end, keyring) {
+                    return Err(LedgerError::Forged(end.position + 1));
+                }
+                missing += 1;
+                end.position = row.position;
+                end.hash = row.hash;
+            }
+        }
+    }
+
     /// As [`LedgerFile::follow`], and reads the file from its beginning: what was read before may have been changed since.
     ///
     /// # Errors
@@ -235,6 +270,15 @@ fn take(path: &Path, from: LedgerEnd) -> Result<(File, LedgerEnd), LedgerError> 
     }
     let end = read(&file, from, |_, _, _| ())?;
     Ok((file, end))
+}
+
+/// Reads the file to its end, where there is one.
+fn look(path: &Path) -> Result<LedgerEnd, LedgerError> {
+    match File::open(path) {
+        Ok(file) => read(&file, LedgerEnd::default(), |_, _, _| ()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(LedgerEnd::default()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Writes lines from a place on, over what a crash left of a line, and brings them to the disk.

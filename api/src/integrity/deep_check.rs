@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use store::{
     Pool, StoreError, audit,
     cursor::Registry,
-    deep_check::{self, CheckPosition, KeyToCheck},
+    deep_check::{self, CheckPosition, CheckRound, KeyToCheck},
     feed, findings, records,
 };
 use uuid::Uuid;
@@ -49,6 +49,8 @@ const STEP: u32 = 16;
 const PART: usize = 16;
 /// How long to wait where there is nothing to check, somebody else checks, or the check rests.
 const IDLE: Duration = Duration::from_secs(1);
+/// How often an operator who waits for a round is told how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// What the check works with.
 #[derive(Debug)]
@@ -68,22 +70,33 @@ pub(crate) struct DeepCheck {
 }
 
 /// Why a step came to nothing.
-enum StepError {
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CheckStepError {
     /// The database's.
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// No key can be unwrapped now: that is no finding.
-    Keys(KeysUnavailable),
+    #[error(transparent)]
+    Keys(#[from] KeysUnavailable),
 }
 
-impl From<StoreError> for StepError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+/// What a step came to.
+enum CheckStep {
+    /// So many rows were checked; none where a stage has ended.
+    Checked(usize),
+    /// Another process walks, or the check rests.
+    NotOurs,
+    /// The last row was checked before.
+    Ended(CheckRound),
 }
 
-impl From<KeysUnavailable> for StepError {
-    fn from(error: KeysUnavailable) -> Self {
-        Self::Keys(error)
+impl CheckStep {
+    /// How many rows were checked.
+    const fn rows(&self) -> usize {
+        match self {
+            Self::Checked(rows) => *rows,
+            Self::NotOurs | Self::Ended(_) => 0,
+        }
     }
 }
 
@@ -95,19 +108,19 @@ impl DeepCheck {
             let began = Instant::now();
             // A row that makes us panic must not end the process, and with it everything else.
             let checked = match AssertUnwindSafe(self.step(holder)).catch_unwind().await {
-                Ok(Ok(checked)) => checked,
+                Ok(Ok(step)) => step.rows(),
                 Err(_) => {
                     tracing::error!("The deep check panicked; trying again");
                     0
                 }
-                Ok(Err(StepError::Store(error))) => {
+                Ok(Err(CheckStepError::Store(error))) => {
                     tracing::warn!(
                         sql_state = error.sql_state(),
                         "The deep check cannot read or write; trying again"
                     );
                     0
                 }
-                Ok(Err(StepError::Keys(error))) => {
+                Ok(Err(CheckStepError::Keys(error))) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(cause, "The deep check cannot open anything; trying again");
                     0
@@ -123,12 +136,35 @@ impl DeepCheck {
         }
     }
 
-    /// Checks the next rows. Gives their number: 0 at the end of a round, and while another process
-    /// walks.
-    async fn step(&self, holder: RequestId) -> Result<usize, StepError> {
+    /// Walks everything once, from the beginning, whoever walked before, and tells how far it is. `None` where another process has
+    /// taken the walk meanwhile.
+    ///
+    /// # Errors
+    /// [`CheckStepError`].
+    pub(crate) async fn round(&self, tell: fn(&str)) -> Result<Option<CheckRound>, CheckStepError> {
+        let holder = RequestId::fresh();
+        deep_check::begin_anew(&mut *self.pool.acquire().await?, holder).await?;
+        let (mut checked, mut told) = (0, Instant::now());
+        loop {
+            match self.step(holder).await? {
+                CheckStep::Checked(rows) => checked += rows,
+                CheckStep::NotOurs => return Ok(None),
+                CheckStep::Ended(round) => return Ok(Some(round)),
+            }
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                tell(&format!(
+                    "the deep check has opened {checked} keys, records and rows"
+                ));
+            }
+        }
+    }
+
+    /// Checks the next rows.
+    async fn step(&self, holder: RequestId) -> Result<CheckStep, CheckStepError> {
         let mut conn = self.pool.acquire().await?;
         let Some(check_position) = deep_check::hold(&mut conn, holder, self.rest).await? else {
-            return Ok(0);
+            return Ok(CheckStep::NotOurs);
         };
         let limit = i64::from(STEP.min(self.per_second));
         match check_position.stage {
@@ -207,7 +243,7 @@ impl DeepCheck {
     }
 
     /// Checks the next part of the audit trail; behind the last one the round ends.
-    async fn trail(&self, holder: RequestId, position: Uuid) -> Result<usize, StoreError> {
+    async fn trail(&self, holder: RequestId, position: Uuid) -> Result<CheckStep, StoreError> {
         let position = TrailPosition::of(position);
         let part = check_part(&self.pool, &self.registry, &self.client, position).await?;
         finding::settle(&self.pool, &part.faults, &part.right).await?;
@@ -216,7 +252,7 @@ impl DeepCheck {
         self.note(holder, CheckStage::Trail, next, part.rows, wrong)
             .await?;
         if part.next.is_some() {
-            return Ok(PART);
+            return Ok(CheckStep::Checked(PART));
         }
         let mut conn = self.pool.acquire().await?;
         let ended = findings::about_ended_rows(&mut conn).await?;
@@ -231,16 +267,16 @@ impl DeepCheck {
         position: Uuid,
         checked: usize,
         wrong: usize,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<CheckStep, StoreError> {
         let check_position = CheckPosition { stage, position };
         let [done, bad] = [checked, wrong].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
         let mut conn = self.pool.acquire().await?;
         deep_check::note(&mut conn, holder, check_position, done, bad).await?;
-        Ok(checked)
+        Ok(CheckStep::Checked(checked))
     }
 
     /// Checks keys. Gives how many are wrong.
-    async fn keys(&self, keys: &[KeyToCheck]) -> Result<usize, StepError> {
+    async fn keys(&self, keys: &[KeyToCheck]) -> Result<usize, CheckStepError> {
         let stored: Vec<&StoredKey> = keys.iter().map(|it| &it.key).collect();
         let unwrapped = self.keyring.unwrap(&stored).await?;
         let mut wrong = 0;
@@ -259,7 +295,7 @@ impl DeepCheck {
         &self,
         rows: Vec<StoredRecord>,
         reported: &[RecordId],
-    ) -> Result<usize, StepError> {
+    ) -> Result<usize, CheckStepError> {
         let stored: Vec<&StoredKey> = rows.iter().filter_map(|row| row.key.as_ref()).collect();
         let mut keys = self.keyring.unwrap(&stored).await?.into_iter();
         let keys: Vec<_> = rows
@@ -296,19 +332,23 @@ async fn begin(
     conn: &mut store::PgConnection,
     holder: RequestId,
     stage: CheckStage,
-) -> Result<usize, StoreError> {
+) -> Result<CheckStep, StoreError> {
     let check_position = CheckPosition {
         stage,
         position: Uuid::nil(),
     };
     deep_check::note(conn, holder, check_position, 0, 0).await?;
-    Ok(0)
+    Ok(CheckStep::Checked(0))
 }
 
-async fn end_round(conn: &mut store::PgConnection, holder: RequestId) -> Result<usize, StoreError> {
-    if let Some(round) = deep_check::end_round(conn, holder).await?
-        && round.keys + round.records + round.rows > 0
-    {
+async fn end_round(
+    conn: &mut store::PgConnection,
+    holder: RequestId,
+) -> Result<CheckStep, StoreError> {
+    let Some(round) = deep_check::end_round(conn, holder).await? else {
+        return Ok(CheckStep::NotOurs);
+    };
+    if round.keys + round.records + round.rows > 0 {
         let seconds = (round.ended_at - round.began_at).num_seconds();
         tracing::info!(
             keys = round.keys,
@@ -319,7 +359,7 @@ async fn end_round(conn: &mut store::PgConnection, holder: RequestId) -> Result<
             "Checked every key and every record"
         );
     }
-    Ok(0)
+    Ok(CheckStep::Ended(round))
 }
 
 /// Writes down that a key is wrong, or right again.

@@ -276,7 +276,7 @@ impl IntegrityEvent {
 
     /// The record as `medicalRecord` shows it, decided and recorded in the audit trail as there; null where there is none and where
     /// the caller may not read it. Each event for which it is asked for costs as much as the request; null, with `THROTTLED`, where
-    /// the minute has no more of it.
+    /// the minute has no more of it. An administrator is shown their own alone, and nothing is recorded of the others.
     async fn record(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
         let id = self.0.entry.record?;
         let found = async {

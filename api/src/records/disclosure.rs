@@ -15,6 +15,7 @@ use domain::{
     purpose::Purpose,
     records::Availability,
     stored::StoredRecord,
+    users::Role,
 };
 use serde_json::json;
 use store::{
@@ -46,6 +47,8 @@ const LIMITS: BatchLimits = BatchLimits {
 pub(crate) enum Wanted {
     /// What is stored in clear.
     Metadata,
+    /// The same, of a record that an event, an entry of a log or another version names.
+    Reference,
     /// The document.
     Content,
     /// A copy of the document to take out, to another country where one is named.
@@ -66,9 +69,11 @@ impl Wanted {
     /// What has to be allowed for it.
     const fn action(self) -> Action {
         match self {
-            Self::Metadata | Self::Content | Self::Verification | Self::Attachment(_) => {
-                Action::Read
-            }
+            Self::Metadata
+            | Self::Reference
+            | Self::Content
+            | Self::Verification
+            | Self::Attachment(_) => Action::Read,
             Self::Export(_) => Action::Export,
             Self::Amendment | Self::Withdrawal | Self::AttachmentUpload(_) => Action::Amend,
         }
@@ -79,6 +84,7 @@ impl Wanted {
         match self {
             Self::Export(destination) => destination,
             Self::Metadata
+            | Self::Reference
             | Self::Content
             | Self::Verification
             | Self::Amendment
@@ -93,6 +99,7 @@ impl Wanted {
         match self {
             Self::Attachment(place) | Self::AttachmentUpload(place) => Some(place),
             Self::Metadata
+            | Self::Reference
             | Self::Content
             | Self::Export(_)
             | Self::Verification
@@ -110,7 +117,7 @@ impl Wanted {
             | Self::Withdrawal
             | Self::Attachment(_)
             | Self::AttachmentUpload(_) => true,
-            Self::Metadata | Self::Amendment => false,
+            Self::Metadata | Self::Reference | Self::Amendment => false,
         }
     }
 }
@@ -154,6 +161,13 @@ impl DisclosureRequest {
             Availability::Erased if is_own_check => Availability::Open,
             availability => availability,
         }
+    }
+
+    /// Whether an administrator asks a log of everybody's records for each of them. Administrators are shown none but their own,
+    /// whatever is decided: it is no attempt to read this one, and is not written into its patient's log.
+    fn is_never_shown_to(&self, actor: Actor, record: Option<&Arc<Record>>) -> bool {
+        let is_own = record.is_some_and(|record| record.patient == self.caller.user);
+        self.wanted == Wanted::Reference && actor.role == Role::Admin && !is_own
     }
 
     /// What the envelope takes of the answer's budget; given back where the batch is not committed.
@@ -214,6 +228,7 @@ async fn serve_batch(
 }
 
 /// Asks for several records by one transaction of their own, however many they are: what became of each, in their order.
+/// [`Error::Forbidden`] where one is a [`Wanted::Reference`] and the caller's role is shown none: nothing is decided or written down of it.
 ///
 /// # Errors
 /// The database's, for all of them.
@@ -332,6 +347,13 @@ fn judge(
             };
         }
     };
+    if inquiry.is_never_shown_to(actor, record) {
+        return DecidedInquiry {
+            verdict: Err(Error::Forbidden(Role::Doctor)),
+            paid: None,
+            entry: None,
+        };
+    }
     let purpose = inquiry
         .said_purpose()
         .unwrap_or_else(|| actor.default_purpose(record.map(|record| record.patient)));
@@ -386,6 +408,7 @@ fn decide_on<'a>(
     let consents = facts.consents_of(record.patient);
     let decision = match wanted {
         Wanted::Metadata
+        | Wanted::Reference
         | Wanted::Content
         | Wanted::Export(_)
         | Wanted::Verification
@@ -408,7 +431,7 @@ fn permit_entry(
     decision: Decision,
 ) -> AuditEntry {
     let (action, encryption) = match inquiry.wanted {
-        Wanted::Metadata | Wanted::Amendment | Wanted::AttachmentUpload(_) => {
+        Wanted::Metadata | Wanted::Reference | Wanted::Amendment | Wanted::AttachmentUpload(_) => {
             (AuditAction::RecordRead, EncryptionStatus::MetadataOnly)
         }
         Wanted::Withdrawal => (

@@ -29,25 +29,45 @@ pub(crate) async fn check_index_key(
     keyring: &Keyring,
     key: &IndexKey,
 ) -> Result<(), KeyCheckError> {
+    compare_index_key(pool, keyring, key).await?;
+    let check = key.check();
+    let mut conn = pool.acquire().await?;
+    key_checks::insert(&mut conn, KeyKind::Index, &check.id, &check.value.0).await?;
+    // Another process may have been the first.
+    let known =
+        key_checks::known(&mut conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
+    if is_known(&known, &check) {
+        Ok(())
+    } else {
+        Err(KeyCheckError::OtherIndexKey)
+    }
+}
+
+/// The same, and the database stays as it is: a key that it does not know yet is not made known. Only for what changes nothing.
+///
+/// # Errors
+/// [`KeyCheckError`].
+pub(crate) async fn compare_index_key(
+    pool: &Pool,
+    keyring: &Keyring,
+    key: &IndexKey,
+) -> Result<(), KeyCheckError> {
     let check = key.check();
     let mut conn = pool.acquire().await?;
     let known =
         key_checks::known(&mut conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
-    if known.is_empty() {
+    let is_ours = if known.is_empty() {
         let coded = records::newest_with_codes(&mut conn, WITNESSES).await?;
         let mut told = Vec::new();
         for row in records::sealed(&mut conn, &coded).await? {
             let made = made_tokens_of(key, keyring, &row).await;
             told.extend(made.map_err(KeyringError::from)?);
         }
-        if !told.is_empty() && !told.contains(&true) {
-            return Err(KeyCheckError::OtherIndexKey);
-        }
-    }
-    key_checks::insert(&mut conn, KeyKind::Index, &check.id, &check.value.0).await?;
-    let known =
-        key_checks::known(&mut conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
-    if is_known(&known, &check) {
+        told.is_empty() || told.contains(&true)
+    } else {
+        is_known(&known, &check)
+    };
+    if is_ours {
         Ok(())
     } else {
         Err(KeyCheckError::OtherIndexKey)

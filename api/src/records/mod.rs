@@ -8,6 +8,7 @@ mod authorize;
 pub(crate) mod create;
 pub(crate) mod decrypt;
 pub(crate) mod decrypted;
+pub(crate) mod derive;
 pub(crate) mod disclosure;
 pub(crate) mod draft;
 pub(crate) mod export;

@@ -1,6 +1,6 @@
 //! A version on its way to the writer: checked, given what the server owns, hashed.
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{
     ids::{RecordId, UserId},
     purpose::Purpose,
@@ -80,13 +80,8 @@ pub(super) fn check(
     let (given, (checked, notes)) = both(given, checked)?;
     let mut read = fhir::searchable(&document, kind);
     let metadata = Metadata::joined(given, std::mem::take(&mut read.metadata), record_type)?;
-    let (missing, incomplete) = match &checked.completeness {
-        Completeness::Complete => (None, None),
-        Completeness::Incomplete(open) => {
-            let names: Vec<&str> = open.iter().map(|bullet| bullet.name).collect();
-            (Some(names.into()), Some(checked.completeness.issues(kind)))
-        }
-    };
+    let missing = missing(&checked.completeness);
+    let incomplete = missing.is_some().then(|| checked.completeness.issues(kind));
     Ok(PreparedContent {
         document,
         metadata: metadata.map(Metadata::into_json),
@@ -95,6 +90,23 @@ pub(super) fn check(
         incomplete,
         notes,
     })
+}
+
+/// What a document lacks, as its row says it; `None` means complete.
+pub(super) fn missing(completeness: &Completeness) -> Option<Value> {
+    match completeness {
+        Completeness::Complete => None,
+        Completeness::Incomplete(open) => {
+            let names: Vec<&str> = open.iter().map(|bullet| bullet.name).collect();
+            Some(names.into())
+        }
+    }
+}
+
+/// When what a document says was so, as its row says it.
+pub(super) fn effective_at(read: &Searchable) -> Option<DateTime<Utc>> {
+    read.effective_micros
+        .and_then(DateTime::from_timestamp_micros)
 }
 
 /// What there is to say of the profiles that a document keeps.
@@ -246,10 +258,7 @@ pub(super) fn draft_of(
         follows: about.follows,
         found_by: FoundBy {
             metadata: content.metadata,
-            effective_at: content
-                .read
-                .effective_micros
-                .and_then(DateTime::from_timestamp_micros),
+            effective_at: effective_at(&content.read),
             code_tokens: tokens(drafting.index_key, about.patient, &content.read.codes),
         },
         missing: content.missing,

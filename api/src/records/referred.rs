@@ -43,7 +43,7 @@ impl ReferredRecordBatch {
                 caller: caller.clone().acting_for(key.on_behalf_of)?,
                 record: key.record,
                 purpose: key.purpose,
-                wanted: Wanted::Metadata,
+                wanted: Wanted::Reference,
                 budget: None,
             }));
         }
@@ -55,7 +55,7 @@ impl BatchFn<ReferredRecord, DisclosedRecord> for ReferredRecordBatch {
     async fn load(&mut self, keys: &[ReferredRecord]) -> HashMap<ReferredRecord, DisclosedRecord> {
         let seen = |outcome: Result<Disclosed, Error>| match outcome {
             Ok(disclosed) => Ok(Some(Arc::new(disclosed))),
-            Err(Error::NotFound(_)) => Ok(None),
+            Err(Error::NotFound(_) | Error::Forbidden(_)) => Ok(None),
             Err(error) => Err(Arc::new(error)),
         };
         match Box::pin(self.read(keys)).await {

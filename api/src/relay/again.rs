@@ -8,7 +8,7 @@ use std::{
 
 use chain::{
     AnchoringCall, ChainAddress, ClientError, OnChainAnchor, OnChainStatus, RegistryRoom,
-    SignedAnchor,
+    SignedAnchor, ToldFact,
 };
 use domain::{
     ids::RecordId,
@@ -49,7 +49,7 @@ enum HowAgain {
     Alone,
     /// As the successor of the version before.
     Superseding,
-    /// Not now: the version before comes first.
+    /// Not now: the version before comes first, or two nodes differ.
     Later,
     /// Not at all: it is on the chain.
     There,
@@ -205,7 +205,11 @@ impl Relay {
             return Some(true);
         }
         match self.client.was_registrar(account).await {
-            Ok(was) => Some(was),
+            Ok(false) => Some(false),
+            Ok(true) => {
+                let is_agreed = self.is_agreed(ToldFact::WasRegistrar(account)).await;
+                is_agreed.then_some(true)
+            }
             Err(error) => {
                 tracing::warn!(%error, %account, "The node does not say whether {account} was a registrar; its anchors wait");
                 None
@@ -221,6 +225,10 @@ impl Relay {
     ) -> Result<HowAgain, ClientError> {
         if self.client.anchor_of(&anchor.record_hash).await?.is_some() {
             return Ok(HowAgain::There);
+        }
+        let is_unknown = ToldFact::NotAnchored(anchor.record_hash);
+        if !self.is_agreed(is_unknown).await {
+            return Ok(HowAgain::Later);
         }
         let Some(before) = &anchor.supersedes else {
             return Ok(HowAgain::Alone);

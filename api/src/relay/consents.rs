@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chain::{ChainAddress, ClientError, ConsentDomain, ConsentStatement, OnChainConsent};
+use chain::{ChainAddress, ClientError, ConsentDomain, ConsentStatement, OnChainConsent, ToldFact};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::ReceiptId,
@@ -201,7 +201,19 @@ impl Relay {
         match judge(facts, on_chain, registry.is_paused, registry.now) {
             Relaying::Now => return Ok(Ok(Some(tellable))),
             Relaying::Later => self.put_off_receipt(id, AGAIN_IN).await?,
-            Relaying::Never(why) => self.give_up_receipt(id, why).await?,
+            Relaying::Never(why) => {
+                let withdrawn = ToldFact::ConsentWithdrawn {
+                    contract,
+                    wallet,
+                    details: receipt.details_hash,
+                };
+                // Everything else is ours to know.
+                if why == ReceiptFailure::WithdrawnBefore && !self.is_agreed(withdrawn).await {
+                    self.put_off_receipt(id, AGAIN_IN).await?;
+                } else {
+                    self.give_up_receipt(id, why).await?;
+                }
+            }
         }
         Ok(Ok(None))
     }

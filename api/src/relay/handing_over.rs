@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chain::{ChainAddress, Fees, Sent, TxHash};
+use chain::{ChainAddress, Fees, Sent, ToldFact, TxHash};
 use domain::integrity::FeedKind;
 use store::{
     StoreError, anchors,
@@ -17,7 +17,9 @@ use store::{
 };
 
 use super::{
-    AGAIN_IN, RETRY_IN, Relay, TOGETHER, closings, consents,
+    AGAIN_IN, RETRY_IN, Relay, TOGETHER,
+    agreed::SecondOpinion,
+    closings, consents,
     stuck::{self, StuckReason},
 };
 use crate::instruments::instruments;
@@ -28,6 +30,9 @@ const PASSED_OVER_AT_MOST: i64 = 1_000;
 
 /// After how long a transaction is a finding that a node has, and no block takes, or that no node takes.
 const STUCK_AFTER: Duration = Duration::from_secs(600);
+
+/// After how long a transaction is a finding of which two nodes say different things.
+const DIFFERS_AFTER: Duration = Duration::from_secs(60);
 
 /// What came of transactions that were handed over.
 pub(super) struct HandedOver {
@@ -48,6 +53,28 @@ enum Raise {
     Impossible,
 }
 
+/// What became of a nonce that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UsedNonce {
+    /// The transaction came to nothing, and was given up.
+    GivenUp,
+    /// It is to be looked again: the indexer will see the event of one of ours, or the node does not say.
+    LookAgain,
+    /// Two nodes say different things of it.
+    NodesDiffer,
+}
+
+impl UsedNonce {
+    /// Where it is not given up, by what a second node makes of it.
+    const fn doubted(opinion: SecondOpinion) -> Option<Self> {
+        match opinion {
+            SecondOpinion::Same => None,
+            SecondOpinion::Other => Some(Self::NodesDiffer),
+            SecondOpinion::Unknown => Some(Self::LookAgain),
+        }
+    }
+}
+
 /// What is to be noted of transactions that were handed over.
 #[derive(Default)]
 struct SendOutcome<'a> {
@@ -56,6 +83,8 @@ struct SendOutcome<'a> {
     /// How long the node wants to be left alone, where it says so.
     rest: Option<Duration>,
     raised: bool,
+    /// Whether two nodes say different things of one. Then nothing is asked about those that follow.
+    differs: bool,
     /// The first anchor of the line, where that gets nowhere, and why.
     stuck: Option<(&'a DueTransaction, StuckReason)>,
 }
@@ -205,11 +234,18 @@ impl Relay {
                 }
                 outcome.taken.push(transaction.outbox);
             }
-            Sent::NonceTooLow => {
-                if !self.look_for(account, transaction).await? {
+            Sent::NonceTooLow if outcome.differs => outcome.put_off.push(transaction.outbox),
+            Sent::NonceTooLow => match self.look_for(account, transaction).await? {
+                UsedNonce::GivenUp => {}
+                UsedNonce::LookAgain => outcome.put_off.push(transaction.outbox),
+                UsedNonce::NodesDiffer => {
+                    outcome.differs = true;
+                    if is_older(transaction, DIFFERS_AFTER) {
+                        outcome.hinder(transaction, StuckReason::NodesDiffer);
+                    }
                     outcome.put_off.push(transaction.outbox);
                 }
-            }
+            },
             // What was signed a moment ago waits a moment: the usual fee may not be known yet.
             Sent::Underpriced if is_older(transaction, RETRY_IN) => {
                 match self.raise(transaction).await? {
@@ -283,42 +319,54 @@ impl Relay {
         Ok(Raise::Kept)
     }
 
-    /// The nonce is used up: looks by which transaction. False where it is to be looked again: the indexer will see the event of
-    /// one of ours, or the node does not say.
+    /// The nonce is used up: looks by which transaction. Gives up what came to nothing, where a second node says so, too.
     async fn look_for(
         &self,
         account: ChainAddress,
         transaction: &DueTransaction,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<UsedNonce, StoreError> {
         let mut conn = self.pool.acquire().await?;
         let hashes = attempts::hashes(&mut conn, transaction.outbox).await?;
         drop(conn);
-        for hash in hashes.iter().filter_map(|hash| hash.parse::<TxHash>().ok()) {
+        let hashes: Vec<TxHash> = hashes.iter().filter_map(|hash| hash.parse().ok()).collect();
+        for &hash in &hashes {
             match self.client.receipt(hash).await {
-                Ok(Some(receipt)) if receipt.succeeded => return Ok(false),
+                Ok(Some(receipt)) if receipt.succeeded => return Ok(UsedNonce::LookAgain),
                 Ok(Some(_)) => {
+                    let opinion = self.second_opinion(ToldFact::Reverted(hash)).await;
+                    if let Some(doubted) = UsedNonce::doubted(opinion) {
+                        return Ok(doubted);
+                    }
                     self.give_up(transaction, StuckReason::Reverted).await?;
-                    return Ok(true);
+                    return Ok(UsedNonce::GivenUp);
                 }
                 Ok(None) => {}
-                Err(_) => return Ok(false),
+                Err(_) => return Ok(UsedNonce::LookAgain),
             }
         }
-        let Ok(on_chain) = self.client.next_nonce(account).await else {
-            return Ok(false);
+        let Ok(next) = self.client.next_nonce(account).await else {
+            return Ok(UsedNonce::LookAgain);
         };
-        let on_chain = i64::try_from(on_chain).unwrap_or(i64::MAX);
+        let on_chain = i64::try_from(next).unwrap_or(i64::MAX);
         let nonce = transaction.nonce;
         let mut doubts = self.doubts.lock().await;
         if on_chain <= nonce {
             doubts.remove(&transaction.outbox);
-            return Ok(false);
+            return Ok(UsedNonce::LookAgain);
         }
         if doubts.insert(transaction.outbox) {
-            return Ok(false);
+            return Ok(UsedNonce::LookAgain);
         }
         doubts.remove(&transaction.outbox);
         drop(doubts);
+        let used = ToldFact::NonceUsed {
+            account,
+            next,
+            by_none_of: &hashes,
+        };
+        if let Some(doubted) = UsedNonce::doubted(self.second_opinion(used).await) {
+            return Ok(doubted);
+        }
         instruments().handed_over("nonce-elsewhere");
         tracing::error!(
             nonce,
@@ -326,10 +374,10 @@ impl Relay {
             "Nonce {nonce} was used by a transaction that is not ours: somebody else has the key of {account}"
         );
         if !self.pass_over(account, on_chain).await? {
-            return Ok(false);
+            return Ok(UsedNonce::LookAgain);
         }
         self.give_up(transaction, StuckReason::NonceUsed).await?;
-        Ok(true)
+        Ok(UsedNonce::GivenUp)
     }
 
     /// Has an account go on behind the nonces that somebody else has used. False where these are more than can be: then nothing

@@ -2,7 +2,7 @@
 //! which nobody needs the key. Where such an account may not anchor any more they would be mined without effect, so what they were
 //! for is signed again by an account that is in use.
 
-use chain::ChainAddress;
+use chain::{ChainAddress, ToldFact};
 use store::{
     StoreError,
     outbox::{self, DueTransaction, again},
@@ -50,16 +50,24 @@ impl Relay {
             Err(error) => return self.put_off_all(&due, &error).await,
         };
         if !room.paused && !room.may_anchor {
-            return self.take_over(account, &due).await;
+            if self.is_agreed(ToldFact::NoRegistrar(account)).await {
+                return self.take_over(account, &due).await;
+            }
+            return self.wait_with(&due).await;
         }
         let held = due.split_off(claim_sendable(&decision, &due, room, under_way));
         self.send(account, &due).await?;
-        let held: Vec<i64> = held.iter().map(|it| it.outbox).collect();
-        if held.is_empty() {
+        self.wait_with(&held).await
+    }
+
+    /// Puts these off.
+    async fn wait_with(&self, due: &[DueTransaction]) -> Result<(), StoreError> {
+        if due.is_empty() {
             return Ok(());
         }
+        let due: Vec<i64> = due.iter().map(|it| it.outbox).collect();
         let mut conn = self.pool.acquire().await?;
-        outbox::put_off(&mut conn, &held, RETRY_IN).await
+        outbox::put_off(&mut conn, &due, RETRY_IN).await
     }
 
     /// Gives up what an account has signed that may not anchor any more.

@@ -33,6 +33,8 @@ pub(super) enum StuckReason {
     RoleLost,
     /// The node does not take it, for a reason of its own.
     Refused,
+    /// One node says that it came to nothing, and another one does not.
+    NodesDiffer,
     /// A node has it, and no block comes that takes it.
     NotMined,
 }
@@ -46,6 +48,7 @@ impl StuckReason {
             Self::NoFunds => "NO_FUNDS",
             Self::RoleLost => "ROLE_LOST",
             Self::Refused => "REFUSED",
+            Self::NodesDiffer => "NODES_DIFFER",
             Self::NotMined => "NOT_MINED",
         }
     }

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use chain::{
-    ChainAddress, Client, ClientError, PinnedCheckpoint, RegistryEvent, RegistryLog,
+    ChainAddress, Client, ClientError, PinnedCheckpoint, RegistryEvent, RegistryLog, ToldFact,
     event::{self, Undecodable},
 };
 use domain::{integrity::ClosedAs, records::DataHash};
@@ -168,6 +168,15 @@ pub(crate) async fn raise_nonces(
             continue;
         };
         let next = settled(client, address, known.next_nonce).await?;
+        if next > known.next_nonce {
+            // A nonce that one node makes up would leave a gap, behind which nothing is ever mined.
+            let told = ToldFact::NonceUsed {
+                account: address,
+                next: u64::try_from(next).unwrap_or_default(),
+                by_none_of: &[],
+            };
+            Box::pin(client.require_second_word(told)).await?;
+        }
         let account = SignerAccount {
             chain_id,
             address: &known.address,

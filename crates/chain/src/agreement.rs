@@ -1,14 +1,18 @@
 //! Whether a second node is on the chain of the one that is asked: before something is told that a node alone has said. It says
 //! nothing where there is no second node, or none that answers in time: then the one is believed, as where it is the only one.
 
+mod second_word;
+
 use std::time::Duration;
 
 use domain::records::DataHash;
 use tokio::time;
 
+pub use self::second_word::ToldFact;
 use crate::{
     client::{Client, OnChainAnchor, OnChainStatus},
     error::{CheckError, ClientError},
+    failover::{EndpointHealth, EndpointRest},
 };
 
 /// How long all other nodes together may take for one comparison.
@@ -33,27 +37,23 @@ impl Client {
     /// # Errors
     /// [`ClientError::NodesDiffer`].
     pub async fn require_agreement(&self, told: Option<ToldAnchor>) -> Result<(), ClientError> {
-        let endpoints = self.endpoints();
-        if endpoints.len() < 2 {
-            return Ok(());
-        }
-        let (asked, others): (Vec<_>, Vec<_>) = self
-            .each()
-            .zip(endpoints)
-            .enumerate()
-            .partition(|(_, (_, health))| health.is_used);
-        let Some((_, (asked, _))) = asked.first() else {
+        let Some((asked, others)) = self.asked_and_others() else {
             return Ok(());
         };
-        let each_within = WITHIN / u32::try_from(others.len().max(1)).unwrap_or(u32::MAX);
-        for (place, (other, health)) in &others {
+        let within = each_within(WITHIN, others.len());
+        for other in &others {
+            let OtherNode {
+                place,
+                client,
+                health,
+            } = other;
             // One that failed is asked again once its rest is over: nothing else may ask it for as long as the one does well.
-            if health.is_resting
-                || (!health.is_well && !self.is_back(*place, other, each_within).await)
+            if health.rest != EndpointRest::None
+                || (!health.is_well && !self.is_back(*place, client, within).await)
             {
                 continue;
             }
-            match compare_twice(asked, other, told, each_within).await {
+            match compare_twice(&asked, client, told, within).await {
                 ComparisonOutcome::Same => return Ok(()),
                 ComparisonOutcome::Other(number) => {
                     return Err(ClientError::NodesDiffer { number });
@@ -63,6 +63,27 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// The node that is asked, and the others; `None` where there is no other.
+    fn asked_and_others(&self) -> Option<(Self, Vec<OtherNode>)> {
+        let endpoints = self.endpoints();
+        if endpoints.len() < 2 {
+            return None;
+        }
+        let (mut asked, mut others) = (None, Vec::new());
+        for (place, (client, health)) in self.each().zip(endpoints).enumerate() {
+            if health.is_used {
+                asked = Some(client);
+            } else {
+                others.push(OtherNode {
+                    place,
+                    client,
+                    health,
+                });
+            }
+        }
+        asked.map(|asked| (asked, others))
     }
 
     /// Whether a node that has failed answers again. One that does not rests once more.
@@ -77,6 +98,25 @@ impl Client {
         self.failed(place, &error);
         false
     }
+}
+
+/// A node beside the one that is asked.
+struct OtherNode {
+    /// Its place in the list.
+    place: usize,
+    client: Client,
+    health: EndpointHealth,
+}
+
+/// How long each of so many others may take, of what all of them may.
+fn each_within(all: Duration, others: usize) -> Duration {
+    all / u32::try_from(others.max(1)).unwrap_or(u32::MAX)
+}
+
+/// Whether a node is of another chain, or has no registry of ours yet: it says nothing of our chain.
+async fn is_foreign(node: &Client, within: Duration) -> bool {
+    let checked = time::timeout(within, node.check()).await;
+    matches!(checked, Ok(Err(error)) if !matches!(error, CheckError::Client(_)))
 }
 
 /// What a comparison with another node comes to.
@@ -102,10 +142,7 @@ async fn compare_twice(
     let Some(number) = first else {
         return ComparisonOutcome::Same;
     };
-    // One of another chain, or that has no registry yet, says nothing of ours.
-    if let Ok(Err(error)) = time::timeout(within, other.check()).await
-        && !matches!(error, CheckError::Client(_))
-    {
+    if is_foreign(other, within).await {
         return ComparisonOutcome::Unknown;
     }
     time::sleep(AGAIN_IN).await;

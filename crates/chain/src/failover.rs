@@ -11,6 +11,20 @@ pub const MAX_REST: Duration = Duration::from_secs(5);
 /// How much of a rest is left to chance, so that those who wait do not all come back at once: a fifth. Unit: parts.
 const JITTER_PARTS: u32 = 5;
 
+/// How often in a row one fails until it counts as gone while it rests: for some seconds by then. Unit: failures.
+const GONE_AFTER: u32 = 4;
+
+/// Whether a node is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointRest {
+    /// It is not.
+    None,
+    /// It has just failed: what nobody else says it is asked all the same.
+    Brief,
+    /// It is gone, or has asked to be left alone.
+    Long,
+}
+
 /// What is known of a node, by its place in the list.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,7 +35,7 @@ pub struct EndpointHealth {
     pub is_well: bool,
     /// Whether it is left alone for a while, because it did not.
     #[serde(skip)]
-    pub is_resting: bool,
+    pub rest: EndpointRest,
     /// How often it did not.
     pub failures: u64,
     /// Why, the last time, while it is not well.
@@ -143,13 +157,23 @@ impl Failover {
         (!left.is_zero()).then_some(left)
     }
 
+    fn rest_of(&self, place: usize, it: &EndpointState) -> EndpointRest {
+        if !self.is_resting(place) {
+            EndpointRest::None
+        } else if self.asked_to_wait(place).is_none() && it.failures_in_a_row < GONE_AFTER {
+            EndpointRest::Brief
+        } else {
+            EndpointRest::Long
+        }
+    }
+
     /// What is known of each.
     pub fn health(&self) -> Vec<EndpointHealth> {
         let all = self.all.iter().enumerate();
         all.map(|(place, it)| EndpointHealth {
             is_used: place == self.used,
             is_well: it.last_error.is_none(),
-            is_resting: self.is_resting(place),
+            rest: self.rest_of(place, it),
             failures: it.failures,
             last_error: it.last_error.clone(),
         })
@@ -188,7 +212,8 @@ mod tests {
         let health = two.health();
         assert!(!health[0].is_well && !health[0].is_used && health[1].is_used);
         assert!(two.is_resting(0) && !two.is_resting(1));
-        assert!(health[0].is_resting && !health[1].is_resting);
+        assert_eq!(health[0].rest, EndpointRest::Brief);
+        assert_eq!(health[1].rest, EndpointRest::None);
         two.succeeded(1);
         assert!(two.health()[1].is_well);
 
@@ -198,6 +223,22 @@ mod tests {
         assert!(wait <= REST + REST / JITTER_PARTS, "{wait:?}");
         assert_eq!(two.asked_to_wait(0), None);
         assert!(two.asked_to_wait(1) > Some(Duration::from_secs(29)));
+    }
+
+    #[test]
+    fn one_that_has_just_failed_rests_briefly_and_one_that_is_gone_or_asks_for_it_for_long() {
+        let mut two = Failover::new(2, Duration::from_secs(1));
+        let rest = |two: &Failover, place: usize| two.health()[place].rest;
+        for _ in 1..GONE_AFTER {
+            two.failed(0, "gone".to_owned(), None);
+            assert_eq!(rest(&two, 0), EndpointRest::Brief);
+        }
+        two.failed(0, "gone".to_owned(), None);
+        assert_eq!(rest(&two, 0), EndpointRest::Long);
+        two.succeeded(0);
+        assert_eq!(rest(&two, 0), EndpointRest::None);
+        two.failed(1, "too often".to_owned(), Some(Duration::from_secs(30)));
+        assert_eq!(rest(&two, 1), EndpointRest::Long);
     }
 
     #[test]

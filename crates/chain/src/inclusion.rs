@@ -117,7 +117,7 @@ impl Client {
     }
 
     /// The receipts of transactions, in their order; `None` for one that the node does not find.
-    async fn receipts(
+    pub(crate) async fn receipts(
         &self,
         params: Vec<Value>,
     ) -> Result<Vec<Option<wire::RawReceipt>>, ClientError> {

@@ -4,7 +4,7 @@
 //! - [`Signer`]: makes an anchoring transaction whose hash is known before anything is sent. No I/O.
 //! - [`Signers`]: the accounts that share the load, and which of them anchors whose records.
 //! - [`Client`]: what a node is asked. Every call has a deadline and no error shows the node's URL. [`Failover`]: which of several.
-//! - [`ToldAnchor`]: what one node has told, held against another one.
+//! - [`ToldAnchor`] and [`ToldFact`]: what one node has told, held against another one.
 //! - [`HeadStream`]: new blocks, as a node tells of them by itself.
 //! - [`UnprovenLog`]: a log that is not where it says it is, by the node's own blocks and receipts.
 //! - [`Evidence`]: what the chain alone shows of one hash.
@@ -37,7 +37,7 @@ pub mod siwe;
 mod wallet;
 mod wire;
 
-pub use agreement::ToldAnchor;
+pub use agreement::{ToldAnchor, ToldFact};
 pub use checkpoint::{NextCheckpoint, PinnedCheckpoint, signer_of};
 pub use client::{
     Block, Client, Fees, OnChainAnchor, OnChainEnding, OnChainStatus, Receipt, RegistryHead,
@@ -49,7 +49,7 @@ pub use deployment::{Deployment, DeploymentError};
 pub use error::{CheckError, ClientError, InvalidUrl, Line};
 pub use event::{RegistryEvent, RegistryLog};
 pub use evidence::{Evidence, NoEvidence, NoRegistry, ProvenAnchor};
-pub use failover::{EndpointHealth, Failover, MAX_REST, jittered};
+pub use failover::{EndpointHealth, EndpointRest, Failover, MAX_REST, jittered};
 pub use hash::{BlockHash, ChainAddress, CodeHash, Head, InvalidHex, TxHash};
 pub use heads::{HeadError, HeadSource, HeadStream, is_head_source};
 pub use inclusion::UnprovenLog;

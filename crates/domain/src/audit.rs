@@ -57,6 +57,8 @@ text_enum! {
         RecordCreate = "RECORD_CREATE",
         /// A new version of a record was written, or the record withdrawn.
         RecordAmend = "RECORD_AMEND",
+        /// What a record is found by was read off its document anew.
+        RecordDerive = "RECORD_DERIVE",
         /// A record was opened, or its metadata disclosed.
         RecordRead = "RECORD_READ",
         /// Records were searched.
@@ -386,6 +388,7 @@ impl AuditAction {
             | Self::AuditExport => 3,
             Self::RecordCreate
             | Self::RecordAmend
+            | Self::RecordDerive
             | Self::RecordImport
             | Self::RecordAnchor
             | Self::UserUpdate => 5,

@@ -189,7 +189,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 117] = [
+pub const SETTINGS: [&str; 118] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -255,6 +255,7 @@ pub const SETTINGS: [&str; 117] = [
     "LOG_FORMAT",
     "LONGEST_QUERY",
     "LONGEST_WAIT",
+    "LONG_ENTRIES_MIB",
     "MASTER_KEYS_FILE",
     "MAX_FEE_GWEI",
     "METRICS_ADDRESS",
@@ -274,8 +275,8 @@ pub const SETTINGS: [&str; 117] = [
     "POOL_MIN_SIZE",
     "POOL_RECYCLE",
     "POOL_TIMEOUT",
-    "PROFILES",
     "PORTAL_DIR",
+    "PROFILES",
     "PROMTOOL",
     "PROXY_HEADER",
     "RAISE_FEE_AFTER",

@@ -200,6 +200,31 @@ impl Metadata {
         Ok((!map.is_empty()).then_some(Self(map)))
     }
 
+    /// What is stored, with what is read off the document now in the place of what was read off it before. What a client gave stays:
+    /// it was not contradicted then, and where the document says otherwise now, the document counts.
+    pub fn read_again(
+        stored: Option<Value>,
+        read: Vec<(&'static str, String)>,
+        record_type: RecordType,
+    ) -> Option<Value> {
+        let mut map = match stored {
+            Some(Value::Object(map)) => map,
+            Some(other) => return Some(other),
+            None => Map::new(),
+        };
+        // A document that says when it was so says with that until when.
+        if read.iter().any(|(key, _)| *key == "date") {
+            map.remove(END);
+        }
+        for (key, value) in read {
+            let value = Value::String(value);
+            if is_coded(&value) && metadata_keys(record_type).contains(&key) {
+                map.insert(key.to_owned(), value);
+            }
+        }
+        (!map.is_empty()).then_some(Value::Object(map))
+    }
+
     /// Checks what records of any of these types are looked for by. Something that no type has is
     /// refused, as it would find nothing and look like an answer.
     ///
@@ -374,6 +399,57 @@ mod tests {
             Metadata::check(json!([]), RecordType::Diagnosis),
             Err(InvalidMetadata::NotAnObject)
         );
+    }
+
+    #[test]
+    fn what_is_read_again_takes_the_place_of_what_was_read_before_and_leaves_what_was_given() {
+        let read = |pairs: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(key, value)| (*key, (*value).to_owned()))
+                .collect()
+        };
+        let period = read(&[("date", "2024-01-05"), ("dateEnd", "ongoing")]);
+        let table = [
+            (None, read(&[]), None),
+            (
+                None,
+                period.clone(),
+                Some(json!({"date": "2024-01-05", "dateEnd": "ongoing"})),
+            ),
+            (
+                Some(json!({"date": "2024-02-01", "department": "er"})),
+                period.clone(),
+                Some(json!({"date": "2024-01-05", "dateEnd": "ongoing", "department": "er"})),
+            ),
+            // There is no end any more.
+            (
+                Some(json!({"date": "2024", "dateEnd": "2025"})),
+                read(&[("date", "2024")]),
+                Some(json!({"date": "2024"})),
+            ),
+            // The document says nothing of when it was.
+            (
+                Some(json!({"dateEnd": "2025"})),
+                read(&[("status", "final")]),
+                Some(json!({"dateEnd": "2025", "status": "final"})),
+            ),
+            // What is no metadata of this type, or could be free text, is not stored in clear.
+            (
+                Some(json!({"modality": "CT"})),
+                read(&[("nextDue", "2027"), ("modality", "two words")]),
+                Some(json!({"modality": "CT"})),
+            ),
+        ];
+        for (stored, read, expected) in table {
+            let again = Metadata::read_again(stored, read.clone(), RecordType::Imaging);
+            assert_eq!(again, expected);
+            // Once is enough.
+            assert_eq!(
+                Metadata::read_again(again.clone(), read, RecordType::Imaging),
+                again
+            );
+        }
     }
 
     #[test]

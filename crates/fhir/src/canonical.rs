@@ -16,6 +16,34 @@ pub fn to_bytes(json: &Json) -> Vec<u8> {
     bytes
 }
 
+/// How long the canonical bytes of `json` are, without making them.
+pub fn length(json: &Json) -> usize {
+    match json {
+        Json::Null | Json::Bool(true) => 4,
+        Json::Bool(false) => 5,
+        Json::Number(lexeme) => lexeme.len(),
+        Json::String(text) => length_of_string(text),
+        Json::Array(items) => {
+            let commas = items.len().saturating_sub(1);
+            2 + commas + items.iter().map(length).sum::<usize>()
+        }
+        Json::Object(members) => {
+            let commas = members.len().saturating_sub(1);
+            let of = |(key, value): &(String, Json)| length_of_string(key) + 1 + length(value);
+            2 + commas + members.iter().map(of).sum::<usize>()
+        }
+    }
+}
+
+fn length_of_string(text: &str) -> usize {
+    let of = |byte: u8| match byte {
+        b'"' | b'\\' | 0x08 | 0x09 | 0x0A | 0x0C | 0x0D => 2,
+        0x00..=0x1F => 6,
+        _ => 1,
+    };
+    2 + text.bytes().map(of).sum::<usize>()
+}
+
 fn write(json: &Json, out: &mut Vec<u8>) {
     match json {
         Json::Null => out.extend(b"null"),
@@ -119,6 +147,19 @@ mod tests {
             canonical(text),
             "\"€$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\\b\\f\\t\u{7f}\""
         );
+    }
+
+    #[test]
+    fn the_length_is_that_of_the_bytes() {
+        for text in [
+            "[]",
+            "{}",
+            "[null,true,false,6.0]",
+            r#"{"b":[{}, {"\u0001\n":"\"\\\u007f"}],"a":"€😀\b\f\r\t\u001f"}"#,
+        ] {
+            let json = read(text.as_bytes()).unwrap();
+            assert_eq!(length(&json), to_bytes(&json).len(), "{text}");
+        }
     }
 
     #[test]

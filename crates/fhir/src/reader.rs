@@ -19,6 +19,9 @@ pub const MAX_DEPTH: usize = 64;
 /// Objects with more members than this find duplicate keys by hashing.
 const FEW_MEMBERS: usize = 16;
 
+/// From this length on a text with escapes gets room for what is left of it at once. Unit: bytes.
+const LONG_TEXT: usize = 64 << 10;
+
 /// Why a text is not a document, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{problem} (line {line}, column {column})")]
@@ -280,6 +283,7 @@ impl Reader<'_> {
                     return Ok(resolved);
                 }
                 Some(b'\\') => {
+                    self.reserve(&mut resolved, plain);
                     resolved.push_str(plain);
                     resolved.push(self.escape()?);
                 }
@@ -287,6 +291,22 @@ impl Reader<'_> {
                 None => return self.fail(Problem::UnexpectedEnd),
             }
         }
+    }
+
+    /// Makes room in a long text for all that is left of it: grown by doubling, a file in base64 would be held twice.
+    fn reserve(&self, resolved: &mut String, plain: &str) {
+        let needed = resolved.len() + plain.len() + char::MAX.len_utf8();
+        if resolved.len() < LONG_TEXT || needed <= resolved.capacity() {
+            return;
+        }
+        let mut is_escaped = false;
+        let rest = self.bytes[self.at..].iter();
+        let left = rest.take_while(|byte| {
+            let is_end = **byte == b'"' && !is_escaped;
+            is_escaped = **byte == b'\\' && !is_escaped;
+            !is_end
+        });
+        resolved.reserve_exact(plain.len() + left.count());
     }
 
     fn escape(&mut self) -> Result<char, Failure> {

@@ -95,3 +95,14 @@ fn debug_shows_the_shape_and_not_the_content() {
 
     assert_eq!(format!("{json:?}"), "object of 1");
 }
+
+#[test]
+fn a_long_text_with_escapes_takes_no_more_room_than_it_has_in_the_document() {
+    let lines = 20_000;
+    let text = format!(r#""{}\u00e9\"""#, r"bm8gbm9kdWxl\/\r\n".repeat(lines));
+    let Json::String(read) = read(text.as_bytes()).unwrap() else {
+        unreachable!("it is a text");
+    };
+    assert_eq!(read, "bm8gbm9kdWxl/\r\n".repeat(lines) + "é\"");
+    assert!(read.capacity() <= text.len(), "{}", read.capacity());
+}

@@ -199,7 +199,10 @@ fn date_of(resource: &Json) -> Option<Dated<'_>> {
     Some(first)
 }
 
-/// The elements that say when a resource of a kind was so, the best first.
+/// The elements that say when a resource of a kind was so, the best first: when it was or is to be so, before when somebody
+/// wrote it down (R4 maps the one to `FiveWs.done`, `.planned` or `.init`, the other to `FiveWs.recorded`). Of what is
+/// planned, an end alone is a limit, and comes last. Conditions and allergies count by when they were established
+/// (`recordedDate`): that is the date of a diagnosis, and how long it had lasted by then is often a guess.
 fn date_paths(kind: &str) -> &'static [&'static str] {
     match kind {
         "Condition" | "AllergyIntolerance" => &[
@@ -225,12 +228,12 @@ fn date_paths(kind: &str) -> &'static [&'static str] {
         ],
         "MedicationRequest" => &["authoredOn"],
         "ServiceRequest" => &[
-            "authoredOn",
             "occurrenceDateTime",
             "occurrencePeriod.start",
-            "occurrencePeriod.end",
             "occurrenceTiming.event",
             "occurrenceTiming.repeat.boundsPeriod.start",
+            "authoredOn",
+            "occurrencePeriod.end",
         ],
         "MedicationStatement" => &[
             "effectiveDateTime",
@@ -243,7 +246,7 @@ fn date_paths(kind: &str) -> &'static [&'static str] {
             "effectivePeriod.start",
             "effectivePeriod.end",
         ],
-        "CarePlan" => &["created", "period.start", "period.end"],
+        "CarePlan" => &["period.start", "created", "period.end"],
         "CareTeam" => &["period.start", "period.end"],
         "Goal" => &["startDate"],
         "Procedure" => &[

@@ -54,9 +54,10 @@ fn every_type_says_when_it_was_its_state_and_its_codes() {
             &[(ATC, "A10BA02")],
         ),
         (
+            // From when it is to be carried out, and not when it was written.
             RecordType::TreatmentPlan,
-            1_772_593_500_000_000,
-            "date 2026-03-04, status active, start 2026-03-04, end 2026-09-04",
+            1_772_582_400_000_000,
+            "date 2026-03-04, dateEnd 2026-09-04, status active, start 2026-03-04, end 2026-09-04",
             &[(LOINC, "4548-4"), (SNOMED, "304549008")],
         ),
         (
@@ -297,6 +298,118 @@ fn every_kind_of_period_is_a_span() {
             said,
         ),
     ]);
+}
+
+/// A kind, what it says in the order in which that counts, each with its date, and when it was written down.
+type PrecedenceCase = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// What of a kind counts before what, each as JSON of the element and of its value.
+const PRECEDENCE: [PrecedenceCase; 13] = [
+    (
+        "CarePlan",
+        &[("period", r#"{"start":"2021"}"#), ("created", r#""2022""#)],
+    ),
+    (
+        "CarePlan",
+        &[("created", r#""2022""#), ("period", r#"{"end":"2029"}"#)],
+    ),
+    (
+        "ServiceRequest",
+        &[
+            ("occurrenceDateTime", r#""2021""#),
+            ("authoredOn", r#""2022""#),
+        ],
+    ),
+    (
+        "ServiceRequest",
+        &[
+            ("occurrencePeriod", r#"{"start":"2021"}"#),
+            ("authoredOn", r#""2022""#),
+        ],
+    ),
+    (
+        "ServiceRequest",
+        &[
+            ("occurrenceTiming", r#"{"event":["2021"]}"#),
+            ("authoredOn", r#""2022""#),
+        ],
+    ),
+    (
+        "ServiceRequest",
+        &[
+            ("authoredOn", r#""2022""#),
+            ("occurrencePeriod", r#"{"end":"2029"}"#),
+        ],
+    ),
+    (
+        "Observation",
+        &[("effectiveDateTime", r#""2021""#), ("issued", r#""2022""#)],
+    ),
+    (
+        "DiagnosticReport",
+        &[
+            ("effectivePeriod", r#"{"end":"2021"}"#),
+            ("issued", r#""2022""#),
+        ],
+    ),
+    (
+        "MedicationStatement",
+        &[
+            ("effectivePeriod", r#"{"start":"2021"}"#),
+            ("dateAsserted", r#""2022""#),
+        ],
+    ),
+    (
+        "Media",
+        &[("createdDateTime", r#""2021""#), ("issued", r#""2022""#)],
+    ),
+    (
+        "Immunization",
+        &[
+            ("occurrenceDateTime", r#""2021""#),
+            ("recorded", r#""2022""#),
+        ],
+    ),
+    // The date of a diagnosis is when it was made; how long it had lasted by then is often a guess.
+    (
+        "Condition",
+        &[
+            ("recordedDate", r#""2022""#),
+            ("onsetDateTime", r#""2001""#),
+        ],
+    ),
+    (
+        "AllergyIntolerance",
+        &[
+            ("recordedDate", r#""2022""#),
+            ("onsetDateTime", r#""2001""#),
+        ],
+    ),
+];
+
+#[test]
+fn when_it_was_so_counts_before_when_it_was_written_down() {
+    let year = |value: &str| {
+        let digits = value.find("20").unwrap();
+        value[digits..digits + 4].to_owned()
+    };
+    for (kind, elements) in PRECEDENCE {
+        // With all of them, the first; without that, the next one.
+        for from in 0..elements.len() {
+            let mut resource = json!({ "resourceType": kind });
+            for (element, value) in &elements[from..] {
+                resource[*element] = serde_json::from_str(value).unwrap();
+            }
+            let read = found(RecordType::MedicalHistory, &resource);
+            let (_, expected) = elements[from];
+            let date = read.metadata.iter().find(|(key, _)| *key == "date");
+            assert_eq!(
+                date.map(|(_, date)| date),
+                Some(&year(expected)),
+                "{resource}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -73,6 +73,30 @@ pub async fn hold(
         .transpose()
 }
 
+/// Takes the walk from whoever has it, and begins a round anew: where the walk of a restored database stood says nothing of it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn begin_anew(conn: &mut PgConnection, holder: RequestId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE deep_checks
+         SET stage = 'KEYS',
+             position = '00000000-0000-0000-0000-000000000000',
+             holder = $1,
+             held_until = CURRENT_TIMESTAMP + make_interval(secs => $2),
+             began_at = CURRENT_TIMESTAMP,
+             keys_checked = 0,
+             records_checked = 0,
+             rows_checked = 0,
+             wrong = 0",
+        holder.0,
+        LEASE.as_secs_f64(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Notes a step: so many were checked, so many of them wrong.
 ///
 /// # Errors

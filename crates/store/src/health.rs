@@ -1,5 +1,5 @@
 //! Whether the database can do the work: a transaction like any other, a look at its disk, and what the
-//! indexer last wrote.
+//! indexer last wrote. And whether another api can do what this one cannot.
 
 use sqlx::{Connection as _, PgConnection, Row};
 
@@ -69,6 +69,63 @@ pub async fn probe(conn: &mut PgConnection, registry: &Registry) -> Result<Probe
         clock,
         led_ago: led,
     })
+}
+
+/// Says to the other apis of this database whether this one has the key of every account in use, by a lock that this connection
+/// holds from then on. Gives whether another one says so of itself, and has used its connection of late: one that is stopped holds
+/// its lock and serves nobody.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn tell_of_signers(conn: &mut PgConnection, has_all: bool) -> Result<bool, StoreError> {
+    if !has_all {
+        // To give back what is not held would be a warning. This connection has no other lock.
+        sqlx::query!(
+            "SELECT pg_advisory_unlock_shared(hashtextextended('every signer', schema_key()))
+             WHERE EXISTS (
+                 SELECT
+                 FROM pg_locks AS held
+                 WHERE held.locktype = 'advisory'
+                   AND held.pid = pg_backend_pid()
+             )"
+        )
+        .fetch_optional(&mut *conn)
+        .await?;
+        return is_told_of_signers(conn).await;
+    }
+    // Each time that it is taken it would have to be given back once more.
+    sqlx::query!(
+        "SELECT pg_try_advisory_lock_shared(hashtextextended('every signer', schema_key()))
+         WHERE NOT EXISTS (
+             SELECT
+             FROM pg_locks AS held
+             WHERE held.locktype = 'advisory'
+               AND held.pid = pg_backend_pid()
+         )"
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    Ok(false)
+}
+
+/// Whether another api has the key of every account in use. One of another role is not seen.
+async fn is_told_of_signers(conn: &mut PgConnection) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+             SELECT
+             FROM pg_locks AS held
+             JOIN pg_stat_activity AS activity ON activity.pid = held.pid
+             WHERE held.locktype = 'advisory'
+               AND held.granted
+               AND held.pid <> pg_backend_pid()
+               AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND ((held.classid::bigint << 32) | held.objid::bigint)
+                   = hashtextextended('every signer', schema_key())
+               AND activity.state_change > clock_timestamp() - interval '15 seconds'
+         ) AS "is_there!""#
+    )
+    .fetch_one(conn)
+    .await?)
 }
 
 /// Takes new space on the database's disk, and gives it back: 200 kB of a temporary file. Pages that have

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row, migrate::Migrator, postgres::PgPoolOptions};
+use sqlx::{
+    AssertSqlSafe, PgConnection, PgPool, Row,
+    migrate::{Migration, Migrator},
+    postgres::PgPoolOptions,
+};
 
 use crate::{
     Pool, StoreError, session,
@@ -12,8 +16,13 @@ use crate::{
 /// How long a migration waits for a lock at a time. Whoever comes after it in the queue waits as long, and requests are given
 /// up after five seconds.
 const LOCK_WAIT: &str = "SET lock_timeout = '1s'";
+/// A migration outside of a transaction makes or drops an index concurrently: it waits for transactions that are under way, and
+/// nobody who reads or writes waits for it.
+const NO_LOCK_WAIT: &str = "SET lock_timeout = 0";
 /// How long requests that waited behind it are served meanwhile.
 const REST: Duration = Duration::from_secs(1);
+/// How long whoever waits for another process that moves the schema does nothing before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How often a migration is tried that does not get its locks.
 const ATTEMPTS: u32 = 120;
 
@@ -66,6 +75,8 @@ pub struct MigrationScript {
     pub description: String,
     /// Its statements.
     pub sql: String,
+    /// Whether they are run in one transaction: all but those that make or drop an index concurrently are.
+    pub in_transaction: bool,
 }
 
 /// What taking migrations back would lose.
@@ -86,6 +97,15 @@ pub struct MovedSchema {
     pub waited: bool,
 }
 
+/// One migration that is applied or taken back.
+#[derive(Debug, Clone, Copy)]
+enum SchemaStep {
+    /// Applies it, and what is missing below it.
+    Up(i64),
+    /// Takes it back, as far as the one below it.
+    Down { version: i64, below: i64 },
+}
+
 /// The right to move the schema of a database: as long as it is held, nobody else does.
 #[derive(Debug)]
 pub struct SchemaLock {
@@ -100,6 +120,19 @@ impl SchemaLock {
     /// # Errors
     /// [`MigrateError`].
     pub async fn take(url: &str, waiting: impl FnOnce()) -> Result<Self, MigrateError> {
+        Self::take_with(url, Vec::new(), waiting).await
+    }
+
+    /// Takes it as [`Self::take`] does, for a schema that has these migrations, too: so that tests move it to a version that is yet to
+    /// come.
+    ///
+    /// # Errors
+    /// [`MigrateError`].
+    pub async fn take_with(
+        url: &str,
+        more: Vec<Migration>,
+        waiting: impl FnOnce(),
+    ) -> Result<Self, MigrateError> {
         let mut waited = false;
         let pool = open_alone(url, || {
             waited = true;
@@ -107,8 +140,9 @@ impl SchemaLock {
         })
         .await?;
         let tenant = Tenant::of(&pool).await?;
+        let all = MIGRATOR.iter().cloned().chain(more).collect();
         Ok(Self {
-            migrator: tenant.migrations(&MIGRATOR),
+            migrator: tenant.migrations(&Migrator::with_migrations(all)),
             pool,
             waited,
         })
@@ -119,7 +153,7 @@ impl SchemaLock {
     /// # Errors
     /// [`MigrateError`].
     pub async fn missing(&self) -> Result<Vec<MigrationScript>, MigrateError> {
-        let status = status_of(&self.pool).await?;
+        let status = status_of(&self.pool, &self.migrator).await?;
         let missing = status.iter().filter(|it| !it.applied);
         Ok(self.scripts(missing.map(|it| it.version), true))
     }
@@ -129,7 +163,7 @@ impl SchemaLock {
     /// # Errors
     /// [`MigrateError`].
     pub async fn last(&self, steps: usize) -> Result<Vec<MigrationScript>, MigrateError> {
-        let status = status_of(&self.pool).await?;
+        let status = status_of(&self.pool, &self.migrator).await?;
         let applied = status.iter().rev().filter(|it| it.applied);
         Ok(self.scripts(applied.take(steps).map(|it| it.version), false))
     }
@@ -139,7 +173,7 @@ impl SchemaLock {
     /// # Errors
     /// [`MigrateError`].
     pub async fn applied(&self) -> Result<usize, MigrateError> {
-        let status = status_of(&self.pool).await?;
+        let status = status_of(&self.pool, &self.migrator).await?;
         Ok(status.iter().filter(|it| it.applied).count())
     }
 
@@ -162,23 +196,20 @@ impl SchemaLock {
         Ok(found?)
     }
 
-    /// Applies what is missing. A migration that does not get a lock that others hold lets them go on, and is tried again.
+    /// Applies what is missing, oldest first, or as many of it as are wanted; each in a transaction of its own. A migration that
+    /// does not get a lock that others hold lets them go on, and is tried again.
     ///
     /// # Errors
     /// [`MigrateError`]; a failed migration leaves nothing half done.
-    pub async fn up(&self) -> Result<MovedSchema, MigrateError> {
+    pub async fn up(&self, at_most: Option<usize>) -> Result<MovedSchema, MigrateError> {
         let before = self.applied().await?;
-        sqlx::raw_sql(LOCK_WAIT)
-            .execute(&self.pool)
-            .await
-            .map_err(StoreError::from)?;
-        let mut attempt = 1;
-        while let Err(error) = self.migrator.run(&self.pool).await {
-            if attempt == ATTEMPTS || !is_of_a_lock(&error) {
-                return Err(error.into());
-            }
-            attempt += 1;
-            tokio::time::sleep(REST).await;
+        let missing = self.missing().await?;
+        if missing.is_empty() {
+            // What was applied before is compared with what this program knows.
+            self.moves(SchemaStep::Up(i64::MAX)).await?;
+        }
+        for script in missing.iter().take(at_most.unwrap_or(usize::MAX)) {
+            self.moves(SchemaStep::Up(script.version)).await?;
         }
         Ok(MovedSchema {
             count: self.applied().await?.saturating_sub(before),
@@ -186,26 +217,65 @@ impl SchemaLock {
         })
     }
 
-    /// Takes the last `steps` migrations back.
+    /// Takes the last `steps` migrations back, the newest first, and waits for locks as [`Self::up`] does.
     ///
     /// # Errors
     /// [`MigrateError`].
     pub async fn down(&self, steps: usize) -> Result<MovedSchema, MigrateError> {
-        let status = status_of(&self.pool).await?;
+        let status = status_of(&self.pool, &self.migrator).await?;
         let applied: Vec<i64> = status
             .iter()
             .filter(|it| it.applied)
             .map(|it| it.version)
             .collect();
         let keep = applied.len().saturating_sub(steps);
-        let target = keep.checked_sub(1).and_then(|last| applied.get(last));
-        self.migrator
-            .undo(&self.pool, target.copied().unwrap_or(0))
+        for place in (keep..applied.len()).rev() {
+            let below = place.checked_sub(1).and_then(|it| applied.get(it));
+            self.moves(SchemaStep::Down {
+                version: applied[place],
+                below: below.copied().unwrap_or(0),
+            })
             .await?;
+        }
         Ok(MovedSchema {
             count: applied.len() - keep,
             waited: self.waited,
         })
+    }
+
+    /// Takes a step, as often as it takes to get its locks.
+    async fn moves(&self, step: SchemaStep) -> Result<(), MigrateError> {
+        let (version, up) = match step {
+            SchemaStep::Up(version) => (version, true),
+            SchemaStep::Down { version, .. } => (version, false),
+        };
+        let script = self.scripts(std::iter::once(version), up).pop();
+        let alone = script.filter(|it| !it.in_transaction);
+        let wait = if alone.is_some() {
+            NO_LOCK_WAIT
+        } else {
+            LOCK_WAIT
+        };
+        sqlx::raw_sql(wait)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::from)?;
+        let mut attempt = 1;
+        loop {
+            if let Some(script) = &alone {
+                remove_unfinished(&self.pool, &script.sql).await?;
+            }
+            let moved = match step {
+                SchemaStep::Up(version) => self.migrator.run_to(version, &self.pool).await,
+                SchemaStep::Down { below, .. } => self.migrator.undo(&self.pool, below).await,
+            };
+            let Err(error) = moved else { return Ok(()) };
+            if attempt == ATTEMPTS || !is_of_a_lock(&error) {
+                return Err(error.into());
+            }
+            attempt += 1;
+            tokio::time::sleep(REST).await;
+        }
     }
 
     fn scripts(&self, versions: impl Iterator<Item = i64>, up: bool) -> Vec<MigrationScript> {
@@ -218,6 +288,7 @@ impl SchemaLock {
                 version,
                 description: found.description.to_string(),
                 sql: found.sql.as_str().to_owned(),
+                in_transaction: !found.no_tx,
             })
         };
         versions.filter_map(script).collect()
@@ -249,6 +320,32 @@ fn is_of_a_lock(error: &sqlx::migrate::MigrateError) -> bool {
     matches!(code.as_deref(), Some("55P03" | "40P01"))
 }
 
+/// Drops the indexes of this script that it began to make concurrently and did not end, as it was interrupted: they serve nothing,
+/// and their names are taken.
+async fn remove_unfinished(pool: &PgPool, script: &str) -> Result<(), StoreError> {
+    let mut conn = pool.acquire().await?;
+    let unfinished = sqlx::query_scalar!(
+        r#"SELECT class.relname::text AS "name!"
+           FROM pg_index AS made
+           JOIN pg_class AS class ON class.oid = made.indexrelid
+           WHERE class.relnamespace = current_schema()::regnamespace
+             AND NOT made.indisvalid
+             AND strpos($1, class.relname::text) > 0
+           ORDER BY class.relname"#,
+        script,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for name in unfinished {
+        let template = "DROP INDEX CONCURRENTLY IF EXISTS %1$I";
+        let statement = format_of(&mut conn, template, &name, "").await?;
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
 /// A table or a column.
 type Relation = (String, Option<String>);
 
@@ -261,7 +358,8 @@ async fn losses_in(
     sqlx::raw_sql("SAVEPOINT before_scripts")
         .execute(&mut *conn)
         .await?;
-    for script in scripts {
+    // What is outside of a transaction makes and drops indexes, which hold nothing of their own.
+    for script in scripts.iter().filter(|it| it.in_transaction) {
         sqlx::raw_sql(AssertSqlSafe(script.sql.clone()))
             .execute(&mut *conn)
             .await?;
@@ -396,14 +494,16 @@ async fn open_alone(url: &str, waiting: impl FnOnce()) -> Result<PgPool, StoreEr
     let Some(key) = key else {
         return Ok(pool);
     };
-    let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "taken!""#, key)
+    let mut waiting = Some(waiting);
+    // Asked again and again: a statement that waits has a snapshot, which whoever makes an index concurrently waits for.
+    while !sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "taken!""#, key)
         .fetch_one(&pool)
-        .await?;
-    if !taken {
-        waiting();
-        sqlx::query!("SELECT pg_advisory_lock($1)", key)
-            .execute(&pool)
-            .await?;
+        .await?
+    {
+        if let Some(waiting) = waiting.take() {
+            waiting();
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
     Ok(pool)
 }
@@ -414,7 +514,7 @@ async fn open_alone(url: &str, waiting: impl FnOnce()) -> Result<PgPool, StoreEr
 /// [`MigrateError`].
 pub async fn status(url: &str) -> Result<Vec<MigrationStatus>, MigrateError> {
     let pool = open(url).await?;
-    let status = status_of(&pool).await?;
+    let status = status_of(&pool, &MIGRATOR).await?;
     pool.close().await;
     Ok(status)
 }
@@ -425,7 +525,7 @@ pub async fn status(url: &str) -> Result<Vec<MigrationStatus>, MigrateError> {
 /// [`MigrateError::Behind`] where a migration is missing; [`MigrateError::Store`] where the database
 /// gives no answer.
 pub async fn require_current(pool: &Pool) -> Result<(), MigrateError> {
-    let missing = status_of(pool.as_sqlx())
+    let missing = status_of(pool.as_sqlx(), &MIGRATOR)
         .await?
         .iter()
         .filter(|migration| !migration.applied)
@@ -437,7 +537,10 @@ pub async fn require_current(pool: &Pool) -> Result<(), MigrateError> {
     }
 }
 
-async fn status_of(pool: &PgPool) -> Result<Vec<MigrationStatus>, MigrateError> {
+async fn status_of(
+    pool: &PgPool,
+    migrator: &Migrator,
+) -> Result<Vec<MigrationStatus>, MigrateError> {
     let exists =
         sqlx::query_scalar!(r#"SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS "e!""#)
             .fetch_one(pool)
@@ -453,7 +556,7 @@ async fn status_of(pool: &PgPool) -> Result<Vec<MigrationStatus>, MigrateError> 
     } else {
         Vec::new()
     };
-    Ok(MIGRATOR
+    Ok(migrator
         .iter()
         .filter(|migration| migration.migration_type.is_up_migration())
         .map(|migration| MigrationStatus {

@@ -74,6 +74,68 @@ pub async fn create(
     Ok(())
 }
 
+/// What of an installation is there before [`create`].
+#[derive(Debug)]
+pub struct FoundInstallation {
+    /// Whether the role that asks may make roles.
+    pub may_make_roles: bool,
+    /// The tenant's roles that are there.
+    pub roles: Vec<String>,
+    /// Whether there is such a database.
+    pub has_database: bool,
+    /// Whether it has the tenant's schema.
+    pub has_schema: bool,
+}
+
+/// Looks at what [`create`] would find, and changes nothing.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn look(
+    superuser_url: &str,
+    name: &str,
+    tenant: &Tenant,
+) -> Result<FoundInstallation, StoreError> {
+    let mut conn = PgConnection::connect(superuser_url).await?;
+    let may_make_roles = sqlx::query_scalar!(
+        r#"SELECT rolsuper OR rolcreaterole AS "may!" FROM pg_roles WHERE rolname = current_user"#
+    )
+    .fetch_one(&mut conn)
+    .await?;
+    let wanted = tenant.roles();
+    let roles = sqlx::query_scalar!(
+        r#"SELECT rolname::text AS "name!" FROM pg_roles WHERE rolname::text = ANY($1) ORDER BY rolname"#,
+        &wanted,
+    )
+    .fetch_all(&mut conn)
+    .await?;
+    let databases =
+        sqlx::query_scalar!("SELECT count(*) FROM pg_database WHERE datname = $1", name)
+            .fetch_one(&mut conn)
+            .await?;
+    conn.close().await?;
+    let has_database = databases > Some(0);
+    let mut has_schema = has_database;
+    if has_database && !tenant.is_in_usual_schema() {
+        let options: PgConnectOptions = superuser_url.parse()?;
+        let mut within = PgConnection::connect_with(&options.database(name)).await?;
+        let schemas = sqlx::query_scalar!(
+            "SELECT count(*) FROM pg_namespace WHERE nspname = $1",
+            tenant.schema(),
+        )
+        .fetch_one(&mut within)
+        .await?;
+        within.close().await?;
+        has_schema = schemas > Some(0);
+    }
+    Ok(FoundInstallation {
+        may_make_roles,
+        roles,
+        has_database,
+        has_schema,
+    })
+}
+
 /// What makes a database, by its name; the first of them only where there is none.
 const DATABASE: [&str; 3] = [
     "CREATE DATABASE %1$I OWNER meditrustal_migrator ENCODING 'UTF8' TEMPLATE template0",

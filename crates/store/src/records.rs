@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx, rows};
 
+pub mod derived;
 mod numbers;
 mod sealed;
 pub mod search;

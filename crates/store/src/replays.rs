@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 
 use crate::{StoreError, Tx, chain_events::EventRow, cursor::Registry};
 
-/// An event that is live, as it stands in its row: a tampered column may hold anything.
+/// An event that is live, as it stands in its row: a tampered column may hold anything. A payload that is longer than any event's is
+/// given as `null`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredEvent {
     /// The row's own number.
@@ -45,7 +46,7 @@ pub async fn live_events(
 ) -> Result<Vec<StoredEvent>, StoreError> {
     Ok(sqlx::query_as!(
         StoredEvent,
-        "SELECT
+        r#"SELECT
             id,
             block_number,
             block_hash,
@@ -56,14 +57,14 @@ pub async fn live_events(
             actor,
             sequence,
             head,
-            payload
+            CASE WHEN octet_length(payload::text) <= 4096 THEN payload ELSE 'null'::jsonb END AS "payload!"
          FROM chain_events
          WHERE chain_id = $1
            AND registry = $2
            AND sequence BETWEEN $3 AND $4
            AND undone_at IS NULL
          ORDER BY sequence
-         LIMIT 1000",
+         LIMIT 1000"#,
         registry.chain_id,
         registry.address,
         first,

@@ -22,6 +22,9 @@ use crate::envelope::{self, OpenError, PatientKey};
 /// How much of a file is sealed at once. Unit: bytes.
 pub const CHUNK: usize = 256 << 10;
 
+/// How much base64 is decoded at once in its own place. Unit: bytes, a multiple of four.
+const DIGITS: usize = 4 << 10;
+
 /// A file, as the document of its record promises it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedFile {
@@ -134,6 +137,29 @@ pub fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     STANDARD.decode(digits).ok().map(Zeroizing::new)
 }
 
+/// The same of a text that is given up for it: the file takes its place, and no second copy is made.
+pub fn decode_in_place(text: String) -> Option<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(text.into_bytes());
+    bytes.retain(|byte| !byte.is_ascii_whitespace());
+    let mut digits = Zeroizing::new([0_u8; DIGITS]);
+    let (mut read, mut written) = (0, 0);
+    while read < bytes.len() {
+        let end = bytes.len().min(read + DIGITS);
+        let digits = digits.get_mut(..end - read)?;
+        digits.copy_from_slice(bytes.get(read..end)?);
+        // Three bytes of a file are four digits: what is written ends before what was not read yet.
+        let decoded = STANDARD.decode_slice(&*digits, bytes.get_mut(written..)?);
+        let decoded = decoded.ok()?;
+        if end < bytes.len() && decoded < DIGITS / 4 * 3 {
+            // It is padded before its end.
+            return None;
+        }
+        (read, written) = (end, written + decoded);
+    }
+    bytes.truncate(written);
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
@@ -191,6 +217,30 @@ mod tests {
             let text: String = pieces.collect();
             let text = text + &encoder.finish();
             assert_eq!(text, STANDARD.encode(&file), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_decoded_in_place_as_it_is_elsewhere() {
+        let file: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        for length in [0, 1, 2, 3, 3071, 3072, 3073, 6144, 10_000] {
+            let text = STANDARD.encode(&file[..length]);
+            let wrapped = text.as_bytes().chunks(76).map(str::from_utf8);
+            let wrapped: Vec<&str> = wrapped.map(Result::unwrap).collect();
+            let decoded = decode_in_place(wrapped.join("\r\n")).unwrap();
+            assert_eq!(decoded.as_slice(), &file[..length], "{length}");
+        }
+        let padded = format!("{}YQ==", "A".repeat(DIGITS - 4));
+        let twice = format!("{padded}{padded}");
+        assert!(decode_in_place(padded).is_some());
+        for wrong in [
+            twice,
+            "YWJ".to_owned(),
+            "YW=J".to_owned(),
+            "Y-J=".to_owned(),
+        ] {
+            assert_eq!(decode(&wrong), None, "{wrong}");
+            assert_eq!(decode_in_place(wrong), None);
         }
     }
 

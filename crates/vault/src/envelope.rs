@@ -26,7 +26,7 @@
 
 use aes_gcm::{
     Aes256Gcm, KeyInit,
-    aead::{Aead, Payload},
+    aead::{Aead, AeadInOut, Payload},
 };
 use chrono::{DateTime, Utc};
 use domain::{
@@ -245,11 +245,40 @@ pub(crate) fn split_as(format: u8, envelope: &[u8]) -> Result<([u8; NONCE_LEN], 
 
 /// Seals `text` under a bare key, in the same layout.
 pub(crate) fn wrap(key: &[u8; 32], aad: &[u8], text: &[u8]) -> Vec<u8> {
+    wrap_parts(key, aad, &[text])
+}
+
+/// Seals parts as one text. What comes is the only copy that is made of them.
+pub(crate) fn wrap_parts(key: &[u8; 32], aad: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let nonce: [u8; NONCE_LEN] = random::bytes();
-    let sealed = Aes256Gcm::new(key.into())
-        .encrypt(&nonce.into(), Payload { msg: text, aad })
-        .expect("a key is far shorter than AES-GCM's 64 GiB");
-    [[FORMAT].as_slice(), &nonce, &sealed].concat()
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut sealed = Vec::with_capacity(1 + NONCE_LEN + length + TAG_LEN);
+    sealed.push(FORMAT);
+    sealed.extend_from_slice(&nonce);
+    for part in parts {
+        sealed.extend_from_slice(part);
+    }
+    let (_, text) = sealed.split_at_mut(1 + NONCE_LEN);
+    let tag = Aes256Gcm::new(key.into())
+        .encrypt_inout_detached(&nonce.into(), aad, text.into())
+        .expect("what is sealed is far shorter than AES-GCM's 64 GiB");
+    sealed.extend_from_slice(&tag);
+    sealed
+}
+
+/// Opens what [`wrap`] sealed in its own place: no second copy is made.
+pub(crate) fn unwrap_in_place(
+    key: &[u8; 32],
+    aad: &[u8],
+    wrapped: Vec<u8>,
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    let (nonce, _) = split(&wrapped)?;
+    let mut text = Zeroizing::new(wrapped);
+    text.drain(..=NONCE_LEN);
+    Aes256Gcm::new(key.into())
+        .decrypt_in_place(&nonce.into(), aad, &mut *text)
+        .map_err(|_| OpenError::Forged)?;
+    Ok(text)
 }
 
 /// Opens what [`wrap`] sealed.

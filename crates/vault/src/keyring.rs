@@ -242,6 +242,14 @@ impl Keyring {
         Ok(keyfile::replace(path, &text)?)
     }
 
+    /// Refuses what [`Keyring::add`] and [`Keyring::add_in`] would refuse of the file, and changes nothing; no token is asked.
+    ///
+    /// # Errors
+    /// [`KeyringError`].
+    pub fn try_add(path: &Path, id: &str, label: Option<&str>) -> Result<(), KeyringError> {
+        masters::require_new(&keyfile::read(path)?, id, label)
+    }
+
     /// Takes an older key out of a key file, in one step. What it wraps is lost.
     ///
     /// # Errors

@@ -461,6 +461,20 @@ pub(crate) fn with_new_first(
     Ok(write(&file))
 }
 
+/// Refuses an id and a label that cannot be those of a new key of this file.
+pub(crate) fn require_new(text: &str, id: &str, label: Option<&str>) -> Result<(), KeyringError> {
+    let mut file = read(text)?;
+    let is_taken = |line: &KeyLine| label.is_some() && line.label.as_deref() == label;
+    if file.keys.iter().any(is_taken) {
+        return Err(KeyringError::LabelTaken(
+            label.unwrap_or_default().to_owned(),
+        ));
+    }
+    file.keys.insert(0, fresh(id));
+    read(&write(&file))?;
+    Ok(())
+}
+
 /// The text of a key file without one of its older keys.
 pub(crate) fn without(text: &str, id: &str) -> Result<Zeroizing<String>, KeyringError> {
     let mut file = read(text)?;

@@ -65,7 +65,12 @@ fn decrypt(row: &StoredRecord, key: &PatientKey) -> Option<Content> {
     if Some(of_key.id) != row.key_id || of_key.patient != row.patient {
         return None;
     }
-    let binding = Binding {
+    key.open(&binding(row)?, &row.encrypted_data).ok()
+}
+
+/// What the envelope of a row belongs to, by the row; `None` where it names no key, or is none that can have been sealed.
+pub fn binding(row: &StoredRecord) -> Option<Binding<'_>> {
+    Some(Binding {
         record: row.id,
         patient: row.patient,
         author: row.author,
@@ -73,14 +78,13 @@ fn decrypt(row: &StoredRecord, key: &PatientKey) -> Option<Content> {
         version: u32::try_from(row.version).ok()?,
         predecessor: row.predecessor,
         is_withdrawn: row.is_withdrawn,
-        key: of_key.id,
+        key: row.key.as_ref()?.id,
         created_at: row.created_at,
         effective_at: row.effective_at,
         code_tokens: row.code_tokens.as_deref(),
         metadata: row.metadata.as_ref(),
         missing: row.missing.as_ref(),
-    };
-    key.open(&binding, &row.encrypted_data).ok()
+    })
 }
 
 /// The columns that no envelope binds and that are not as they should be: the hash is that of the

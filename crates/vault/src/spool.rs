@@ -25,15 +25,20 @@ impl SpoolKey {
 
     /// Seals the piece of this number.
     pub fn seal(&self, number: u64, piece: &[u8]) -> Vec<u8> {
-        envelope::wrap(&self.0, &number.to_be_bytes(), piece)
+        self.seal_parts(number, &[piece])
     }
 
-    /// Opens the piece of this number.
+    /// Seals the piece of this number, which comes in parts.
+    pub fn seal_parts(&self, number: u64, parts: &[&[u8]]) -> Vec<u8> {
+        envelope::wrap_parts(&self.0, &number.to_be_bytes(), parts)
+    }
+
+    /// Opens the piece of this number, in its own place.
     ///
     /// # Errors
     /// [`OpenError`] where it is another piece, or of another spool, or was changed.
-    pub fn open(&self, number: u64, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        envelope::unwrap(&self.0, &number.to_be_bytes(), sealed)
+    pub fn open(&self, number: u64, sealed: Vec<u8>) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        envelope::unwrap_in_place(&self.0, &number.to_be_bytes(), sealed)
     }
 }
 
@@ -45,11 +50,15 @@ mod tests {
     #[test]
     fn a_piece_opens_in_its_place_of_its_spool_alone() {
         let key = SpoolKey::fresh();
-        let sealed = key.seal(3, b"a document");
-        assert_eq!(&*key.open(3, &sealed).unwrap(), b"a document");
+        let sealed = key.seal_parts(3, &[b"a ", b"document"]);
+        assert_eq!(
+            key.open(3, sealed.clone()).unwrap().as_slice(),
+            b"a document"
+        );
         assert!(!sealed.windows(8).any(|part| part == b"document"));
-        assert!(key.open(4, &sealed).is_err());
-        assert!(SpoolKey::fresh().open(3, &sealed).is_err());
-        assert!(key.open(3, &sealed[1..]).is_err());
+        assert!(key.open(4, sealed.clone()).is_err());
+        assert!(SpoolKey::fresh().open(3, sealed.clone()).is_err());
+        assert!(key.open(3, sealed[1..].to_vec()).is_err());
+        assert!(key.open(3, Vec::new()).is_err());
     }
 }

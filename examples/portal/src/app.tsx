@@ -5,7 +5,7 @@ import { Provider, useQuery } from 'urql';
 import { Link, Redirect, Route, Router, Switch, useLocation } from 'wouter';
 import { useHashLocation } from 'wouter/use-hash-location';
 import { makeClient, offlineSince } from './api/client';
-import { useFeed } from './api/feed';
+import { latestOf, useFeed, useReread } from './api/feed';
 import { useScroll } from './api/place';
 import { logOut } from './api/refresh';
 import { IDLE, WARNING, type Person, type Session, lastUsed, session, touch } from './api/session';
@@ -15,6 +15,7 @@ import { LogIn } from './pages/log-in';
 import { NOTICE_FEED, UNREAD } from './pages/notices-queries';
 import { Button, Notice } from './ui';
 import { useLostFocus } from './ui/focus';
+import { LiveChoice } from './ui/live-choice';
 import { type English, type Language, language, loadLanguage, t, time } from './words';
 import { role } from './words/labels';
 
@@ -39,6 +40,7 @@ const Represented = lazy(() => import('./pages/represented'));
 const Import = lazy(() => import('./pages/import'));
 const Trail = lazy(() => import('./pages/trail'));
 const Queues = lazy(() => import('./pages/queues'));
+const Public = lazy(() => import('./pages/public'));
 
 type Item = readonly [string, English];
 
@@ -69,10 +71,17 @@ function Outside() {
   return (
     <div className="outside">
       <Head />
-      <main id="main"><LogIn /></main>
+      <main id="main">
+        <Switch>
+          <Route path="/public"><Broken><Suspense fallback={<Waiting />}><Public /></Suspense></Broken></Route>
+          <Route><LogIn /></Route>
+        </Switch>
+      </main>
     </div>
   );
 }
+
+const Waiting = () => <p role="status" className="waiting">{t('Loading …')}</p>;
 
 function Head({ children }: { children?: React.ReactNode }) {
   return (
@@ -117,7 +126,7 @@ function Inside({ of }: { of: Session }) {
         <Menu of={MENU[person.role ?? 'PATIENT']} isOpen={isOpen} />
         <main id="main">
           <Broken key={here}>
-            <Suspense fallback={<p role="status" className="waiting">{t('Loading …')}</p>}>
+            <Suspense fallback={<Waiting />}>
               <Pages person={person} />
             </Suspense>
           </Broken>
@@ -156,6 +165,7 @@ function Menu({ of, isOpen }: { of: readonly Item[]; isOpen: boolean }) {
             <Link href={href} aria-current={here === href ? 'page' : isWithin(here, href) ? 'true' : undefined}>{t(text)}{href === '/notices' ? <Unread /> : null}</Link>
           </li>
         ))}
+        <li className="renewing"><LiveChoice /></li>
       </ul>
     </nav>
   );
@@ -166,11 +176,9 @@ const isWithin = (here: string, href: string): boolean => href === '/representat
 
 function Unread() {
   const [result, again] = useQuery({ query: UNREAD });
-  const { events } = useFeed(NOTICE_FEED, {}, (data) => data.notifications);
+  const { events, missed } = useFeed(NOTICE_FEED, {}, (data) => data.notifications, { isAlways: true });
   const latest = events[0];
-  useEffect(() => {
-    if (latest) again({ requestPolicy: 'network-only' });
-  }, [latest, again]);
+  useReread(latestOf(latest, missed), again);
   const count = result.data?.unreadNotifications ?? 0;
   return (
     <>

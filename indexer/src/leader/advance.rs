@@ -17,10 +17,6 @@ use crate::{
 /// How far behind a leader is that says how far it is: no more are read at once above finality. Unit: blocks.
 const FAR_BEHIND: u64 = 64;
 
-/// How many events are held at most while nothing confirms them: some ten megabytes. Unit: events. Beyond that nothing more
-/// is read, and another node is asked.
-const MOST_HELD: usize = 50_000;
-
 impl ChainFollower {
     /// Reads on from a block; where logs do not follow, once more from the last position that is confirmed.
     pub(super) async fn advance(
@@ -128,8 +124,9 @@ impl ChainFollower {
         if let Some(followed) = followed {
             self.apply(leader, followed, seen).await?;
         }
-        let too_many = held.as_ref().filter(|it| it.event_count() > MOST_HELD);
+        let too_many = held.as_ref().filter(|it| it.is_too_much());
         match too_many.and_then(ReadRange::end) {
+            // Another node is asked.
             Some(end) => Err(unconfirmed(leader, end)),
             None => Ok(held),
         }

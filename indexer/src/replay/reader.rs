@@ -7,8 +7,8 @@ use chain::Client;
 
 use crate::{
     error::IndexerError,
-    fetch::{RangeSize, Ranges},
-    follow::{ConfirmedRange, Followed, ReadRange, confirm},
+    fetch::{self, RangeSize, Ranges},
+    follow::{ConfirmedRange, Followed, LaterWord, ReadRange, confirm},
     position::{BlockRef, ChainPosition, RegistryState},
 };
 
@@ -25,6 +25,8 @@ pub(super) struct ChainReader {
     ranges: Ranges,
     /// What was read and is not confirmed yet.
     held: Option<ReadRange>,
+    /// What the registries say at the newest block, where the node does not know older state.
+    later: Option<LaterWord>,
     to: u64,
     failures: u32,
     /// Up to where everything was given.
@@ -49,16 +51,21 @@ impl ChainReader {
             client: client.clone(),
             range_size,
             held: None,
+            later: None,
             to,
             failures: 0,
             at,
         })
     }
 
-    /// The next stretch that is confirmed; `None` after the last.
+    /// The next stretch that is confirmed; `None` after the last. No more is held unconfirmed than an indexer holds.
     pub(super) async fn next(&mut self) -> Result<Option<Followed>, IndexerError> {
         while let Some(read_range) = self.read().await? {
-            let joined = match self.held.take() {
+            if self.later.is_none() && !read_range.is_told() {
+                // Where it is not told, it is asked for again with the next range.
+                self.later = newest_word(&self.client).await.ok();
+            }
+            let mut joined = match self.held.take() {
                 Some(mut held) => {
                     held.join(read_range);
                     held
@@ -66,11 +73,20 @@ impl ChainReader {
                 None => read_range,
             };
             let chain_id = self.client.deployment().chain_id;
+            if let Some(later) = self.later {
+                joined.believe(chain_id, self.at, later);
+            }
             let ConfirmedRange { followed, held } = confirm(chain_id, self.at, joined)?;
-            self.held = held;
-            if let Some(followed) = followed {
+            if let Some(followed) = &followed {
                 self.at = followed.end;
-                return Ok(Some(followed));
+            }
+            if held.as_ref().is_some_and(ReadRange::is_too_much) {
+                self.held = held;
+                break;
+            }
+            self.held = held;
+            if followed.is_some() {
+                return Ok(followed);
             }
         }
         match self.held.as_ref().and_then(ReadRange::end) {
@@ -103,4 +119,11 @@ impl ChainReader {
             }
         }
     }
+}
+
+/// What the registries say of themselves at the newest block.
+async fn newest_word(client: &Client) -> Result<LaterWord, IndexerError> {
+    let newest = client.head().await?;
+    let (records, consents) = fetch::registries_at(client, &newest).await?;
+    Ok(LaterWord { records, consents })
 }

@@ -16,11 +16,11 @@ use store::{
 
 use super::{
     Replay, ReplayFailure,
-    verify::{FollowedLine, MAX_REPLACED, VerifiedTables},
+    verify::{FollowedLine, VerifiedTables},
 };
-use crate::position::column;
+use crate::{apply::event_rows, position::column};
 
-/// How many events are written by one statement. Unit: rows.
+/// How many rows are removed or written by one statement. Unit: rows.
 const AT_ONCE: usize = 1_000;
 
 impl Replay {
@@ -39,12 +39,9 @@ impl Replay {
     pub(super) async fn rebuild(&self, verified: &VerifiedTables) -> Result<(), ReplayFailure> {
         let lines = [Some(&verified.line), verified.consents.as_ref()];
         let lines: Vec<&FollowedLine> = lines.into_iter().flatten().collect();
-        if lines
-            .iter()
-            .any(|line| line.events.len().max(line.wrong.len()) > MAX_REPLACED)
-        {
+        if lines.iter().any(|line| line.repair.is_too_much()) {
             return Err(
-                "more than 100000 rows differ, which is no repair: restore the database from a backup"
+                "more than 50000 rows differ, which is no repair: restore the database from a backup"
                     .into(),
             );
         }
@@ -82,9 +79,14 @@ async fn replace(
         );
     }
     // All that is wrong goes first: a number that a row has wrongly is another's.
-    replays::make_room(tx, &line.registry, &line.wrong, &line.events).await?;
-    for some in line.events.chunks(AT_ONCE) {
-        chain_events::insert(tx, &line.registry, some).await?;
+    for some in line.repair.removed().chunks(AT_ONCE) {
+        replays::make_room(tx, &line.registry, some, &[]).await?;
+    }
+    for some in line.repair.written().chunks(AT_ONCE) {
+        replays::make_room(tx, &line.registry, &[], &event_rows(some)).await?;
+    }
+    for some in line.repair.written().chunks(AT_ONCE) {
+        chain_events::insert(tx, &line.registry, &event_rows(some)).await?;
     }
     let change = Move {
         fence: taken.fence,
@@ -106,8 +108,8 @@ fn audit_entry(verified: &VerifiedTables) -> AuditEntry {
         json!({
             "registry": line.registry.address,
             "chainId": line.registry.chain_id,
-            "removedEvents": line.wrong.len(),
-            "writtenEvents": line.events.len(),
+            "removedEvents": line.repair.removed().len(),
+            "writtenEvents": line.repair.written().len(),
             "cursor": line.cursor != line.wanted,
         })
     };

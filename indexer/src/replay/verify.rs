@@ -6,7 +6,6 @@ use chain::{ChainAddress, RegistryLog};
 use domain::ids::RecordId;
 use store::{
     PgConnection, StoreError,
-    chain_events::EventRow,
     cursor::{self, BlockRow, Position, Registry},
     reconciliation, replays, signers,
 };
@@ -16,6 +15,7 @@ use super::{
     ProgressTeller, Replay, ReplayFailure,
     difference::{Differences, RowFault, of_block, of_event, of_position},
     reader::ChainReader,
+    repair::Repair,
 };
 use crate::{
     apply::event_rows,
@@ -31,11 +31,8 @@ const AT_ONCE: usize = 1_000;
 /// As many rows of any other table. Unit: rows.
 const PAGE: i64 = 1_000;
 
-/// The most rows that a rebuild replaces: more is no repair but a restore. Unit: rows.
-pub(super) const MAX_REPLACED: usize = 100_000;
-
-/// How many rows that the chain does not have are looked for: one more than are replaced. Unit: rows.
-const MAX_SURPLUS: i64 = 100_001;
+/// How many rows that the chain does not have are looked for: one more than [`repair`](super::repair) replaces. Unit: rows.
+const MAX_SURPLUS: i64 = 50_001;
 
 /// The columns of an anchor that are compared.
 const ANCHOR_COLUMNS: [&str; 7] = [
@@ -55,10 +52,8 @@ pub(super) struct FollowedLine {
     pub(super) cursor: Position,
     /// Where it stands, as the chain has it.
     pub(super) wanted: Position,
-    /// Rows that are not on the chain, or not so.
-    pub(super) wrong: Vec<i64>,
-    /// Events as they should be.
-    pub(super) events: Vec<EventRow>,
+    /// What of its events is to be replaced.
+    pub(super) repair: Repair,
 }
 
 /// What came of it.
@@ -85,7 +80,7 @@ impl VerifiedTables {
         let lines = [Some(&self.line), self.consents.as_ref()];
         let of_lines = lines.into_iter().flatten();
         let of_lines = of_lines.map(|line| {
-            let rows = line.wrong.len().max(line.events.len());
+            let rows = line.repair.count();
             rows + usize::from(line.cursor != line.wanted)
         });
         of_lines.sum::<usize>() + self.blocks.len()
@@ -93,13 +88,12 @@ impl VerifiedTables {
 }
 
 impl FollowedLine {
-    fn new(registry: Registry, cursor: Position) -> Self {
+    fn new(registry: Registry, cursor: Position, is_to_replace: bool) -> Self {
         Self {
             registry,
             wanted: cursor.clone(),
             cursor,
-            wrong: Vec::new(),
-            events: Vec::new(),
+            repair: Repair::new(is_to_replace),
         }
     }
 
@@ -118,7 +112,7 @@ impl FollowedLine {
             let stored = replays::live_events(conn, &self.registry, first, last).await?;
             let mut stored: HashMap<i64, _> =
                 stored.into_iter().map(|row| (row.sequence, row)).collect();
-            for wanted in event_rows(some) {
+            for (log, wanted) in some.iter().zip(event_rows(some)) {
                 let row = self.row(wanted.sequence);
                 match stored.remove(&wanted.sequence) {
                     None => differences.add("chain_events", &row, RowFault::Missing),
@@ -128,12 +122,10 @@ impl FollowedLine {
                             continue;
                         }
                         differences.add_columns("chain_events", &row, &columns);
-                        self.wrong.push(kept.id);
+                        self.repair.remove(kept.id);
                     }
                 }
-                if self.events.len() <= MAX_REPLACED {
-                    self.events.push(wanted);
-                }
+                self.repair.write(log);
             }
         }
         Ok(())
@@ -152,7 +144,7 @@ impl FollowedLine {
         for event in surplus {
             let row = self.row(event.sequence);
             differences.add("chain_events", &row, RowFault::Surplus);
-            self.wrong.push(event.id);
+            self.repair.remove(event.id);
         }
         let columns = of_position(&self.cursor, &reached);
         let row = format!("the cursor of {}", self.registry.address);
@@ -190,8 +182,11 @@ impl RememberedBlocks {
 }
 
 impl Replay {
-    /// Compares everything up to where the cursor stands now.
-    pub(super) async fn verify(&self) -> Result<VerifiedTables, ReplayFailure> {
+    /// Compares everything up to where the cursor stands now. What differs is counted, and held where it is to be replaced.
+    pub(super) async fn verify(
+        &self,
+        is_to_replace: bool,
+    ) -> Result<VerifiedTables, ReplayFailure> {
         let mut conn = self.pool.acquire().await?;
         let cursor = cursor::position(&mut conn, &self.registry).await?;
         let cursor = cursor.ok_or("the registry of the deployment file was never followed here")?;
@@ -201,7 +196,7 @@ impl Replay {
             let followed = cursor::position(&mut conn, registry).await?;
             consents = followed
                 .filter(|it| it.block_number == cursor.block_number)
-                .map(|it| FollowedLine::new(registry.clone(), it));
+                .map(|it| FollowedLine::new(registry.clone(), it, is_to_replace));
         }
         let mut rows = cursor::remembered(&mut conn, &self.registry).await?;
         rows.reverse();
@@ -212,7 +207,7 @@ impl Replay {
             state: reader.at.registry_state,
         };
         blocks.pass_below(reader.at.block.number + 1);
-        let mut line = FollowedLine::new(self.registry.clone(), cursor);
+        let mut line = FollowedLine::new(self.registry.clone(), cursor, is_to_replace);
         let mut differences = Differences::default();
         let from_block = reader.at.block.number + 1;
         let mut progress = ProgressTeller::new(from_block, to_block);

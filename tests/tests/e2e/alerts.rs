@@ -17,7 +17,9 @@ use crate::backups::{Site, creates};
 use crate::break_glass::{ages, cannot_be_written_down, opens};
 use crate::checkpoints::{pinned, pins_another_trail};
 use crate::health::{puts_the_clock_ahead, puts_the_clock_of};
+use crate::lying_node::LyingNode;
 use crate::monitoring::{FINDING, Settings, runs, tells_metrics, tries_to_scrape};
+use crate::relay::signs_elsewhere;
 
 /// anvil's account 0: administrator, steward and pauser of a registry for development.
 const ADMINISTRATOR: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
@@ -221,6 +223,35 @@ async fn what_is_found_and_not_looked_after_is_told_by_its_alert() {
         "TrailUnordered",
     ];
     begin_to_fire(&before, &found, &alerts);
+}
+
+#[tokio::test]
+async fn nodes_that_differ_about_a_transaction_are_told_by_their_alert() {
+    let mut world = watched(|_| {}).await;
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    let ana = world.patient("ana").await;
+    world.api.stop().await;
+    let environment = [("CHAIN_RPC_URLS", node.url())];
+    world.api = world
+        .another_api("api-with-another-node", &environment)
+        .await;
+    let ana = ana.at(&world.api);
+    let before = is_well(&world).await;
+
+    node.lies(|method, _, answer| {
+        if method == "eth_getTransactionCount" {
+            answer["result"] = json!("0x0");
+        }
+    });
+    signs_elsewhere(&world).await;
+    stores(&ana).await;
+
+    let found = sees(&world, "it is counted", |api, _| {
+        let differ = [("outcome", "nodes-differ")];
+        api.value("relay_transactions_total", &differ) >= Some(3.0)
+    })
+    .await;
+    begin_to_fire(&before, &found, &["NodesDiffer"]);
 }
 
 /// A record whose nonce somebody else has used, which is signed again with another one; and a record that the registry does not

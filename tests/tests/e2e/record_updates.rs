@@ -262,6 +262,35 @@ async fn an_integrity_event_shows_its_record_to_who_may_read_it() {
         let found = event["record"].get("id").cloned().unwrap_or_default();
         assert_eq!(found, shown, "{}", person.username);
     }
+    // An administrator sees no record, and who follows all events has tried to read none.
+    let denied = format!("user_id = '{}' AND action_type = 'ACCESS_DENIED'", kim.id);
+    assert_eq!(world.audit_rows(&denied).await, Vec::<Value>::new());
+    kim.reads(&id(&record)).await.fails_with("NOT_FOUND");
+    assert_eq!(world.audit_rows(&denied).await.len(), 1);
+}
+
+/// Six refusals would use up this budget, and nothing more could be asked for.
+#[tokio::test]
+async fn an_administrator_pays_no_refusal_for_each_event() {
+    const FOLLOW: &str = "subscription Follow($after: Cursor) {
+        integrityEvents(after: $after) { recordId record { id } } }";
+    let little = ("MEDITRUSTAL_COST_A_MINUTE".to_owned(), "8000".to_owned());
+    let world = World::with(|options| options.api.push(little)).await;
+    let (ana, kim) = (world.patient("ana").await, world.admin("kim").await);
+    let first = measured(&ana).await;
+    let second = measured(&ana).await;
+    for record in [&first, &second] {
+        world.wait_for_anchor(&id(record), "CONFIRMED").await;
+    }
+
+    let mut stream = kim.follows(FOLLOW, json!("earliest")).await;
+    for _ in 0..6 {
+        let answer = stream.next_within(SOON).await.expect("an event");
+        let data = answer.data().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(data["integrityEvents"]["record"], Value::Null);
+    }
+    let answer = kim.asks("{ me { id } }", json!({})).await;
+    assert_eq!(answer.data()["me"]["id"], kim.id.as_str());
 }
 
 #[tokio::test]

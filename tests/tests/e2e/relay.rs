@@ -15,7 +15,7 @@ const NEXT: &str = "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955";
 const NEXT_KEY: &str = "4bbbf85ce3377467afe5d46f804f221813b2bb87f24d81f60f1fcdbf7cbf4356";
 
 /// A world whose relay looks again after a second.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     with(&[]).await
 }
 
@@ -29,18 +29,18 @@ async fn with(more: &[(&str, &str)]) -> World {
     .await
 }
 
-async fn measured(patient: &Person) -> Value {
+pub(crate) async fn measured(patient: &Person) -> Value {
     patient
         .creates(patient, "VITAL_SIGNS", documents::vital_signs())
         .await
 }
 
-async fn mines(world: &World, by_itself: bool) {
+pub(crate) async fn mines(world: &World, by_itself: bool) {
     world.rpc("evm_setAutomine", json!([by_itself])).await;
 }
 
 /// A record whose transaction waits at the node, which mines nothing by itself from then on.
-async fn at_the_node(world: &World, patient: &Person) -> (Value, String) {
+pub(crate) async fn at_the_node(world: &World, patient: &Person) -> (Value, String) {
     mines(world, false).await;
     let record = measured(patient).await;
     let anchor = world.wait_for_anchor(&id(&record), "SUBMITTED").await;
@@ -63,7 +63,7 @@ async fn verdict(patient: &Person, record: &Value) -> String {
 }
 
 /// Every finding that an anchor is stuck, with its reason, and whether it is open.
-async fn stuck(world: &World) -> Vec<(String, String, bool)> {
+pub(crate) async fn stuck(world: &World) -> Vec<(String, String, bool)> {
     let query = "SELECT record_id, details ->> 'reason' AS reason, resolved_at IS NULL AS open
                  FROM integrity_findings WHERE kind = 'ANCHOR_STUCK' ORDER BY opened_at, record_id";
     let rows = world.sql(query).await;
@@ -79,7 +79,7 @@ async fn stuck(world: &World) -> Vec<(String, String, bool)> {
 }
 
 /// Waits until the finding about a record is as it should be.
-async fn wait_for_stuck(world: &World, record: &Value, reason: &str, open: bool) {
+pub(crate) async fn wait_for_stuck(world: &World, record: &Value, reason: &str, open: bool) {
     let wanted = (id(record), reason.to_owned(), open);
     eventually(&format!("{wanted:?} is there"), async || {
         stuck(world).await.contains(&wanted).then_some(())
@@ -88,7 +88,7 @@ async fn wait_for_stuck(world: &World, record: &Value, reason: &str, open: bool)
 }
 
 /// State and attempts of each nonce that was taken for a record's anchor, in their order.
-async fn nonces(world: &World, record: &Value) -> Vec<(i64, String, i64)> {
+pub(crate) async fn nonces(world: &World, record: &Value) -> Vec<(i64, String, i64)> {
     let query = format!(
         "SELECT nonce, state, (SELECT count(*) FROM anchor_attempts WHERE outbox_id = outbox.id) AS attempts
          FROM anchor_outbox AS outbox WHERE record_id = '{}' AND kind = 'ANCHOR' ORDER BY nonce",
@@ -123,7 +123,7 @@ fn fee(attempt: &Value) -> u128 {
 }
 
 /// The record is on the chain once, by the transaction that its rows name.
-async fn is_anchored_once(world: &World, record: &Value) -> String {
+pub(crate) async fn is_anchored_once(world: &World, record: &Value) -> String {
     let anchor = world.wait_for_anchor(&id(record), "CONFIRMED").await;
     let mined = text(&anchor["tx_hash"]);
     let query = format!(
@@ -149,7 +149,7 @@ async fn costs(world: &World, gwei: u64) {
 }
 
 /// Uses the next nonce of the registrar, as somebody else who has its key.
-async fn signs_elsewhere(world: &World) {
+pub(crate) async fn signs_elsewhere(world: &World) {
     let registrar = &world.foundation.deployment.registrar;
     let transfer = json!([{ "from": registrar, "to": registrar, "value": "0x0" }]);
     let transaction = world.rpc("eth_sendTransaction", transfer).await;
@@ -160,7 +160,7 @@ async fn signs_elsewhere(world: &World) {
     .await;
 }
 
-async fn next_nonce(world: &World) -> i64 {
+pub(crate) async fn next_nonce(world: &World) -> i64 {
     let nonce = world.sql("SELECT next_nonce FROM signers").await;
     nonce[0]["next_nonce"].as_i64().expect("a number")
 }

@@ -5,7 +5,7 @@ use tests::transfer::Ended;
 use tests::{World, documents, id};
 use tokio::process::Command;
 
-use crate::lying_node::{LyingNode, each_log};
+use crate::lying_node::{LyingNode, each_log, refuse};
 
 /// The command, as this role, of this node.
 async fn replay(world: &World, role: &str, node: &str, arguments: &[&str]) -> Ended {
@@ -177,6 +177,50 @@ async fn an_anchor_that_was_changed_is_named_and_stays_for_an_operator() {
     assert_eq!(told["anchorsDiffer"], 1, "{told}");
     assert_eq!(told["listed"][0]["table"], "record_anchors", "{told}");
     assert_eq!(told["listed"][0]["fault"]["column"], "log_index", "{told}");
+}
+
+#[tokio::test]
+async fn a_replay_of_a_node_that_keeps_no_old_state_compares_everything() {
+    let mut world = world().await;
+    world.indexer.stop().await;
+    let newest = world.rpc("eth_getBlockByNumber", json!(["latest", false]));
+    let newest = newest.await["hash"].clone();
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    node.lies(move |method, params, answer| {
+        let at = &params[1]["blockHash"];
+        if method == "eth_call" && at.is_string() && *at != newest {
+            refuse(answer);
+        }
+    });
+
+    let arguments = ["--verify", "--json"];
+    let told = replay(&world, "meditrustal_indexer", node.url(), &arguments).await;
+
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let told = told.report();
+    assert_eq!(told["differences"], 0, "{told}");
+    assert_eq!(told["anchors"], 3, "{told}");
+}
+
+#[tokio::test]
+async fn a_payload_of_any_length_is_another_one_and_is_replaced() {
+    let mut world = world().await;
+    world.indexer.stop().await;
+    let before = tables(&world).await;
+    world
+        .attacks("UPDATE chain_events SET payload = jsonb_build_object('it', repeat('x', 5000000)) WHERE kind = 'RECORD_ANCHORED'")
+        .await;
+
+    let told = verified(&world).await;
+
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let told = told.report();
+    assert_eq!(told["differences"], 3, "{told}");
+    assert_eq!(told["listed"][0]["fault"]["column"], "payload", "{told}");
+    let node = world.foundation.chain_rpc_url();
+    let ended = replay(&world, "meditrustal_migrator", node, &["--rebuild"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(tables(&world).await, before);
 }
 
 #[tokio::test]

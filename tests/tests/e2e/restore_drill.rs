@@ -135,10 +135,22 @@ async fn a_lost_database_is_restored_and_what_was_lost_is_named() {
         "{report}"
     );
     assert_eq!(report["chain"]["unanchored"], json!([]), "{report}");
+    // In the same command: the indexer's replay, and the deep check.
+    assert_eq!(report["replay"]["differences"], 0, "{report}");
+    assert_eq!(report["replay"]["anchors"], 4, "{report}");
+    assert_eq!(report["deepCheck"]["wrong"], 0, "{report}");
+    assert_eq!(report["deepCheck"]["records"], 4, "{report}");
+    assert_eq!(report["deepCheck"]["openFindings"], json!([]), "{report}");
+    assert_eq!(report["unfinished"], json!([]), "{report}");
+    let checked = "SELECT last_records, last_wrong FROM deep_checks";
+    let checked = world.sql(checked).await;
+    assert_eq!(checked, [json!({ "last_records": 4, "last_wrong": 0 })]);
     let row = world.audit_rows("action_type = 'BACKUP_RESTORE'").await;
     assert_eq!(row.len(), 1, "{row:?}");
     assert_eq!(row[0]["resource_id"], report["backup"]);
     assert_eq!(row[0]["new_value"]["rows"], report["rows"]);
+    assert_eq!(row[0]["new_value"]["replayed"], true);
+    assert_eq!(row[0]["new_value"]["deepChecked"], 0);
     let unknown = "SELECT relname FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reltuples < 0";
     let unknown = world.sql(unknown).await;
@@ -218,6 +230,14 @@ async fn what_cannot_be_restored_is_refused_and_the_database_stays_empty() {
     let site = Site::of(&world).await;
     let ana = world.patient("ana").await;
     creates(&world, &ana).await;
+    world.indexer.stop().await;
+    // What the indexer wrote, and a record: both are dumped as they are now.
+    world
+        .attacks(
+            "UPDATE chain_events SET payload = '{}' WHERE kind = 'RECORD_ANCHORED';
+             UPDATE medical_records SET encrypted_data = encrypted_data || decode('00', 'hex')",
+        )
+        .await;
     let older = site.backs_up(&world).await;
     let dumps = site.backs_up(&world).await;
     let [records, keys] = [dumps[0].as_path(), dumps[1].as_path()];
@@ -297,6 +317,23 @@ async fn what_cannot_be_restored_is_refused_and_the_database_stays_empty() {
     assert_eq!(tried["schema"], "public", "{tried}");
     assert!(tried["rows"].as_u64() > Some(0), "{tried}");
     assert_eq!(tables(&world).await, 0);
+    let tried = ["--without-ledger", "--indexer", "/nowhere/indexer"];
+    let tried = crate::restore_drill::restores(&world, &site, [records, keys], &tried).await;
+    tried.is_refused("there is no program /nowhere/indexer");
+    assert_eq!(tables(&world).await, 0);
+
+    // Restored, what the dump says wrongly of the chain is replaced, and what is wrong with a record is found.
+    let ended = restores([records, keys]).await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let report = ended.report();
+    assert_eq!(report["replay"]["differences"], 1, "{report}");
+    assert_eq!(report["replay"]["replaced"], true, "{report}");
+    assert_eq!(report["replay"]["anchors"], 1, "{report}");
+    assert_eq!(report["deepCheck"]["wrong"], 1, "{report}");
+    let kinds = json!([{ "kind": "UNDECRYPTABLE", "open": 1 }]);
+    assert_eq!(report["deepCheck"]["openFindings"], kinds, "{report}");
+    let left = "SELECT 1 FROM chain_events WHERE kind = 'RECORD_ANCHORED' AND payload = '{}'";
+    assert!(world.sql(left).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -392,9 +429,34 @@ async fn an_api_waits_for_the_end_of_a_restore_and_it_goes_on_with_what_is_left(
     let said = started.expect_err("it must not serve").to_string();
     assert!(said.contains("has not come to its end"), "{said}");
     fs::write(&ledger, "").expect("written");
-    let go_on = [&broken[..], &["--continue"]].concat();
-    let report = restores(&world, &site, dumps, &go_on).await.json();
+    // A program that cannot replay, and no time for the deep check: the report says what is left to be done.
+    let hurry = [
+        "--continue",
+        "--indexer",
+        "/bin/false",
+        "--without-deep-check",
+    ];
+    let go_on = [&broken[..], &hurry].concat();
+    let ended = restores(&world, &site, dumps, &go_on).await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let report = ended.report();
     assert_eq!(report["chain"]["lostRecords"], json!([]), "{report}");
+    for nothing in ["replay", "deepCheck"] {
+        assert_eq!(report[nothing], Value::Null, "{report}");
+    }
+    let unfinished = report["unfinished"].as_array().expect("a list");
+    let steps: Vec<_> = unfinished
+        .iter()
+        .map(|it| (text(&it["step"]), it["leftOut"] == true))
+        .collect();
+    let wanted = [("replay", false), ("deep-check", true)];
+    assert_eq!(steps, wanted.map(|(step, out)| (step.to_owned(), out)));
+    let command = text(&unfinished[0]["command"]);
+    assert!(
+        command.contains("meditrustal-indexer replay --rebuild --deployment-file"),
+        "{report}"
+    );
+    assert!(!command.contains("postgres://"), "{report}");
     world.api.restart().await;
     world.indexer.restart().await;
     let ana = world.logs_in(&ana).await;

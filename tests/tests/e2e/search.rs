@@ -137,8 +137,9 @@ async fn a_record_is_found_by_what_its_document_says() {
         (json!({ "authorId": dr_cy.id }), &["IMAGING"]),
         (json!({ "completeness": "INCOMPLETE" }), &[]),
         (
+            // The plan lasts until September.
             json!({ "effectiveFrom": "2026-03-10T00:00:00Z" }),
-            &["IMAGING"],
+            &["IMAGING", "TREATMENT_PLAN"],
         ),
         (
             json!({ "effectiveFrom": "2026-03-02T00:15:00Z", "effectiveTo": "2026-03-02T00:15:01Z" }),

@@ -20,7 +20,7 @@ const STATE: &str =
     "{ mySecondFactor { isOn confirmedAt startedAt recoveryCodesLeft isRequired } }";
 
 /// Somebody's device: what it shows now and in half a minute, by the database's clock.
-struct Device {
+pub(crate) struct Device {
     now: String,
     next: String,
     recovery_codes: Vec<String>,
@@ -49,7 +49,7 @@ async fn confirms(person: &Person, code: &str) -> Answer {
     person.asks(CONFIRM, input).await
 }
 
-async fn enrols(world: &World, person: &Person) -> Device {
+pub(crate) async fn enrols(world: &World, person: &Person) -> Device {
     let begun = begins(person).await;
     let [now, next, _] = codes(world, &text(&begun["secret"])).await;
     let confirmed = confirms(person, &now).await;

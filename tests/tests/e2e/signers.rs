@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use tests::{Person, World, documents, eventually, id, text};
+use tests::{Person, Program, World, documents, eventually, id, text};
 
 use crate::health::fails;
 use crate::lying_node::{Delivered, LyingNode};
@@ -576,7 +576,7 @@ async fn no_api_starts_without_the_key_of_an_account_in_use_until_it_is_retired(
 
 #[tokio::test]
 async fn an_api_without_the_key_of_an_account_in_use_divides_no_line_and_says_that_it_lacks_it() {
-    let world = world().await;
+    let mut world = world().await;
     let kept = first(&world);
     signer(&world, &["retire", "--signer", SECOND, "--yes"]).expect("it is done");
     let key = world.foundation.dir().join("keys/registrar.key");
@@ -589,6 +589,9 @@ async fn an_api_without_the_key_of_an_account_in_use_divides_no_line_and_says_th
     is_anchored_by(&world, &begun, SECOND).await;
     let why = fails(&lacking, "signers").await;
     assert!(why.contains("1 account(s) in use"), "{why}");
+    // A balancer sends to the one that can do all of it.
+    serves(&lacking, 503).await;
+    assert_eq!(world.api.health("/health/serving").await, Some(200));
 
     let elsewhere = eve.at(&lacking);
     let refused = elsewhere.amends(&begun, documents::vital_signs(), json!({}));
@@ -604,4 +607,18 @@ async fn an_api_without_the_key_of_an_account_in_use_divides_no_line_and_says_th
     let closed = closed.data()["withdrawMedicalRecord"]["record"].clone();
     is_anchored_by(&world, &closed, SECOND).await;
     nothing_is_wrong(&world).await;
+    // Where no other one can, it is better than none.
+    world.api.stop().await;
+    serves(&lacking, 200).await;
+    assert_eq!(lacking.health("/health/ready").await, Some(503));
+    world.api.restart().await;
+    serves(&lacking, 503).await;
+}
+
+/// Waits until a balancer is answered so.
+async fn serves(api: &Program, status: u16) {
+    eventually(&format!("it answers {status}"), async || {
+        (api.health("/health/serving").await == Some(status)).then_some(())
+    })
+    .await;
 }

@@ -144,6 +144,161 @@ async fn the_same_source_twice_changes_nothing_and_a_changed_one_is_the_next_ver
     );
 }
 
+/// What a run that stores nothing says of what this outcome would be.
+fn foreseen(outcome: &Value) -> Value {
+    match outcome.as_str() {
+        Some("CREATED") => json!("WOULD_BE_CREATED"),
+        Some("AMENDED") => json!("WOULD_BE_AMENDED"),
+        _ => outcome.clone(),
+    }
+}
+
+/// Sends it dry and then in earnest, and holds the one against the other.
+async fn foresees(
+    world: &World,
+    (by, of): (&Person, &Person),
+    more: &str,
+    lines: &[String],
+) -> Report {
+    let before = (stored(world).await, sources(world).await);
+    let upload = lines.join("\n");
+    let trial = format!("{more}&dryRun=true");
+    let dry = by
+        .imports(&world.api, of, (NDJSON, &trial), upload.clone())
+        .await;
+    assert_eq!(
+        (stored(world).await, sources(world).await),
+        before,
+        "{more}"
+    );
+    let report = by.imports(&world.api, of, (NDJSON, more), upload).await;
+
+    let outcomes: Vec<Value> = report.each("outcome").iter().map(foreseen).collect();
+    assert_eq!(dry.each("outcome"), outcomes, "{:?}", report.lines);
+    for name in [
+        "entry",
+        "code",
+        "field",
+        "recordType",
+        "unresolvedReferences",
+    ] {
+        assert_eq!(dry.each(name), report.each(name), "{name}");
+    }
+    let counted = [
+        "alreadyThere",
+        "outdated",
+        "refused",
+        "skipped",
+        "reasons",
+        "resolvedReferences",
+        "unresolvedReferences",
+    ];
+    for name in counted {
+        assert_eq!(dry.end[name], report.end[name], "{name}");
+    }
+    assert_eq!(
+        dry.end["wouldBeCreated"].as_u64().unwrap_or_default(),
+        report.end["created"]
+    );
+    assert_eq!(dry.end["wouldBeAmended"], report.end["amended"]);
+    // What is there is named; what would be is not.
+    for (line, real) in dry.lines.iter().zip(&report.lines) {
+        let would_be = text(&line["outcome"]).starts_with("WOULD_BE_");
+        let is_named = line["recordId"] == real["recordId"];
+        assert!(
+            if would_be {
+                line["recordId"].is_null()
+            } else {
+                is_named || line["recordId"].is_null()
+            },
+            "{line}"
+        );
+    }
+    report
+}
+
+#[tokio::test]
+async fn what_is_only_asked_is_answered_as_what_is_stored_would_be() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["CREATE"]).await;
+    let of = |beats: u32, id: &str, version: u32| {
+        measured(
+            beats,
+            &format!(r#""id":"{id}","meta":{{"versionId":"{version}"}}"#),
+        )
+    };
+    let part = |id: &str, of: &str| part_of(&format!(r#""id":"{id}","#), of);
+    let source = "&source=https://hospital.example/fhir/";
+
+    // New, twice the same, two versions, one that no R4 is, one that no record is made of, references backwards and to nothing.
+    let first = [
+        of(60, "1", 1),
+        of(60, "1", 1),
+        of(61, "2", 1),
+        of(62, "2", 2),
+        r#"{"resourceType":"Observation","id":"3"}"#.to_owned(),
+        r#"{"resourceType":"Encounter","id":"4","status":"finished","class":{"code":"AMB"}}"#
+            .to_owned(),
+        heart_rate(50),
+        heart_rate(50),
+        part("5", "Observation/1"),
+        part("6", "Observation/nowhere"),
+    ];
+    let report = foresees(&world, (&ana, &ana), source, &first).await;
+    assert_eq!(
+        report.each("outcome"),
+        [
+            "CREATED",
+            "ALREADY_THERE",
+            "CREATED",
+            "AMENDED",
+            "REFUSED",
+            "SKIPPED",
+            "CREATED",
+            "ALREADY_THERE",
+            "CREATED",
+            "CREATED"
+        ]
+        .map(|it| json!(it))
+    );
+
+    // All of it again, an older version, a newer one and one behind that, one that was amended here, and a reference to what is there.
+    let amended = json!({ "id": report.lines[0]["recordId"], "version": 1 });
+    ana.amends(&amended, heart_rate(90), json!({})).await.data();
+    let second = [
+        of(62, "2", 2),
+        of(60, "2", 1),
+        of(63, "2", 0),
+        of(64, "2", 3),
+        of(65, "2", 4),
+        of(64, "2", 3),
+        of(66, "1", 2),
+        heart_rate(50),
+        part("7", "Observation/2"),
+    ];
+    let report = foresees(&world, (&ana, &ana), source, &second).await;
+    assert_eq!(report.lines[6]["field"], "source", "{:?}", report.lines);
+    assert_eq!(report.end["amended"], 2);
+
+    // A doctor who may store and not amend; who may do nothing learns nothing, and it is written down.
+    let third = [of(70, "9", 1), of(71, "9", 2), of(67, "2", 9)];
+    foresees(&world, (&dr_bo, &ana), source, &third).await;
+    let eve = world.patient("eve").await;
+    let before = world
+        .audit_rows("action_type = 'ACCESS_DENIED'")
+        .await
+        .len();
+    let hidden = foresees(&world, (&eve, &ana), source, &second).await;
+    assert_eq!(hidden.end["refused"], second.len());
+    assert!(hidden.each("recordId").iter().all(Value::is_null));
+    let denied = world
+        .audit_rows("action_type = 'ACCESS_DENIED'")
+        .await
+        .len();
+    assert!(denied >= before + 2, "of each of the two runs");
+}
+
 #[tokio::test]
 async fn a_record_that_was_amended_here_is_not_overwritten_by_its_source() {
     let world = World::start().await;

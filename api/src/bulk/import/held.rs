@@ -16,8 +16,8 @@ use crate::{
     codes::ErrorCode,
     error::Error,
     records::import::{
-        Drafted, Import,
-        files::TakenFile,
+        Drafted, Import, LONG_ENTRY,
+        files::{TakenFile, hold},
         prepared::Prepared,
         references::ImportContext,
         report::{self, EntryRemarks, Imported},
@@ -145,7 +145,11 @@ impl ImportRun {
     }
 
     /// Reserves ids to what waits for that, where it is so many or so long, and puts it into the spool.
-    async fn look_up(&mut self, held: &mut HeldEntries, at_least: usize) -> Result<(), ImportEnd> {
+    pub(super) async fn look_up(
+        &mut self,
+        held: &mut HeldEntries,
+        at_least: usize,
+    ) -> Result<(), ImportEnd> {
         if held.group.len() < at_least && held.group_bytes < WINDOW_BYTES {
             return Ok(());
         }
@@ -156,31 +160,37 @@ impl ImportRun {
             HeldEntry::Told(..) | HeldEntry::File(..) => None,
         });
         let documents: Vec<&Prepared> = documents.collect();
-        let context = import_context(&self.transfer, &self.import, self.is_dry);
+        let context = import_context(&self.transfer, &self.import);
         let reserved = self.references.reserve(context, &documents).await;
         let mut reserved = reserved
             .map_err(|error| ImportEnd::Over((&error).into()))?
             .into_iter();
         for entry in &group {
-            let (tag, number, bytes) = match entry {
-                HeldEntry::Told(number, told) => (
-                    TOLD,
-                    number,
-                    serde_json::to_vec(told).map_err(|_| Error::Internal),
-                ),
+            let spool = &mut held.spool;
+            let put = match entry {
+                HeldEntry::Told(number, told) => {
+                    let told = serde_json::to_vec(told).map_err(|_| over(&Error::Internal))?;
+                    let number = number.to_be_bytes();
+                    let parts = [[TOLD].as_slice(), &number, &told];
+                    spool.put_parts(&parts).await
+                }
                 HeldEntry::Document(number, prepared) => {
                     let id = reserved.next().flatten();
-                    (DOCUMENT, number, prepared.to_bytes(id))
+                    let (head, document) = prepared.to_parts(id).map_err(|error| over(&error))?;
+                    let number = number.to_be_bytes();
+                    let mut parts = vec![[DOCUMENT].as_slice(), &number, &head];
+                    let files = prepared.files().iter();
+                    parts.extend(files.map(|file| file.content.as_slice()));
+                    parts.push(&document);
+                    spool.put_parts(&parts).await
                 }
-                HeldEntry::File(number, file) => (
-                    FILE,
-                    number,
-                    Ok([file.sha256.as_slice(), file.content.as_slice()].concat()),
-                ),
+                HeldEntry::File(number, file) => {
+                    let number = number.to_be_bytes();
+                    let (sha256, content) = (file.sha256.as_slice(), file.content.as_slice());
+                    let parts = [[FILE].as_slice(), &number, sha256, content];
+                    spool.put_parts(&parts).await
+                }
             };
-            let bytes = bytes.map_err(|error| ImportEnd::Over((&error).into()))?;
-            let piece = [[tag].as_slice(), &number.to_be_bytes(), &bytes].concat();
-            let put = held.spool.put(&piece).await;
             let at = put.map_err(|error| no_spool(&error))?;
             if let HeldEntry::File(number, file) = entry {
                 held.kept.entry(file.sha256).or_insert((*number, at));
@@ -238,6 +248,13 @@ impl ImportRun {
 
     /// Sends the next entry on its way that was put aside; whether there was one.
     async fn take_back(&mut self, held: &mut HeldEntries) -> Result<bool, ImportEnd> {
+        let upcoming = held.spool.upcoming().await;
+        let upcoming = upcoming.map_err(|error| no_spool(&error))?;
+        // A document and its files are in memory twice when they are read.
+        let room = match upcoming {
+            Some(bytes) if bytes > LONG_ENTRY => Some(self.room_for(2 * bytes).await?),
+            Some(_) | None => None,
+        };
         let piece = held.spool.take().await.map_err(|error| no_spool(&error))?;
         let Some(piece) = piece else {
             return Ok(false);
@@ -253,17 +270,24 @@ impl ImportRun {
             return Ok(true);
         }
         if tag == FILE {
-            let file = file_of(bytes).ok_or_else(|| over(Error::Internal))?;
+            let length = bytes.len();
+            let file = file_of(piece).ok_or_else(|| over(Error::Internal))?;
+            let mut files = [file];
+            drop(hold(&mut files, room));
+            let [file] = files;
             // Which records promise it is known once they are stored.
             self.finish().await?;
-            self.attach(number, bytes.len(), file);
+            self.attach(number, length, file);
             return Ok(true);
         }
+        let length = bytes.len();
         let (mut prepared, reserved) = Prepared::from_bytes(bytes).map_err(over)?;
+        drop(piece);
+        drop(hold(prepared.files_mut(), room));
         if self.claim(&mut prepared) {
             return Ok(false);
         }
-        let context = import_context(&self.transfer, &self.import, self.is_dry);
+        let context = import_context(&self.transfer, &self.import);
         let resolution = self.references.resolve(context, &prepared).await;
         let resolution = resolution.map_err(over)?;
         let kind = prepared.kind();
@@ -274,24 +298,24 @@ impl ImportRun {
         if let (Err(_), Some(id)) = (&drafted, reserved) {
             self.totals.lose(self.references.lose(id));
         }
-        self.send(number, kind, bytes.len(), drafted);
+        self.send(number, kind, length, drafted);
         Ok(true)
     }
 }
 
-/// By whom and by what references are asked for. Where nothing is stored, nothing is looked up.
-fn import_context<'a>(
-    transfer: &'a Transfer,
-    import: &'a Import,
-    is_dry: bool,
-) -> ImportContext<'a> {
+/// By whom and by what references are asked for.
+fn import_context<'a>(transfer: &'a Transfer, import: &'a Import) -> ImportContext<'a> {
     let Transfer { app, caller, .. } = transfer;
     ImportContext {
-        pool: (!is_dry).then_some(&app.pool),
+        pool: &app.pool,
         drafting: app.drafting(),
         caller,
         import,
     }
+}
+
+fn over(error: &Error) -> ImportEnd {
+    ImportEnd::Over(error.into())
 }
 
 /// How an import ends that cannot put aside what it has to.

@@ -1,8 +1,6 @@
 //! Files that came before the documents that promise them: read from where they were put aside, one after the other, once the
 //! record is there, and stored beside it before its entry is reported.
 
-use std::sync::Arc;
-
 use tokio::sync::Semaphore;
 use vault::row::Content;
 
@@ -12,6 +10,7 @@ use crate::{
     caller::Caller,
     dependencies::FileWriting,
     error::Error,
+    long_entries::LongEntries,
     records::{
         attachments::AttachmentRequest,
         draft::SourceAnswer,
@@ -21,7 +20,7 @@ use crate::{
     },
 };
 
-/// How many files are read and stored at once, by all imports of this process: each is in memory twice.
+/// How many of them are stored at once, by all imports of this process: each takes a connection to the database.
 static KEPT_AT_ONCE: Semaphore = Semaphore::const_new(4);
 /// What stands before a file that is put aside: whether it is one, and the number of its entry.
 const HEAD: usize = 9;
@@ -30,6 +29,8 @@ const HEAD: usize = 9;
 #[derive(Debug)]
 pub(super) struct KeptFiles {
     reader: SpoolReader,
+    /// Where there is room for them in memory.
+    room: LongEntries,
     /// By their places in the document, from 1.
     files: Vec<(u32, SpoolPlace)>,
 }
@@ -51,9 +52,11 @@ impl KeptFiles {
             Ok(_) | Err(_) => return (result, told),
         };
         for (place, at) in self.files {
+            // In this order: nobody who has room waits for a turn.
             let _turn = KEPT_AT_ONCE.acquire().await;
+            let _room = self.room.take(at.length).await;
             let piece = self.reader.read(at).await;
-            let Some(file) = piece.ok().as_ref().and_then(|it| file_of(it.get(HEAD..)?)) else {
+            let Some(file) = piece.ok().and_then(file_of) else {
                 result = Err(Error::Internal);
                 break;
             };
@@ -104,16 +107,19 @@ impl ImportRun {
             && !files.is_empty()
             && let Some(reader) = held.reader.clone()
         {
-            links.kept = Some(KeptFiles { reader, files });
+            links.kept = Some(KeptFiles {
+                reader,
+                room: self.transfer.app.transfers.long_entries.clone(),
+                files,
+            });
         }
     }
 }
 
-/// The file that was put aside: its SHA-256, and what is in it.
-pub(super) fn file_of(piece: &[u8]) -> Option<TakenFile> {
-    let (sha256, content) = piece.split_first_chunk::<32>()?;
-    Some(TakenFile {
-        content: Arc::new(Content::new(content.to_vec())),
-        sha256: *sha256,
-    })
+/// The file that was put aside, in its own place: behind its head its SHA-256 stands, and what is in it.
+pub(super) fn file_of(mut piece: Content) -> Option<TakenFile> {
+    let (sha256, _) = piece.get(HEAD..)?.split_first_chunk::<32>()?;
+    let sha256 = *sha256;
+    piece.drain(..HEAD + sha256.len());
+    Some(TakenFile::new(piece, sha256))
 }

@@ -57,7 +57,7 @@ impl RecordUpdate {
 
     /// The version as it is now, as `medicalRecord` shows it: decided, and recorded in the audit trail, as there. Null where the
     /// caller may not read it. Each update for which it is asked for costs as much as the request; null, with `THROTTLED`, where the
-    /// minute has no more of it.
+    /// minute has no more of it. An administrator is shown their own alone, and nothing is recorded of the others.
     async fn record(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
         let found = async {
             charge_answer(ctx).await?;

@@ -79,7 +79,7 @@ impl Entry {
     /// [`Error::Document`] where one of them is not what the document says of it.
     pub(crate) fn with_files_apart(mut self) -> Result<Self, Error> {
         self.files = if self.is_binary() {
-            files::of_binary(&self.document).into_iter().collect()
+            files::of_binary(&mut self.document).into_iter().collect()
         } else {
             files::take_out(&mut self.document)?
         };
@@ -92,12 +92,17 @@ impl Entry {
     }
 
     /// The file that it is, if it is one.
-    pub(crate) fn binary(&self) -> Option<TakenFile> {
-        let is_binary = self.is_binary() && !self.is_deletion;
-        is_binary.then(|| {
-            let read = self.files.first().cloned();
-            read.or_else(|| files::of_binary(&self.document))
-        })?
+    pub(crate) fn binary(&mut self) -> Option<TakenFile> {
+        if !self.is_binary() || self.is_deletion {
+            return None;
+        }
+        let read = self.files.first().cloned();
+        read.or_else(|| files::of_binary(&mut self.document))
+    }
+
+    /// The files that were taken out of it.
+    pub(crate) fn files_mut(&mut self) -> &mut [TakenFile] {
+        &mut self.files
     }
 
     /// What documents of an import of this source call the file that it is; nothing of what is none.

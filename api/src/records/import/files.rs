@@ -10,7 +10,7 @@ use fhir::{
 };
 use uuid::Uuid;
 use vault::{
-    attachment::{CHUNK, FileHash, decode},
+    attachment::{CHUNK, FileHash, decode_in_place},
     digest,
     row::Content,
 };
@@ -19,6 +19,7 @@ use crate::{
     caller::Caller,
     dependencies::Decryption,
     error::Error,
+    long_entries::LongRoom,
     records::{
         attachments::{AttachmentRequest, FileStorage, is_of, promised},
         decrypt,
@@ -36,6 +37,41 @@ pub(crate) struct TakenFile {
     pub(crate) content: Arc<Content>,
     /// Its SHA-256, as the document promises it now.
     pub(crate) sha256: [u8; 32],
+    /// The room that it takes among what is long, if it is.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    room: Option<Arc<LongRoom>>,
+}
+
+impl TakenFile {
+    /// A file that has this SHA-256.
+    pub(crate) fn new(content: Content, sha256: [u8; 32]) -> Self {
+        Self {
+            content: Arc::new(content),
+            sha256,
+            room: None,
+        }
+    }
+
+    /// The same, which takes this room.
+    fn within(&self, room: &Arc<LongRoom>) -> Self {
+        Self {
+            content: Arc::clone(&self.content),
+            sha256: self.sha256,
+            room: Some(Arc::clone(room)),
+        }
+    }
+}
+
+/// Has files take the room that their entry had; gives what they do not need.
+pub(crate) fn hold(files: &mut [TakenFile], room: Option<LongRoom>) -> Option<LongRoom> {
+    let mut room = room?;
+    let bytes = files.iter().map(|file| file.content.capacity()).sum();
+    let rest = room.keep(bytes);
+    let room = Arc::new(room);
+    for file in files {
+        *file = file.within(&room);
+    }
+    rest
 }
 
 impl std::fmt::Debug for TakenFile {
@@ -95,7 +131,7 @@ pub(super) fn length_without_long_texts(json: &[u8]) -> usize {
 /// [`Error::Document`] where one of them is not what the document says of it, or cannot be stored.
 pub(super) fn take_out(document: &mut Json) -> Result<Vec<TakenFile>, Error> {
     let (mut files, mut issues) = (Vec::new(), Vec::new());
-    if fhir::canonical::to_bytes(document).len() <= fhir::reader::MAX_BYTES {
+    if fhir::canonical::length(document) <= fhir::reader::MAX_BYTES {
         return Ok(files);
     }
     apart::change_each(
@@ -121,16 +157,16 @@ fn taken(attachment: &mut Json, path: &str) -> Result<Option<TakenFile>, Issue> 
         rule: rule.to_owned(),
         message: told.to_owned(),
     };
-    let text = |name: &str| attachment.get(name).and_then(Json::as_str);
-    let Some(data) = text("data").filter(|data| data.len() >= LONG) else {
+    let Some(data) = data_of(attachment, LONG) else {
         return Ok(None);
     };
+    let text = |name: &str| attachment.get(name).and_then(Json::as_str);
     let content_type = text("contentType").and_then(ContentType::of);
     let content_type = content_type.ok_or_else(|| {
         let told = "a document with its files has at most 1 MiB, and a file beside it is application/pdf, image/png, image/jpeg, application/dicom or text/plain";
         wrong("contentType", "attachment-type", told)
     })?;
-    let content = decode(data);
+    let content = decode_in_place(data);
     let content =
         content.ok_or_else(|| wrong("data", "attachment-data", "the file is not in base64"))?;
     let size = content.len() as u64;
@@ -161,19 +197,26 @@ fn taken(attachment: &mut Json, path: &str) -> Result<Option<TakenFile>, Issue> 
         return Err(wrong("extension", "attachment-sha256", told));
     }
     apart::promise(attachment, size, &digits, &sha1);
-    Ok(Some(TakenFile {
-        content: Arc::new(content),
-        sha256,
-    }))
+    Ok(Some(TakenFile::new(content, sha256)))
 }
 
-/// The file that a `Binary` is.
-pub(super) fn of_binary(binary: &Json) -> Option<TakenFile> {
-    let content = decode(binary.get("data").and_then(Json::as_str)?)?;
-    Some(TakenFile {
-        sha256: digest::of_document(&content).0,
-        content: Arc::new(content),
-    })
+/// Takes the text of a file out of its element, where it is at least so long.
+fn data_of(element: &mut Json, at_least: usize) -> Option<String> {
+    let Json::Object(members) = element else {
+        return None;
+    };
+    let data = members.iter_mut().find(|(name, _)| name == "data");
+    match data {
+        Some((_, Json::String(text))) if text.len() >= at_least => Some(std::mem::take(text)),
+        Some(_) | None => None,
+    }
+}
+
+/// Takes the file out of the `Binary` that it is.
+pub(super) fn of_binary(binary: &mut Json) -> Option<TakenFile> {
+    let content = decode_in_place(data_of(binary, 0)?)?;
+    let sha256 = digest::of_document(&content).0;
+    Some(TakenFile::new(content, sha256))
 }
 
 /// Where a document says that files are that it neither holds nor promises, as far as a `Binary` may be there.

@@ -6,6 +6,7 @@
 mod entry;
 pub(crate) mod file_writing;
 pub(crate) mod files;
+pub(crate) mod foresee;
 pub(crate) mod graphql;
 pub(crate) mod named;
 pub(crate) mod patients;
@@ -399,12 +400,17 @@ pub(crate) async fn store(
         Err(Error::Conflict {
             field: "expectedVersion",
             ..
-        }) => Err(Error::Conflict {
-            field: "source",
-            message: "the record that was made of it was amended or withdrawn here since: amend that by its id"
-                .to_owned(),
-        }),
+        }) => Err(changed_here()),
         Err(error) => Err(error),
+    }
+}
+
+/// What somebody is told whose record was changed by others than its source.
+fn changed_here() -> Error {
+    Error::Conflict {
+        field: "source",
+        message: "the record that was made of it was amended or withdrawn here since: amend that by its id"
+            .to_owned(),
     }
 }
 

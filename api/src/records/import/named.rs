@@ -253,17 +253,14 @@ fn note(path: &str, element: &str, told: &str) -> Issue {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use std::sync::Arc;
 
     use vault::row::Content;
 
     use super::*;
 
     fn file(content: &[u8]) -> TakenFile {
-        TakenFile {
-            content: Arc::new(Content::new(content.to_vec())),
-            sha256: digest::of_document(content).0,
-        }
+        let sha256 = digest::of_document(content).0;
+        TakenFile::new(Content::new(content.to_vec()), sha256)
     }
 
     fn attachment(members: &str) -> Json {

@@ -1,8 +1,6 @@
 //! A document of an import of which it is known what it is and whose, before its references are replaced; and the same as
 //! bytes, to be put aside until all of its import has arrived.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
@@ -104,6 +102,11 @@ impl Prepared {
         &self.files
     }
 
+    /// The same, to be changed.
+    pub(crate) fn files_mut(&mut self) -> &mut [TakenFile] {
+        &mut self.files
+    }
+
     /// Whether it promises files that did not come in it.
     pub(crate) fn promises_files(&self) -> bool {
         files::promises_others(&self.document, &self.files)
@@ -131,11 +134,11 @@ impl Prepared {
         Some(self.kind).filter(|kind| !kind.is_empty())
     }
 
-    /// It as bytes, with the id that was reserved to others.
+    /// It as bytes, with the id that was reserved to others: what stands before its files, and the document behind them.
     ///
     /// # Errors
     /// [`Error::Internal`] where it cannot be written, which no document comes to.
-    pub(crate) fn to_bytes(&self, id: Option<RecordId>) -> Result<Vec<u8>, Error> {
+    pub(crate) fn to_parts(&self, id: Option<RecordId>) -> Result<(Vec<u8>, Vec<u8>), Error> {
         let head = Head {
             id: id.map(|id| id.0),
             patient: self.patient.0,
@@ -157,20 +160,16 @@ impl Prepared {
                 .map(|file| (file.content.len(), file.sha256))
                 .collect(),
         };
-        let mut bytes = serde_json::to_vec(&head).map_err(|_| Error::Internal)?;
+        let mut head = serde_json::to_vec(&head).map_err(|_| Error::Internal)?;
         // JSON has no such byte.
-        bytes.push(0);
-        for file in &self.files {
-            bytes.extend_from_slice(&file.content);
-        }
-        bytes.extend(fhir::canonical::to_bytes(&self.document));
-        Ok(bytes)
+        head.push(0);
+        Ok((head, fhir::canonical::to_bytes(&self.document)))
     }
 
     /// It again, and the id that was reserved.
     ///
     /// # Errors
-    /// [`Error::Internal`] for bytes that [`Prepared::to_bytes`] has not written.
+    /// [`Error::Internal`] for bytes that are not the parts of [`Prepared::to_parts`] and its files between them.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Self, Option<RecordId>), Error> {
         let end = bytes.iter().position(|&byte| byte == 0);
         let (head, document) = bytes.split_at(end.ok_or(Error::Internal)?);
@@ -179,8 +178,7 @@ impl Prepared {
         let mut files = Vec::with_capacity(head.files.len());
         for (length, sha256) in head.files {
             let (content, behind) = rest.split_at_checked(length).ok_or(Error::Internal)?;
-            let content = Arc::new(Content::new(content.to_vec()));
-            files.push(TakenFile { content, sha256 });
+            files.push(TakenFile::new(Content::new(content.to_vec()), sha256));
             rest = behind;
         }
         let document = decrypt::document(rest).ok_or(Error::Internal)?;

@@ -97,18 +97,13 @@ fn told(path: &str) -> Issue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use domain::ids::RecordId;
     use vault::row::Content;
 
     use super::*;
 
     fn file(sha256: [u8; 32]) -> TakenFile {
-        TakenFile {
-            content: Arc::new(Content::new(vec![0])),
-            sha256,
-        }
+        TakenFile::new(Content::new(vec![0]), sha256)
     }
 
     fn place(number: usize) -> AttachmentRequest {

@@ -93,8 +93,8 @@ pub(crate) struct Learned<'a> {
 /// By whom and by what an import is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ImportContext<'a> {
-    /// The database; `None` where nothing is looked up, because nothing is stored.
-    pub(crate) pool: Option<&'a Pool>,
+    /// The database.
+    pub(crate) pool: &'a Pool,
     /// What documents are known by.
     pub(crate) drafting: Drafting<'a>,
     /// Who asks.
@@ -269,22 +269,12 @@ impl References {
         context: ImportContext<'_>,
         group: &[&Prepared],
     ) -> Result<Vec<Option<RecordId>>, Error> {
-        let facts_of_group = match context.pool {
-            None => None,
-            Some(pool) => {
-                let mut tx = pool.begin().await?;
-                let facts_of_group = ReservationFacts::read(&mut tx, context, group).await?;
-                tx.commit().await?;
-                Some(facts_of_group)
-            }
-        };
+        let mut tx = context.pool.begin().await?;
+        let facts_of_group = ReservationFacts::read(&mut tx, context, group).await?;
+        tx.commit().await?;
         let mut reserved = Vec::with_capacity(group.len());
         for one in group {
-            let (id, target) = match &facts_of_group {
-                // Nothing is looked up and nothing stored: each of them will be one.
-                None => (None, Some(RecordId::fresh())),
-                Some(facts_of_group) => self.plan(context, facts_of_group, one),
-            };
+            let (id, target) = self.plan(context, &facts_of_group, one);
             if let Some(record) = target {
                 let target = ReferenceTarget {
                     record,
@@ -399,11 +389,11 @@ impl References {
                 None => resolution.unresolved += 1,
             }
         }
-        if let Some(pool) = context.pool.filter(|_| !left.is_empty()) {
+        if !left.is_empty() {
             let asked: Vec<SourceOfPatient> = left.iter().map(|(_, of)| *of).collect();
-            let mut conn = pool.acquire().await?;
+            let mut conn = context.pool.acquire().await?;
             let known = KnownSources::read(&mut conn, context.drafting.index_key, &asked).await?;
-            for (reference, of) in left.drain(..) {
+            for (reference, of) in left {
                 let versions = known.of(&of).unwrap_or_default();
                 if let Some(newest) = versions.iter().max_by_key(|it| it.number) {
                     resolution.put(reference, &newest.kind, newest.record);
@@ -415,7 +405,6 @@ impl References {
                 }
             }
         }
-        resolution.unresolved += left.len() as u64;
         for record in &resolution.records {
             if self.pointed.len() < MAX_REMEMBERED || self.pointed.contains_key(record) {
                 *self.pointed.entry(*record).or_default() += 1;

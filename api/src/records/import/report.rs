@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ids::RecordId, records::RecordType};
+use domain::{
+    ids::{RecordId, UserId},
+    records::RecordType,
+};
 use serde_json::{Value, json};
 
 use super::super::draft::{SourceAnswer, Stored};
@@ -19,8 +22,8 @@ pub(crate) enum Imported {
     Stored(Box<Stored>),
     /// The next version of a record: its source has sent another one.
     Amended(Box<Stored>),
-    /// It would be stored: nothing is, as the caller asked.
-    Checked(RecordType),
+    /// What would become of it: nothing is stored, as the caller asked.
+    Checked(Foreseen),
     /// A file that this record promises; `None` where nothing is stored, as the caller asked.
     Attached(Option<RecordId>),
     /// A file that is stored with a document behind it, whose line says what became of it.
@@ -31,6 +34,32 @@ pub(crate) enum Imported {
     Unclaimed,
     /// It says that something was deleted at its source.
     Deletion,
+}
+
+/// What would become of an entry beside what is there, and what the entries before it would be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Foreseen {
+    /// What.
+    pub(crate) outcome: ForeseenOutcome,
+    /// The record that it would be, or that an entry before it would be. No client is told: it will be another.
+    pub(crate) record: RecordId,
+    /// Of which type.
+    pub(crate) record_type: RecordType,
+    /// Whose.
+    pub(crate) patient: UserId,
+}
+
+/// What an entry would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ForeseenOutcome {
+    /// A new record.
+    Created,
+    /// The next version of a record.
+    Amended,
+    /// What an entry before it would be.
+    AlreadyThere,
+    /// Older than what an entry before it would be.
+    Outdated,
 }
 
 /// Why a deletion is skipped.
@@ -47,6 +76,21 @@ impl Imported {
         }
     }
 
+    /// The record that it is or would be, and whose.
+    pub(crate) fn record(&self) -> Option<(RecordId, UserId)> {
+        match self {
+            Self::Stored(stored) | Self::Amended(stored) => {
+                Some((stored.record.id, stored.record.patient))
+            }
+            Self::Checked(foreseen) => Some((foreseen.record, foreseen.patient)),
+            Self::Attached(_)
+            | Self::WithDocument
+            | Self::Skipped
+            | Self::Unclaimed
+            | Self::Deletion => None,
+        }
+    }
+
     const fn outcome(&self) -> &'static str {
         match self {
             Self::Stored(stored) if stored.is_new() => "CREATED",
@@ -55,7 +99,12 @@ impl Imported {
             }
             Self::Stored(_) => "ALREADY_THERE",
             Self::Amended(_) => "AMENDED",
-            Self::Checked(_) => "WOULD_BE_CREATED",
+            Self::Checked(foreseen) => match foreseen.outcome {
+                ForeseenOutcome::Created => "WOULD_BE_CREATED",
+                ForeseenOutcome::Amended => "WOULD_BE_AMENDED",
+                ForeseenOutcome::AlreadyThere => "ALREADY_THERE",
+                ForeseenOutcome::Outdated => "OUTDATED",
+            },
             Self::Attached(Some(_)) => "ATTACHED",
             Self::Attached(None) => "WOULD_BE_ATTACHED",
             Self::WithDocument => "WITH_DOCUMENT",
@@ -171,8 +220,8 @@ pub(crate) fn line(
             "version": written.record.version,
             "dataHash": written.record.data_hash,
         }),
-        Ok(imported @ Imported::Checked(record_type)) => json!({
-            "entry": number, "outcome": imported.outcome(), "recordType": record_type,
+        Ok(imported @ Imported::Checked(foreseen)) => json!({
+            "entry": number, "outcome": imported.outcome(), "recordType": foreseen.record_type,
         }),
         Ok(imported @ Imported::Attached(Some(record))) => json!({
             "entry": number, "outcome": imported.outcome(), "recordId": record,
@@ -253,6 +302,7 @@ pub(crate) fn end(totals: &Totals, reported: u64, interrupted: Option<(ErrorCode
         ("attached", totals.of("ATTACHED")),
         ("withDocument", totals.of("WITH_DOCUMENT")),
         ("wouldBeCreated", totals.of("WOULD_BE_CREATED")),
+        ("wouldBeAmended", totals.of("WOULD_BE_AMENDED")),
         ("wouldBeAttached", totals.of("WOULD_BE_ATTACHED")),
         ("resolvedReferences", totals.resolved),
         ("unresolvedReferences", totals.unresolved),

@@ -97,7 +97,7 @@ pub(super) async fn store(
         }
     }
     let context = ImportContext {
-        pool: Some(writing.decryption.pool),
+        pool: writing.decryption.pool,
         drafting,
         caller,
         import: &import,
@@ -139,8 +139,8 @@ pub(super) async fn store(
 fn read(import: &mut Import, drafting: Drafting<'_>, caller: &Caller, entry: Entry) -> ReadEntry {
     let kind = entry.kind();
     let file_names = entry.names_as_file(import.source.as_deref());
-    let entry = entry.with_files_apart();
-    let file = entry.as_ref().ok().and_then(Entry::binary);
+    let mut entry = entry.with_files_apart();
+    let file = entry.as_mut().ok().and_then(Entry::binary);
     let prepared = entry.and_then(|entry| import.prepare(drafting, caller, entry));
     // What is wrong with a document is told before anything refers to it.
     let drafted = prepared.and_then(|it| import.checked(drafting, caller, it));

@@ -117,6 +117,10 @@ impl Bundle {
         Ok(None)
     }
 
+    pub(super) fn take(&mut self, at_least: usize) -> Option<Vec<u8>> {
+        self.kept.take(at_least)
+    }
+
     pub(super) fn end(&mut self) -> Result<(), Broken> {
         match self.state {
             ParserState::Done => Ok(()),

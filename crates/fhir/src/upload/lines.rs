@@ -21,6 +21,10 @@ impl Lines {
         Some(self.0.cut())
     }
 
+    pub(super) fn take(&mut self, at_least: usize) -> Option<Vec<u8>> {
+        self.0.take(at_least)
+    }
+
     pub(super) fn end(&mut self) -> Option<Cut> {
         (!self.0.is_empty()).then(|| self.0.cut())
     }

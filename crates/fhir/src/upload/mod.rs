@@ -91,6 +91,15 @@ impl Cutter {
         self.form.next(input)
     }
 
+    /// Takes away what has arrived of an entry that is not whole, where that is at least so many bytes: the cut that comes is
+    /// what is behind it, or [`Cut::TooLong`] where all of it together is.
+    pub fn take(&mut self, at_least: usize) -> Option<Vec<u8>> {
+        match &mut self.form {
+            Form::Lines(lines) => lines.take(at_least),
+            Form::Bundle(bundle) => bundle.take(at_least),
+        }
+    }
+
     /// Ends the upload; gives the last line, if nothing ended it.
     ///
     /// # Errors
@@ -120,6 +129,8 @@ impl Form {
 #[derive(Debug)]
 struct Kept {
     bytes: Vec<u8>,
+    /// How many bytes of it were taken away before it was whole.
+    taken: usize,
     limit: usize,
     is_too_long: bool,
 }
@@ -128,13 +139,15 @@ impl Kept {
     fn new(limit: usize) -> Self {
         Self {
             bytes: Vec::new(),
+            taken: 0,
             limit,
             is_too_long: false,
         }
     }
 
     fn add(&mut self, more: &[u8]) {
-        if self.is_too_long || self.bytes.len() + more.len() > self.limit {
+        let length = self.taken + self.bytes.len() + more.len();
+        if self.is_too_long || length > self.limit {
             self.is_too_long = true;
             self.bytes = Vec::new();
         } else {
@@ -142,8 +155,19 @@ impl Kept {
         }
     }
 
+    /// Takes away what there is of an entry that is not whole, where that is so much.
+    fn take(&mut self, at_least: usize) -> Option<Vec<u8>> {
+        if self.bytes.len() < at_least {
+            return None;
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        self.taken += bytes.len();
+        Some(bytes)
+    }
+
     fn cut(&mut self) -> Cut {
         let bytes = std::mem::take(&mut self.bytes);
+        self.taken = 0;
         if std::mem::take(&mut self.is_too_long) {
             Cut::TooLong
         } else {
@@ -152,7 +176,7 @@ impl Kept {
     }
 
     fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && !self.is_too_long
+        self.bytes.is_empty() && self.taken == 0 && !self.is_too_long
     }
 }
 

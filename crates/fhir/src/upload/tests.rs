@@ -289,3 +289,24 @@ fn a_deletion_says_of_which_kind_and_nothing_else_is_one() {
         None
     );
 }
+
+#[test]
+fn what_is_taken_of_an_entry_counts_towards_its_limit_and_the_cut_is_the_rest() {
+    let mut cutter = Cutter::lines(10);
+    let mut cut = |input: &[u8], taken: Option<&[u8]>| {
+        let mut rest = input;
+        let cut = cutter.next(&mut rest).unwrap();
+        assert_eq!(cutter.take(4).as_deref(), taken);
+        cut
+    };
+    assert_eq!(cut(b"123", None), None, "too little to be taken");
+    assert_eq!(cut(b"4567", Some(b"1234567")), None);
+    assert_eq!(cut(b"890\n", None), Some(Cut::Entry(b"890".to_vec())));
+    assert_eq!(cut(b"12345678", Some(b"12345678")), None);
+    assert_eq!(cut(b"901", None), None);
+    assert_eq!(cut(b"\n", None), Some(Cut::TooLong));
+    assert_eq!(cut(b"1234", Some(b"1234")), None);
+    let last = cutter.end().unwrap();
+    assert_eq!(last, Some(Cut::Entry(Vec::new())), "its end is empty");
+    assert_eq!(cutter.end().unwrap(), None);
+}

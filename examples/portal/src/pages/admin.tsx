@@ -93,7 +93,7 @@ function UserItem({ of }: { of: Account }) {
     <li className="between">
       <span>
         <strong>{of.username}</strong> <Tag>{role(of.role)}</Tag> {of.isActive ? null : <Tag kind="bad">{t('inactive')}</Tag>}
-        <span className="small besides">{of.email ?? ''} · {time(of.createdAt)} · {of.organizations.map((each) => each.name).join(', ')} · <code>{of.id}</code></span>
+        <span className="small besides">{[of.email, time(of.createdAt), ...of.organizations.map((each) => each.name)].filter(Boolean).join(' · ')} · <code>{of.id}</code></span>
       </span>
       {isMe || !of.role ? null : (
         <span className="actions">

@@ -1,5 +1,6 @@
 import { type FormEvent, useState } from 'react';
 import { CombinedError, useClient, useMutation } from 'urql';
+import { Link } from 'wouter';
 import { complete } from '../api/payload';
 import { WITH_COOKIE, beginBy } from '../api/refresh';
 import { useStore } from '../api/store';
@@ -39,6 +40,7 @@ export function LogIn() {
       <p className="center">
         <Button kind="quiet" onPress={() => setNew(!isNew)}>{isNew ? t('I have an account') : t('Make an account')}</Button>
         {' '}<a href="./verify.html" target="_blank" rel="noopener">{t('Verify a file')}</a>
+        {' '}<Link href="/public">{t('What is on the blockchain')}</Link>
       </p>
     </Page>
   );

@@ -2,7 +2,7 @@
 import { useQuery } from 'urql';
 import { Link } from 'wouter';
 import { useActing, useOnBehalfOf } from '../api/acting';
-import { useFeed, useReread } from '../api/feed';
+import { latestOf, useFeed, useReread } from '../api/feed';
 import { useKept } from '../api/place';
 import { graphql } from '../gql';
 import { Button, Card, Choice, Empty, Loaded, Page, Pager, Table, Tag, usePaging } from '../ui';
@@ -46,12 +46,12 @@ export default function Log() {
 
 /** What is told of one's own data. Of a patient for whom somebody acts, nothing is. */
 function Live() {
-  const { events, isOpen } = useFeed(FEED, {}, (data, extensions) => ({ ...data.accessEvents, cursor: String(extensions['cursor'] ?? data.accessEvents.id) }));
+  const { events, missed, isOpen } = useFeed(FEED, {}, (data, extensions) => ({ ...data.accessEvents, cursor: String(extensions['cursor'] ?? data.accessEvents.id) }));
   const latest = events[0];
   return (
     <>
       <span className="hidden" role="status">{latest?.sentence ?? ''}</span>
-      <Entries latest={latest?.cursor} told={events.length} isLive={isOpen} />
+      <Entries latest={latestOf(latest, missed)} told={events.length} isLive={isOpen} />
     </>
   );
 }

@@ -1,7 +1,7 @@
 // What the person was told: emergency access above all, with the reasons and what reviews came to.
 import { useMutation, useQuery } from 'urql';
 import { Link } from 'wouter';
-import { useFeed, useReread } from '../api/feed';
+import { latestOf, useFeed, useReread } from '../api/feed';
 import { session } from '../api/session';
 import { useKept } from '../api/place';
 import { graphql } from '../gql';
@@ -39,8 +39,8 @@ export default function Notices() {
   const [result, again] = useQuery({ query: NOTICES, variables: { unreadOnly: which === 'unread', after: paging.after } });
   const [count] = useQuery({ query: UNREAD });
   const [{ error }, mark] = useMutation(MARK);
-  const { events } = useFeed(NOTICE_FEED, {}, (data) => data.notifications);
-  useReread(events[0]?.cursor, again);
+  const { events, missed } = useFeed(NOTICE_FEED, {}, (data) => data.notifications);
+  useReread(latestOf(events[0], missed), again);
   const unread = count.data?.unreadNotifications ?? 0;
   return (
     <Page

@@ -59,7 +59,7 @@ function Deletions() {
           <><ul className="plain requests">
             {found.nodes.map((each) => (
               <li key={each.id}>
-                <p><strong>{each.subject.username}</strong>: {deletionType(each.requestType)} {each.dataCategories.map(dataCategory).join(', ')} <Tag>{deletionStatus(each.status)}</Tag> <span className="small">{time(each.requestedAt)}</span></p>
+                <p><strong>{each.subject.username}</strong>: {[deletionType(each.requestType), each.dataCategories.map(dataCategory).join(', ')].filter(Boolean).join(': ')} <Tag>{deletionStatus(each.status)}</Tag> <span className="small">{time(each.requestedAt)}</span></p>
                 <Scope of={each.scope} />
                 {each.firstApprovalBy ? <Notice kind="warn">{t('One administrator has approved it; another one has to.')}</Notice> : null}
                 {each.status === 'under_review' ? <Decide of={each as DataDeletionRequest} done={() => again({ requestPolicy: 'network-only' })} /> : null}
@@ -123,7 +123,7 @@ function ReviewItem({ of }: { of: Review }) {
   const [{ error, fetching }, review] = useMutation(REVIEW_GLASS);
   return (
     <li>
-      <p><strong>{window.doctor.username}</strong> → {window.patient.username} <Tag kind={window.reviewStatus === 'ESCALATED' ? 'bad' : 'plain'}>{window.isOpen ? t('open now') : reviewStatus(window.reviewStatus)}</Tag> {of.isAsSealed ? null : <Tag kind="bad">{t('changed outside the service')}</Tag>}</p>
+      <p><strong>{window.doctor.username}</strong> · {t('Records of {0}', window.patient.username)} <Tag kind={window.reviewStatus === 'ESCALATED' ? 'bad' : 'plain'}>{window.isOpen ? t('open now') : reviewStatus(window.reviewStatus)}</Tag> {of.isAsSealed ? null : <Tag kind="bad">{t('changed outside the service')}</Tag>}</p>
       <Facts of={[[t('What for'), purpose(window.purpose)], [t('Reason'), window.reason], [t('Time'), `${time(window.openedAt)} – ${time(window.closedAt ?? window.expiresAt)}`], [t('Records shown'), of.recordsDisclosed], [t('Decision'), decisionWord(window.decision)], [t('Note'), window.note]]} />
       {window.isOpen || window.reviewStatus === 'REVIEWED' ? null : (
         <Form error={error} className="inline-form" onSubmit={(event) => { event.preventDefault(); void review({ input: { id: window.id, decision, note: note || null } }); }}>

@@ -1,12 +1,15 @@
 // Records in the order of what they are about, newest first.
+import { useState } from 'react';
 import { useQuery } from 'urql';
 import { Link } from 'wouter';
 import { useOnBehalfOf } from '../api/acting';
+import { useReread } from '../api/feed';
 import { useKept } from '../api/place';
 import type { PurposeOfUse, RecordType } from '../gql/graphql';
 import { Button, Choice, Empty, Loaded, Tag } from '../ui';
 import { fhirDate, t, time } from '../words';
 import { RECORD_TYPES, anchor, recordType } from '../words/labels';
+import { useRecordNews } from './follow';
 import { RECORDS, remember } from './queries';
 import { Modifiers } from './summary';
 
@@ -18,6 +21,11 @@ interface Of {
 export function Records({ patientId, purpose }: Of) {
   const [type, setType] = useKept<RecordType | ''>('type', '');
   const [pages, setPages] = useKept<(string | null)[]>('pages', [null]);
+  const { latest, count } = useRecordNews(patientId);
+  const [seen, setSeen] = useState(0);
+  const isOne = pages.length === 1;
+  // A page in front of others cannot be read again alone: what it no longer holds would be on none of them.
+  const unseen = isOne ? 0 : count - seen;
   return (
     <>
       <Choice<RecordType | ''>
@@ -26,6 +34,8 @@ export function Records({ patientId, purpose }: Of) {
         onChange={(next) => { setType(next); setPages([null]); }}
         options={[['', t('All records')], ...RECORD_TYPES.map((each) => [each, recordType(each)] as const)]}
       />
+      <span className="hidden" role="status">{isOne && count > 0 ? t('Changed while you read: {0}', count) : ''}</span>
+      {unseen > 0 ? <p><Button onPress={() => { setSeen(count); setPages([null]); }}>{t('{0} new: go to the newest', unseen)}</Button></p> : null}
       <ol className="timeline">
         {pages.map((after, index) => (
           <RecordsPage
@@ -34,7 +44,8 @@ export function Records({ patientId, purpose }: Of) {
             type={type}
             {...(patientId ? { patientId } : {})}
             {...(purpose ? { purpose } : {})}
-            {...(index === pages.length - 1 ? { more: (cursor: string) => setPages([...pages, cursor]) } : {})}
+            {...(isOne && latest ? { latest } : {})}
+            {...(index === pages.length - 1 ? { more: (cursor: string) => { setSeen(count); setPages([...pages, cursor]); } } : {})}
           />
         ))}
       </ol>
@@ -42,8 +53,9 @@ export function Records({ patientId, purpose }: Of) {
   );
 }
 
-function RecordsPage({ patientId, purpose, type, after, more }: Of & { type: RecordType | ''; after: string | null; more?: (cursor: string) => void }) {
-  const [result] = useQuery({ query: RECORDS, variables: { patientId: patientId ?? null, purpose: purpose ?? null, types: type ? [type] : null, after, ...useOnBehalfOf() } });
+function RecordsPage({ patientId, purpose, type, after, latest, more }: Of & { type: RecordType | ''; after: string | null; latest?: string; more?: (cursor: string) => void }) {
+  const [result, again] = useQuery({ query: RECORDS, variables: { patientId: patientId ?? null, purpose: purpose ?? null, types: type ? [type] : null, after, ...useOnBehalfOf() } });
+  useReread(latest, again);
   const page = result.data?.medicalRecords;
   if (page) remember(page.nodes);
   const next = page?.pageInfo.hasNextPage ? page.pageInfo.endCursor : undefined;

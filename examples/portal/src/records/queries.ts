@@ -222,13 +222,14 @@ export function useRecord(id: string, purpose: PurposeOfUse | undefined, request
   const isMeasured = type !== undefined && MEASURED.has(type);
   const isPast = type === 'MEDICAL_HISTORY';
   const isTold = type !== undefined && !isMeasured && !isPast;
-  const [measured] = useQuery({ query: MEASURED_RECORD, variables, requestPolicy, pause: !isMeasured });
-  const [past] = useQuery({ query: PAST_RECORD, variables, requestPolicy, pause: !isPast });
-  const [told] = useQuery({ query: TOLD_RECORD, variables, requestPolicy, pause: !isTold });
+  const [measured, againMeasured] = useQuery({ query: MEASURED_RECORD, variables, requestPolicy, pause: !isMeasured });
+  const [past, againPast] = useQuery({ query: PAST_RECORD, variables, requestPolicy, pause: !isPast });
+  const [told, againTold] = useQuery({ query: TOLD_RECORD, variables, requestPolicy, pause: !isTold });
   const result = type === undefined ? kind : isMeasured ? measured : isPast ? past : told;
   const found = isMeasured ? measured.data : isPast ? past.data : told.data;
   const data: FoundRecord | undefined = found?.medicalRecord ?? undefined;
-  return { data, error: result.error, fetching: result.fetching };
+  const again = isMeasured ? againMeasured : isPast ? againPast : againTold;
+  return { data, error: result.error, fetching: result.fetching, isSettled: !result.fetching && !result.stale, again };
 }
 
 export const HISTORY = graphql(`

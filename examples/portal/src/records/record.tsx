@@ -1,5 +1,5 @@
 // One record: its summary, what it was before, where it is anchored, and the document as it was hashed.
-import { useMemo, useState } from 'react';
+import { Fragment, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { Link, useLocation } from 'wouter';
 import { useActing, useOnBehalfOf } from '../api/acting';
@@ -11,18 +11,53 @@ import { Button, Card, Choice, DialogTrigger, Empty, Facts, Failure, Field, Form
 import { fhirDate, t, time } from '../words';
 import { anchor, closedAs, closing, closingReason, deletionType, recordType, verdict } from '../words/labels';
 import { Files } from './files';
-import { ERASE_RECORD, type FoundRecord as Found, HISTORY, RECORD_ACCESS, VERIFY, WITHDRAW_RECORD, useRecord } from './queries';
+import { useNewerVersion } from './follow';
+import { ERASE_RECORD, type FoundRecord as Found, HISTORY, RECORD_ACCESS, VERIFY, WITHDRAW_RECORD, remember, useRecord } from './queries';
 import { Folded, Summary } from './summary';
 
-export default function Record({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
-  const result = useRecord(id, purpose);
-  const record = result.data;
+interface Of {
+  id: string;
+  purpose?: PurposeOfUse;
+}
+
+export default function Record(props: Of) {
+  return <Followed key={props.id} {...props} />;
+}
+
+/**
+ * A record that renews itself: where it was the newest version when it was opened, the next one takes its place. The address, the place on the
+ * page and the focus stay. Where a dialog is open, the next version waits until it is asked for: what is done there is about the one that was read.
+ */
+function Followed({ id, purpose }: Of) {
+  const [shown, setShown] = useState(id);
+  const result = useRecord(shown, purpose);
+  // The next version takes the place of the one before when it is there.
+  const last = useRef<Found>(undefined);
+  if (result.data?.id === shown) last.current = result.data;
+  const record = result.error ? undefined : last.current;
+  const newer = useNewerVersion(id, record, () => result.again({ requestPolicy: 'network-only' }));
+  const isFollowing = useRef<boolean>(undefined);
+  if (record?.id === id && result.isSettled) isFollowing.current ??= record.isCurrent;
+  const renew = () => {
+    if (!newer || !record) return;
+    remember([{ id: newer, recordType: record.recordType }]);
+    setShown(newer);
+  };
+  // Before it is drawn: what waits for nobody is not said to wait.
+  useLayoutEffect(() => {
+    if (newer && isFollowing.current && !document.querySelector('[role="dialog"], [role="alertdialog"]')) renew();
+  }, [newer]);
+  const back = () => {
+    isFollowing.current = false;
+    setShown(id);
+  };
   const title = record?.summary?.title ?? (record ? recordType(record.recordType) : t('Record'));
   return (
-    <Page key={id} title={title} windowTitle={t('Record')} {...(record ? { lead: lead(record), actions: <Actions of={record} {...(purpose ? { purpose } : {})} /> } : {})}>
-      <Loaded of={result}>
+    <Page title={title} windowTitle={t('Record')} {...(record ? { lead: <Lead of={record} />, actions: <Actions key={record.id} of={record} {...(purpose ? { purpose } : {})} /> } : {})}>
+      <News of={record} isRenewed={record !== undefined && record.id !== id} back={back} renew={newer && newer !== shown && isFollowing.current ? renew : undefined} />
+      <Loaded of={{ ...result, data: record }}>
         {(found) => (
-          <>
+          <Fragment key={found.id}>
             <States of={found} {...(purpose ? { purpose } : {})} />
             <Card title={t('Summary')}>
               {found.summary ? <Summary of={found.summary} /> : <Empty>{t('There is no summary: read the document.')}</Empty>}
@@ -30,21 +65,50 @@ export default function Record({ id, purpose }: { id: string; purpose?: PurposeO
             </Card>
             <RecordFiles of={found} {...(purpose ? { purpose } : {})} />
             <Anchor of={found} {...(purpose ? { purpose } : {})} />
-            <History id={found.id} {...(purpose ? { purpose } : {})} />
+            {found.version === 1 && found.isCurrent ? null : <History id={found.id} {...(shown === id ? {} : { opened: { id, show: back } })} {...(purpose ? { purpose } : {})} />}
             {session.get()?.person.id === found.patient.id ? <><WhoSawIt id={found.id} /><Erase of={found} /></> : null}
-          </>
+          </Fragment>
         )}
       </Loaded>
     </Page>
   );
 }
 
-const lead = (record: Found) => (
-  <>
-    {recordType(record.recordType)} · {fhirDate(record.summary?.date ?? record.effectiveAt ?? record.createdAt)} · {t('of {0}', record.patient.username)}
-    {record.author ? ` · ${t('by {0}', record.author.username)}` : ''}
-  </>
-);
+/** What has become of the record since it was opened: said aloud when the reader pauses, and shown. */
+function News({ of, isRenewed, back, renew }: { of: Found | undefined; isRenewed: boolean; back: () => void; renew: (() => void) | undefined }) {
+  const before = useRef<Found>(undefined);
+  const [anchored, setAnchored] = useState('');
+  useEffect(() => {
+    if (!of) return;
+    const was = before.current;
+    before.current = of;
+    if (was && was.id === of.id && was.anchor.state !== of.anchor.state) setAnchored(t('On the blockchain: {0}.', anchor(of.anchor.state)));
+  }, [of]);
+  const renewed = isRenewed && of ? (of.isWithdrawn ? t('It was marked as entered in error while you had it open. This is version {0}.', of.version) : t('It was amended while you had it open. This is version {0}.', of.version)) : '';
+  const waiting = renew ? t('A newer version was stored while you had it open.') : '';
+  return (
+    <>
+      <div className={renewed || waiting ? 'notice warn between' : undefined} data-testid="renewed">
+        <span role="status">{waiting || renewed}</span>
+        {renew ? <Button onPress={renew}>{t('Show the newer version')}</Button> : renewed ? <Button onPress={back}>{t('Show what you had open')}</Button> : null}
+      </div>
+      <span className="hidden" role="status">{anchored}</span>
+    </>
+  );
+}
+
+/** What it is, whose and by whom. A doctor goes on to the other records of the patient. */
+function Lead({ of }: { of: Found }) {
+  const me = session.get()?.person;
+  const isOfPatient = useActing() === null && me?.role === 'DOCTOR' && me.id !== of.patient.id;
+  const whose = t('of {0}', of.patient.username);
+  return (
+    <>
+      {recordType(of.recordType)} · {fhirDate(of.summary?.date ?? of.effectiveAt ?? of.createdAt)} · {isOfPatient ? <Link href={`/patients/${of.patient.id}`}>{whose}</Link> : whose}
+      {of.author ? ` · ${t('by {0}', of.author.username)}` : ''}
+    </>
+  );
+}
 
 const suffixOf = (purpose: PurposeOfUse | undefined): string => (purpose ? `/as/${purpose}` : '');
 
@@ -147,7 +211,8 @@ function Anchor({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
   );
 }
 
-function History({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
+/** Its versions. To ask for them is written into the patient's log: of a record that has one, nothing is asked. The page is at the address of the one that was opened: no link leads there where another one is shown. */
+function History({ id, purpose, opened }: Of & { opened?: { id: string; show: () => void } }) {
   const [result] = useQuery({ query: HISTORY, variables: { id, purpose: purpose ?? null, ...useOnBehalfOf() } });
   const versions = result.data?.medicalRecord?.history.nodes;
   if (!versions || versions.length < 2) return null;
@@ -156,7 +221,7 @@ function History({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
       <ol className="plain">
         {versions.map((version) => (
           <li key={version.id}>
-            {version.id === id ? <strong>{t('version {0}', version.version)}</strong> : <Link href={`/records/${version.id}${suffixOf(purpose)}`}>{t('version {0}', version.version)}</Link>}
+            {version.id === id ? <strong>{t('version {0}', version.version)}</strong> : version.id === opened?.id ? <Button kind="quiet" onPress={opened.show}>{t('version {0}', version.version)}</Button> : <Link href={`/records/${version.id}${suffixOf(purpose)}`}>{t('version {0}', version.version)}</Link>}
             {' '}{time(version.createdAt)} {version.author?.username ?? ''} {version.isWithdrawn ? <Tag kind="bad">{t('entered in error')}</Tag> : null}
             {version.reason ? <span className="small"> {version.reason}</span> : null}
           </li>

@@ -17,6 +17,7 @@ import { Button, Card, Choice, Failure, Field, Form, Loaded, Notice, Page } from
 import { t } from '../words';
 import { RECORD_TYPES, recordType } from '../words/labels';
 import { filePath, notTaken } from './files';
+import { useNewerVersion } from './follow';
 import { LaboratoryForm, PaperForm, PrescriptionForm, VitalsForm } from './forms';
 import { AMEND_RECORD, CREATE_RECORD, type FoundRecord as Found, remember, useRecord } from './queries';
 
@@ -165,8 +166,14 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
 
 export function AmendRecord({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
   const result = useRecord(id, purpose, 'network-only');
+  const newer = useNewerVersion(id, result.data?.id === id ? result.data : undefined);
+  const suffix = purpose ? `/as/${purpose}` : '';
   return (
-    <Page title={t('Amend a record')} lead={<Link className="back" href={`/records/${id}${purpose ? `/as/${purpose}` : ''}`}>{t('back')}</Link>}>
+    <Page title={t('Amend a record')} lead={<Link className="back" href={`/records/${id}${suffix}`}>{t('back')}</Link>}>
+      <div className={newer ? 'notice warn' : undefined} data-testid="overtaken">
+        <span role="status">{newer ? t('Somebody stored a newer version meanwhile: this one can no longer be amended.') : ''}</span>
+        {newer ? <> <Link href={`/records/${newer}${suffix}`}>{t('Open it')}</Link></> : null}
+      </div>
       <Loaded of={result}>{(record) => <AmendForm record={record} {...(purpose ? { purpose } : {})} />}</Loaded>
     </Page>
   );

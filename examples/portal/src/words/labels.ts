@@ -16,6 +16,7 @@ import type {
   ProcessingActivity,
   PurposeOfUse,
   RecordType,
+  RegistryEventKind,
   Relationship,
   RepresentedActivity,
   Role,
@@ -132,6 +133,22 @@ const events: Record<IntegrityEventKind, English> = {
 };
 export const event = (of: IntegrityEventKind): string => t(events[of]);
 
+const registryEvents: Record<RegistryEventKind, English> = {
+  ADMIN_STEP_TAKEN: 'Step towards another administrator of the contract',
+  BATCH_ANCHORED: 'Many records anchored together',
+  CHECKPOINT_ANCHORED: 'Audit trail pinned',
+  ENDING_ANNULLED: 'End of a record annulled',
+  ENDING_LIMIT_SET: 'Limit of ends set',
+  EPOCH_OPENED: 'Epoch of checkpoints opened',
+  PAUSED_SET: 'Contract paused or released',
+  RECORD_ANCHORED: 'Record anchored',
+  RECORD_CLOSED: 'Record closed',
+  RECORD_EXTRACTED: 'Record taken out of those anchored together',
+  ROLE_CHANGED: 'Role of an account of the contract changed',
+};
+/** An event of a newer contract stands for itself. */
+export const registryEvent = (of: RegistryEventKind): string => (of in registryEvents ? t(registryEvents[of]) : of);
+
 const notifications: Record<NotificationKind, English> = {
   BREAK_GLASS_ESCALATED: 'Emergency access, the review is late',
   BREAK_GLASS_JUSTIFIED: 'Emergency access, found justified',
@@ -227,6 +244,7 @@ const importOutcomes: Record<NonNullable<ImportLine['outcome']>, English> = {
   REFUSED: 'Refused',
   SKIPPED: 'No record is made of it',
   WITH_DOCUMENT: 'File that comes with its document',
+  WOULD_BE_AMENDED: 'Would be stored as the next version',
   WOULD_BE_ATTACHED: 'File that would be stored',
   WOULD_BE_CREATED: 'Would be stored',
 };

@@ -1,0 +1,109 @@
+//! What `ops` gives to our programs, they take: every command with its arguments, every setting, and all settings of a service
+//! together, as in production.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use tests::World;
+use tests::composition::{composition, unit_commands};
+
+/// What one of our programs says with this environment alone, and how it ended.
+async fn says(
+    world: &World,
+    program: &str,
+    arguments: &[String],
+    environment: &BTreeMap<String, String>,
+) -> (Option<i32>, String) {
+    let programs = &world.foundation.programs;
+    let executable = match program {
+        "meditrustal" => &programs.meditrustal,
+        "meditrustal-indexer" => &programs.indexer,
+        _ => panic!("{program} is no program of ours"),
+    };
+    let output = tokio::process::Command::new(executable)
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("the program starts");
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+/// The help of a command; its arguments are looked at before.
+async fn help(world: &World, program: &str, arguments: &[String]) -> String {
+    let arguments = [arguments, &["--help".to_owned()]].concat();
+    let (code, said) = says(world, program, &arguments, &BTreeMap::new()).await;
+    assert_eq!(code, Some(0), "{program} {arguments:?}: {said}");
+    said
+}
+
+#[tokio::test]
+async fn each_service_and_each_unit_runs_a_command_that_there_is() {
+    let world = World::start().await;
+
+    let mut tried = 0;
+    for service in composition().services.iter().filter(|it| it.is_ours()) {
+        let told = help(&world, service.program(), &service.arguments()).await;
+        for name in service.environment.keys() {
+            let takes = told.contains(&format!("[env: {name}]"))
+                || told.contains(&format!("[env: {name}="));
+            assert!(takes, "{} does not take {name}: {told}", service.name);
+        }
+        tried += 1;
+    }
+    assert_eq!(tried, 6);
+    let units = unit_commands();
+    assert_eq!(units.len(), 5, "{units:?}");
+    for (unit, command) in units {
+        let (program, arguments) = command.split_first().expect("a program");
+        let told = help(&world, program, arguments).await;
+        assert!(told.contains("Usage:"), "{unit}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn the_settings_of_the_composition_can_be_used_together_in_production() {
+    let world = World::start().await;
+    let dir = world.foundation.dir();
+    let filled = |value: &str| {
+        value
+            .replace("${CHAIN_RPC_URL:?}", "http://node.example.org:8545")
+            .replace("${SITE:?}", "https://app.example.org")
+            .replace("_PASSWORD:?}", "_PASSWORD}")
+            .replace("${API_PASSWORD}", "word")
+            .replace("${INDEXER_PASSWORD}", "word")
+            .replace(
+                "/etc/meditrustal/deployment.json",
+                &dir.join("deployment.json").display().to_string(),
+            )
+            .replace("/etc/meditrustal", &dir.join("keys").display().to_string())
+            .replace("/var/lib/meditrustal", &world.file("ledger"))
+    };
+
+    for name in ["api-1", "indexer-1"] {
+        let mut services = composition().services.into_iter();
+        let service = services.find(|it| it.name == name).expect("a service");
+        let mut environment: BTreeMap<_, _> = service
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), filled(value)))
+            .collect();
+        assert!(!environment.values().any(|it| it.contains("${")), "{name}");
+        // A world's accounts are those of development chains.
+        if let Some(risks) = environment.get_mut("MEDITRUSTAL_ACCEPTED_RISKS") {
+            risks.push_str(",development-keys");
+        }
+
+        let check = ["config", "check"].map(str::to_owned);
+        let (code, said) = says(&world, service.program(), &check, &environment).await;
+
+        assert_eq!(code, Some(0), "{name}: {said}");
+        assert!(said.contains("every setting can be used"), "{name}: {said}");
+    }
+}
