@@ -21,7 +21,7 @@ use crate::{
     config::database_url,
     records::{
         derive::{DeriveReport, Deriving},
-        index_key::check_index_key,
+        index_key::{check_index_key, compare_index_key},
     },
 };
 
@@ -114,10 +114,14 @@ impl DeriveRecords {
             ..PoolSettings::default()
         };
         let pool = store::connect(&self.url, "meditrustal records", one)?;
-        let keyring = self.keys.open(&pool).await?;
+        let keyring = self.keys.open_for(&pool, self.dry_run).await?;
         let index_key = IndexKey::load(&self.index_key_file)?;
         // With another key nobody would find anything by its codes any more.
-        check_index_key(&pool, &keyring, &index_key).await?;
+        if self.dry_run {
+            compare_index_key(&pool, &keyring, &index_key).await?;
+        } else {
+            check_index_key(&pool, &keyring, &index_key).await?;
+        }
         let may = derived::may_rewrite(&mut *pool.acquire().await?).await?;
         if !may {
             return Err("DATABASE_URL: only the role that owns the tables can write what records are found by: meditrustal_migrator".into());

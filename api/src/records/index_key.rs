@@ -29,6 +29,28 @@ pub(crate) async fn check_index_key(
     keyring: &Keyring,
     key: &IndexKey,
 ) -> Result<(), KeyCheckError> {
+    compare_index_key(pool, keyring, key).await?;
+    let check = key.check();
+    let mut conn = pool.acquire().await?;
+    key_checks::insert(&mut conn, KeyKind::Index, &check.id, &check.value.0).await?;
+    let known =
+        key_checks::known(&mut conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
+    if is_known(&known, &check) {
+        Ok(())
+    } else {
+        Err(KeyCheckError::OtherIndexKey)
+    }
+}
+
+/// The same, and the database stays as it is: a key that it does not know yet is not made known. Only for what changes nothing.
+///
+/// # Errors
+/// [`KeyCheckError`].
+pub(crate) async fn compare_index_key(
+    pool: &Pool,
+    keyring: &Keyring,
+    key: &IndexKey,
+) -> Result<(), KeyCheckError> {
     let check = key.check();
     let mut conn = pool.acquire().await?;
     let known =
@@ -43,11 +65,8 @@ pub(crate) async fn check_index_key(
         if !told.is_empty() && !told.contains(&true) {
             return Err(KeyCheckError::OtherIndexKey);
         }
-    }
-    key_checks::insert(&mut conn, KeyKind::Index, &check.id, &check.value.0).await?;
-    let known =
-        key_checks::known(&mut conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
-    if is_known(&known, &check) {
+        Ok(())
+    } else if is_known(&known, &check) {
         Ok(())
     } else {
         Err(KeyCheckError::OtherIndexKey)
