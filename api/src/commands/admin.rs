@@ -101,11 +101,7 @@ impl AdminCommand {
 impl ResetSecondFactor {
     async fn run(self) -> Result<(), Failure> {
         let pool = connect(&self.url)?;
-        let keyring = if self.dry_run {
-            self.keys.open_to_try(&pool).await?
-        } else {
-            self.keys.open(&pool).await?
-        };
+        let keyring = self.keys.open_for(&pool, self.dry_run).await?;
         let mut tx = pool.begin().await?;
         let found = store::users::by_login(&mut tx, &self.username).await?;
         let user = found.ok_or("there is no such account")?;
@@ -179,11 +175,7 @@ impl CreateAdmin {
         let hashed = password::hash(new_password.as_str());
 
         let pool = connect(&settings.url)?;
-        let keyring = if settings.dry_run {
-            settings.keys.open_to_try(&pool).await?
-        } else {
-            settings.keys.open(&pool).await?
-        };
+        let keyring = settings.keys.open_for(&pool, settings.dry_run).await?;
         let mut tx = pool.begin().await?;
         let id = UserId::fresh();
         let account = Authority::new(id, &email, &username, Role::Admin, hashed);

@@ -110,7 +110,7 @@ impl ErasuresCommand {
 impl ReplayLedger {
     async fn run(&self) -> Result<ExitCode, Failure> {
         let pool = open(&self.url).await?;
-        let keyring = Arc::new(self.keys.open(&pool).await?);
+        let keyring = Arc::new(self.keys.open_for(&pool, self.dry_run).await?);
         let mut tasks = JoinSet::new();
         let seals = Seals::start(keyring, pool.clone(), self.home_country, &mut tasks);
         if self.without_head {

@@ -114,11 +114,7 @@ impl DeriveRecords {
             ..PoolSettings::default()
         };
         let pool = store::connect(&self.url, "meditrustal records", one)?;
-        let keyring = if self.dry_run {
-            self.keys.open_to_try(&pool).await?
-        } else {
-            self.keys.open(&pool).await?
-        };
+        let keyring = self.keys.open_for(&pool, self.dry_run).await?;
         let index_key = IndexKey::load(&self.index_key_file)?;
         // With another key nobody would find anything by its codes any more.
         if self.dry_run {

@@ -163,7 +163,7 @@ impl RetentionCommand {
 impl RunRetention {
     async fn run(&self) -> Result<ExitCode, Failure> {
         let pool = self.database.open().await?;
-        let keyring = Arc::new(self.keys.open(&pool).await?);
+        let keyring = Arc::new(self.keys.open_for(&pool, self.dry_run).await?);
         let mut tasks = JoinSet::new();
         let retention = Retention {
             seals: Seals::start(

@@ -116,7 +116,22 @@ impl MasterKeys {
         Ok(keyring)
     }
 
+    /// As [`MasterKeys::open`], or, where nothing may change, as [`MasterKeys::open_to_try`].
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(super) async fn open_for(&self, pool: &Pool, is_dry: bool) -> Result<Keyring, Failure> {
+        if is_dry {
+            self.open_to_try(pool).await
+        } else {
+            self.open(pool).await
+        }
+    }
+
     /// The same for what changes nothing, not even what the database knows of keys.
+    ///
+    /// # Errors
+    /// What is wrong with them.
     pub(super) async fn open_to_try(&self, pool: &Pool) -> Result<Keyring, Failure> {
         migrate::require_current(pool).await?;
         let keyring = self.pkcs11.keyring(&self.path)?;
@@ -188,7 +203,7 @@ impl SealRows {
             ..PoolSettings::default()
         };
         let pool = store::connect(&self.url, "meditrustal seal", one)?;
-        let keyring = self.keys.open(&pool).await?;
+        let keyring = self.keys.open_for(&pool, self.dry_run).await?;
         let sealed_before = if self.all && !self.wrong {
             seals::sealed_tables(&mut *pool.acquire().await?).await?
         } else {

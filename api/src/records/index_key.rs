@@ -33,7 +33,6 @@ pub(crate) async fn check_index_key(
     let check = key.check();
     let mut conn = pool.acquire().await?;
     key_checks::insert(&mut conn, KeyKind::Index, &check.id, &check.value.0).await?;
-    // Another process may have been the first.
     let known =
         key_checks::known(&mut conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
     if is_known(&known, &check) {
@@ -56,18 +55,18 @@ pub(crate) async fn compare_index_key(
     let mut conn = pool.acquire().await?;
     let known =
         key_checks::known(&mut conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
-    let is_ours = if known.is_empty() {
+    if known.is_empty() {
         let coded = records::newest_with_codes(&mut conn, WITNESSES).await?;
         let mut told = Vec::new();
         for row in records::sealed(&mut conn, &coded).await? {
             let made = made_tokens_of(key, keyring, &row).await;
             told.extend(made.map_err(KeyringError::from)?);
         }
-        told.is_empty() || told.contains(&true)
-    } else {
-        is_known(&known, &check)
-    };
-    if is_ours {
+        if !told.is_empty() && !told.contains(&true) {
+            return Err(KeyCheckError::OtherIndexKey);
+        }
+        Ok(())
+    } else if is_known(&known, &check) {
         Ok(())
     } else {
         Err(KeyCheckError::OtherIndexKey)

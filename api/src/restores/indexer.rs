@@ -3,7 +3,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, BufRead, BufReader, Read as _},
+    io::{self, BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -130,8 +130,10 @@ impl IndexerReplay {
         });
         let mut why = String::new();
         let errors = running.stderr.take().map(BufReader::new);
-        for line in errors.into_iter().flat_map(BufRead::lines) {
+        // Whatever it says is read to its end: it must not go on unwatched.
+        for line in errors.into_iter().flat_map(|said| said.split(b'\n')) {
             let line = line?;
+            let line = String::from_utf8_lossy(&line);
             if let Some(first) = line.strip_prefix(PROGRAM) {
                 why = first.trim_start_matches(": ").to_owned();
             } else if why.is_empty() {

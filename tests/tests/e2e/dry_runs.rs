@@ -167,6 +167,12 @@ async fn no_row_is_changed_by_a_command_that_is_tried_out() {
     let written = is_tried(&write, &api, &masters).await;
     assert_eq!(written["wouldBeAppended"], 0, "{written}");
     assert!(!Path::new(&ledger).exists());
+    // Not even a key that the database does not know is made known.
+    let index_key = world.foundation.dir().join("keys/index.key");
+    let index_key = index_key.display().to_string();
+    let derive = ["records", "derive", "--index-key-file", &index_key];
+    let derived = is_tried(&derive, &owner, &copy).await;
+    assert_eq!(derived["changed"], 0, "{derived}");
 
     assert_eq!(rows(&world).await, before);
 }

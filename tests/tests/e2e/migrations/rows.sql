@@ -44,7 +44,7 @@ INSERT INTO anchor_outbox (record_id, chain_id, signer, nonce)
 SELECT record_id, 31337, {address}, 0 FROM anchor;
 
 INSERT INTO anchor_attempts (tx_hash, outbox_id, attempt, raw_transaction, max_fee_per_gas)
-SELECT '0x' || {hash}, (SELECT min(id) FROM anchor_outbox), 1 + ({number} % 2000000000)::integer, '\x00', 1;
+SELECT '0x' || {hash}, (SELECT max(id) FROM anchor_outbox), 1 + ({number} % 2000000000)::integer, '\x00', 1;
 
 INSERT INTO chain_cursors (
     chain_id, registry, block_number, block_hash, sequence, head, chain_head, finalized_block, fence
