@@ -135,7 +135,7 @@ impl IndexerReplay {
             let line = line?;
             let line = String::from_utf8_lossy(&line);
             if let Some(first) = line.strip_prefix(PROGRAM) {
-                why = first.trim_start_matches(": ").to_owned();
+                first.trim_start_matches(": ").clone_into(&mut why);
             } else if why.is_empty() {
                 tell(&line);
             } else {

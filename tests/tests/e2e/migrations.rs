@@ -111,7 +111,9 @@ async fn runs(session: &mut PgConnection, statement: &str, version: i64) -> Resu
             .execute(&mut *session)
             .await;
         let Err(error) = done else { return Ok(()) };
-        let code = error.as_database_error().and_then(|it| it.code());
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         let is_deadlock = code.as_deref() == Some("40P01");
         if !is_deadlock || version > LAST_WITH_DEADLOCKS {
             return Err(error.to_string());

@@ -181,7 +181,7 @@ async fn an_anchor_that_was_changed_is_named_and_stays_for_an_operator() {
 
 #[tokio::test]
 async fn a_replay_of_a_node_that_keeps_no_old_state_compares_everything() {
-    let mut world = world().await;
+    let world = world().await;
     world.indexer.stop().await;
     let newest = world.rpc("eth_getBlockByNumber", json!(["latest", false]));
     let newest = newest.await["hash"].clone();
@@ -204,7 +204,7 @@ async fn a_replay_of_a_node_that_keeps_no_old_state_compares_everything() {
 
 #[tokio::test]
 async fn a_payload_of_any_length_is_another_one_and_is_replaced() {
-    let mut world = world().await;
+    let world = world().await;
     world.indexer.stop().await;
     let before = tables(&world).await;
     world

@@ -170,24 +170,24 @@ impl ImportRun {
             let put = match entry {
                 HeldEntry::Told(number, told) => {
                     let told = serde_json::to_vec(told).map_err(|_| over(&Error::Internal))?;
-                    let number = number.to_be_bytes();
-                    let parts = [[TOLD].as_slice(), &number, &told];
+                    let numbered = number.to_be_bytes();
+                    let parts = [[TOLD].as_slice(), &numbered, &told];
                     spool.put_parts(&parts).await
                 }
                 HeldEntry::Document(number, prepared) => {
                     let id = reserved.next().flatten();
                     let (head, document) = prepared.to_parts(id).map_err(|error| over(&error))?;
-                    let number = number.to_be_bytes();
-                    let mut parts = vec![[DOCUMENT].as_slice(), &number, &head];
+                    let numbered = number.to_be_bytes();
+                    let mut parts = vec![[DOCUMENT].as_slice(), &numbered, &head];
                     let files = prepared.files().iter();
                     parts.extend(files.map(|file| file.content.as_slice()));
                     parts.push(&document);
                     spool.put_parts(&parts).await
                 }
                 HeldEntry::File(number, file) => {
-                    let number = number.to_be_bytes();
+                    let numbered = number.to_be_bytes();
                     let (sha256, content) = (file.sha256.as_slice(), file.content.as_slice());
-                    let parts = [[FILE].as_slice(), &number, sha256, content];
+                    let parts = [[FILE].as_slice(), &numbered, sha256, content];
                     spool.put_parts(&parts).await
                 }
             };

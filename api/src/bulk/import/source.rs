@@ -127,9 +127,9 @@ impl Source {
                 continue;
             }
             let left = self.waits.left();
-            let mut wait = Wait::of(&mut self.waits);
+            let wait = Wait::of(&mut self.waits);
             let arrived = tokio::time::timeout(left, self.body.next()).await;
-            wait.end();
+            drop(wait);
             match arrived {
                 Ok(Some(Ok(piece))) => self.piece = piece,
                 Ok(None) => {
