@@ -353,6 +353,7 @@ mod tests {
 
         let fields = "{ medicalRecords(first: 100) { nodes { id } } }";
         assert_eq!(weight(fields), Ok(201));
+        assert_eq!(weight("{ medicalRecords(first: 100) }"), Ok(1));
         let mutations = "mutation { ...g } fragment g on M { ...f ...f ...f } fragment f on M { logOut { success } logOut { success } }";
         assert_eq!(weight(mutations), Ok(6 * (2 + MUTATION_WEIGHT)));
         let grouped = "{ myAccessLog(first: 1, grouped: true) { nodes { id } } }";
