@@ -5,6 +5,7 @@
 //! the walk is linear in the document, and sums saturate.
 
 mod counter;
+mod timer;
 
 use async_graphql::{
     Variables,
@@ -12,6 +13,7 @@ use async_graphql::{
 };
 
 use self::counter::{CostCounter, Sum, constant};
+pub(crate) use self::timer::CheckTimer;
 use crate::{
     codes::{Excess, QueryLimit},
     limits::MAX_BODY,
