@@ -6,7 +6,9 @@ mod sampled;
 use std::{sync::OnceLock, time::Duration};
 
 use axum::http::StatusCode;
-use metrics::{Counter, DURATIONS, Gauge, Histogram, Label, Labelled, Metrics, SIZES};
+use metrics::{
+    COMPUTATIONS, Counter, DURATIONS, Gauge, Histogram, Label, Labelled, Metrics, SIZES,
+};
 
 pub(crate) use self::sampled::{CHECKPOINT_STATES, NODES, PARTS, REGISTRARS, SampledMetrics};
 use crate::codes::ErrorCode;
@@ -93,6 +95,7 @@ struct RequestMetrics {
     fields: Labelled<Histogram>,
     failures: Labelled<Counter>,
     errors: Labelled<Counter>,
+    limits_checks: Histogram,
     http: Labelled<Counter>,
     http_durations: Labelled<Histogram>,
 }
@@ -116,6 +119,11 @@ impl RequestMetrics {
                 &[field, code.clone()],
             ),
             errors: all.counters("graphql_errors", "Errors that were answered", &[code]),
+            limits_checks: all.histogram(
+                "graphql_limits_check_seconds",
+                "How long the check of documents against the limits took",
+                COMPUTATIONS,
+            ),
             http: all.counters(
                 "http_requests",
                 "Requests that were answered",
@@ -207,6 +215,11 @@ impl Instruments {
     /// An error was answered.
     pub(crate) fn erred(&self, code: &str) {
         self.requests.errors.with(&[code]).inc();
+    }
+
+    /// A document was held against the limits, and let through or refused.
+    pub(crate) fn checked_limits(&self, took: Duration) {
+        self.requests.limits_checks.observe(took.as_secs_f64());
     }
 
     /// A request was answered. A WebSocket's answer begins it: how long it stays open is no duration of a request.

@@ -5,6 +5,7 @@
 //! the walk is linear in the document, and sums saturate.
 
 mod counter;
+mod timer;
 
 use async_graphql::{
     Variables,
@@ -12,6 +13,7 @@ use async_graphql::{
 };
 
 use self::counter::{CostCounter, Sum, constant};
+pub(crate) use self::timer::CheckTimer;
 use crate::{
     codes::{Excess, QueryLimit},
     limits::MAX_BODY,
@@ -353,6 +355,7 @@ mod tests {
 
         let fields = "{ medicalRecords(first: 100) { nodes { id } } }";
         assert_eq!(weight(fields), Ok(201));
+        assert_eq!(weight("{ medicalRecords(first: 100) }"), Ok(1));
         let mutations = "mutation { ...g } fragment g on M { ...f ...f ...f } fragment f on M { logOut { success } logOut { success } }";
         assert_eq!(weight(mutations), Ok(6 * (2 + MUTATION_WEIGHT)));
         let grouped = "{ myAccessLog(first: 1, grouped: true) { nodes { id } } }";

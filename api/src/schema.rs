@@ -57,7 +57,7 @@ use crate::{
     organizations::graphql::{OrganizationMutation, OrganizationQuery},
     parsed_documents::ParsedDocuments,
     party::Party,
-    query_limits::{self, QueryLimits},
+    query_limits::{self, CheckTimer, QueryLimits},
     records::{
         AmendmentMutation, ImportMutation,
         decrypted::DecryptedRecords,
@@ -279,13 +279,15 @@ impl Schema {
         via: Via,
         context: &RequestContext,
     ) -> Result<(OperationType, Request), Rejected> {
-        let named = self.find_document(&mut request)?;
+        let mut timer = CheckTimer::default();
+        let named = self.find_document(&mut request, &mut timer)?;
         let cookie = of_request::<RefreshCookie>(&request);
         let name = request.operation_name.clone();
         // Lent to the query limits and given back: they may hold a whole document.
         let variables = std::mem::take(&mut request.variables);
-        let document = self.parsed(&mut request)?;
-        let counted = query_limits::check(document, name.as_deref(), &variables, &self.limits)
+        let document = self.parsed(&mut request, &mut timer)?;
+        let counted = timer
+            .measure(|| query_limits::check(document, name.as_deref(), &variables, &self.limits))
             .map_err(limit_error)?;
         self.inputs
             .check(document, &variables)
@@ -347,11 +349,15 @@ impl Schema {
     }
 
     /// Parses the document of a request, or takes what the same text was parsed to.
-    fn parsed<'a>(&self, request: &'a mut Request) -> Result<&'a ExecutableDocument, Rejected> {
+    fn parsed<'a>(
+        &self,
+        request: &'a mut Request,
+        timer: &mut CheckTimer,
+    ) -> Result<&'a ExecutableDocument, Rejected> {
         if let Some(known) = self.parsed.get(&request.query) {
             request.set_parsed_query(ExecutableDocument::clone(&known));
         } else {
-            query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
+            self.check_text(&request.query, timer)?;
             let parsed = parse_query(&request.query);
             let document = parsed.map_err(|error| unparsed(&error.into()))?;
             if literals::repeats_a_field(&request.query) {
@@ -364,12 +370,22 @@ impl Schema {
         request.parsed_query().map_err(|error| unparsed(&error))
     }
 
+    /// Refuses text that is too long or too deeply nested.
+    fn check_text(&self, query: &str, timer: &mut CheckTimer) -> Result<(), Rejected> {
+        let checked = timer.measure(|| query_limits::check_text(query, &self.limits));
+        checked.map_err(limit_error)
+    }
+
     /// Puts the document in the place of its hash where that alone was sent; gives the hash, if one was.
-    fn find_document(&self, request: &mut Request) -> Result<Option<DocumentHash>, Rejected> {
+    fn find_document(
+        &self,
+        request: &mut Request,
+        timer: &mut CheckTimer,
+    ) -> Result<Option<DocumentHash>, Rejected> {
         let named = of_request::<DocumentHash>(request);
         if self.documents.are_compared(named.as_ref()) {
             // What is too long is not hashed.
-            query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
+            self.check_text(&request.query, timer)?;
         }
         if let Some(document) = self.documents.find(named.as_ref(), &request.query)? {
             document.as_ref().clone_into(&mut request.query);

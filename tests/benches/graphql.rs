@@ -17,6 +17,8 @@ use tests::bench::{Arguments, Bar, Costs, Figure, Population, Report, progress};
 use tests::load::{Load, Measured, Reply, Turn, Until, post};
 use tests::transfer::heart_rate;
 
+/// Where the api tells its metrics: at a free port of this machine.
+const METRICS: (&str, &str) = ("MEDITRUSTAL_METRICS_ADDRESS", "127.0.0.1:0");
 const ME: &str = "{ me { id username role } }";
 const READ: &str = "query Read($id: UUID!) { medicalRecord(id: $id) { document } }";
 const LONG: &str = "{ medicalRecords(first: 5) { nodes { document } } }";
@@ -39,7 +41,11 @@ const ROUNDS: usize = 5;
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::read();
-    let world = arguments.world().await;
+    let world = arguments.world_with(|options| {
+        let (name, address) = METRICS;
+        options.api.push((name.to_owned(), address.to_owned()));
+    });
+    let world = world.await;
     let population = Arc::new(Population::open(&world, 4, 100).await);
     let count = arguments.many(5_000);
     progress(format_args!("storing {count} records"));
@@ -168,11 +174,12 @@ impl Bench {
     }
 
     /// What the limits take of the examples' time: each is asked for by a name that none of its operations has, which is
-    /// told once all of them were counted, and beside that in a media type that is refused before. What lies between
-    /// is reading the request, finding the parsed document, the check, and the words of the refusal: more than the check.
+    /// told once all of them were counted. The api measures the check itself. Beside it stands what such a request takes of
+    /// the processors more than one in a media type that is refused before: reading it, finding the parsed document, the
+    /// check, and the words of the refusal.
     async fn limits(&mut self, times: u64) {
-        let mut most = ("none".to_owned(), 0.0_f64);
-        let mut all = Vec::new();
+        let mut checks = Vec::new();
+        let mut requests = Vec::new();
         for (name, query) in examples() {
             progress(format_args!("the limits of {name}"));
             let token = self.token();
@@ -181,23 +188,71 @@ impl Bench {
             let refused = String::from_utf8_lossy(&checked)
                 .replacen("application/json", "application/text", 1)
                 .into_bytes();
-            self.costs_of(checked.clone(), 200, 100).await;
+            self.repeats(checked.clone(), 200, (1, 100)).await;
+            let check = self.check_of(checked.clone(), times).await;
+            checks.push((name.clone(), check));
             let with = self.costs_of(checked, 200, times).await;
             let without = self.costs_of(refused, 415, times).await;
-            let micros = (with - without).max(0.0);
-            all.push(format!("{name} {micros:.0}"));
-            if micros > most.1 {
-                most = (name, micros);
-            }
+            requests.push((name, (with - without).max(0.0)));
         }
-        let (name, micros) = most;
+        self.slowest("check of the limits", &checks, Bar::AtMost(CHECKED));
+        self.slowest("reading, check and refusal", &requests, Bar::None);
+    }
+
+    /// Reports what took most of all examples, in microseconds, and notes what each took.
+    fn slowest(&mut self, what: &str, of_each: &[(String, f64)], bar: Bar) {
+        let most = of_each.iter().max_by(|(_, a), (_, b)| a.total_cmp(b));
+        let (name, micros) = most.expect("there are examples");
         self.report.figure(
-            format!("reading and check of an example, the slowest ({name})"),
-            Figure::Microseconds(micros),
-            Bar::AtMost(CHECKED),
+            format!("{what} of an example, the slowest ({name})"),
+            Figure::Microseconds(*micros),
+            bar,
         );
+        let each = of_each
+            .iter()
+            .map(|(name, micros)| format!("{name} {micros:.1}"));
+        let each: Vec<_> = each.collect();
         self.report
-            .note(format!("of each example, in µs: {}", all.join(", ")));
+            .note(format!("{what} of each, in µs: {}", each.join(", ")));
+    }
+
+    /// How long the check of this request's document takes, by the api's own metrics, while nobody else asks. Unit:
+    /// microseconds.
+    async fn check_of(&self, request: Vec<u8>, times: u64) -> f64 {
+        let (earlier, before) = self.checks().await;
+        self.repeats(request, 200, (1, times)).await;
+        let (later, after) = self.checks().await;
+        let count = later - earlier;
+        assert!(count > 0.0, "each request is checked");
+        (after - before) * 1_000_000.0 / count
+    }
+
+    /// How many checks the api has measured so far, and what they took together. Unit: seconds.
+    async fn checks(&self) -> (f64, f64) {
+        let told = self.world.api.metrics().await.expect("it answers");
+        let [count, seconds] = ["count", "sum"].map(|end| {
+            let value = told.value(&format!("graphql_limits_check_seconds_{end}"), &[]);
+            value.expect("the api measures the check")
+        });
+        (count, seconds)
+    }
+
+    /// Asks the same again and again, by so many clients and so many times; each answer has this status.
+    async fn repeats(
+        &self,
+        request: Vec<u8>,
+        status: u16,
+        (clients, times): (usize, u64),
+    ) -> Measured {
+        let load = Load {
+            server: self.world.api.address(),
+            clients,
+            until: Until::Asked(times),
+        };
+        let right = move |_: Turn, reply: &Reply<'_>| reply.status == status;
+        let measured = load.run(move |_| request.clone(), right).await;
+        assert_eq!(measured.failed(), 0, "each is refused as it should be");
+        measured
     }
 
     /// What one of so many answers costs the api. Unit: microseconds of a processor.
@@ -207,14 +262,7 @@ impl Bench {
     )]
     async fn costs_of(&self, request: Vec<u8>, status: u16, times: u64) -> f64 {
         let costs = Costs::begin(&self.world);
-        let load = Load {
-            server: self.world.api.address(),
-            clients: 4,
-            until: Until::Asked(times),
-        };
-        let right = move |_: Turn, reply: &Reply<'_>| reply.status == status;
-        let measured = load.run(move |_| request.clone(), right).await;
-        assert_eq!(measured.failed(), 0, "each is refused as it should be");
+        let measured = self.repeats(request, status, (4, times)).await;
         let costs = costs.end(&self.world);
         costs.of_api() * 1_000_000.0 / measured.right.max(1) as f64
     }

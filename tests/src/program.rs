@@ -8,6 +8,7 @@ use dev::process::{Signal, Supervised};
 use serde_json::Value;
 
 use crate::PATIENCE;
+use crate::monitoring::Scrape;
 
 /// The api or the indexer, running as it does in production. Dropping it kills it.
 #[derive(Debug)]
@@ -127,6 +128,26 @@ impl Program {
     /// Everything it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.0.program().log).unwrap_or_default()
+    }
+
+    /// What it tells at its `/metrics`; `None` where nobody answers.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say where its metrics are, or tells something else there.
+    pub async fn metrics(&self) -> Option<Scrape> {
+        let log = self.log();
+        let (_, rest) = log
+            .split_once("Metrics at ")
+            .unwrap_or_else(|| panic!("it does not say where its metrics are: {log}"));
+        let url = rest.split_whitespace().next().unwrap_or_default();
+        let answer = dev::http::get(url).await.ok()?;
+        let kind = answer.headers()["content-type"]
+            .to_str()
+            .expect("text")
+            .to_owned();
+        assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+        Some(Scrape::read(&answer.text().await.ok()?))
     }
 
     /// What it logged as a warning or worse, for a test that fails.

@@ -174,11 +174,7 @@ impl<'a> CostCounter<'a> {
             return Err(LimitError::TypeName);
         }
         for (_, argument) in &field.arguments {
-            let literal = argument
-                .node
-                .clone()
-                .into_const_with(|_| Ok::<_, ()>(Const::Null));
-            constant(&literal.unwrap_or_default())?;
+            literal(&argument.node)?;
         }
         let inner = self.selection_set(&field.selection_set.node)?;
         let times = self.length(field);
@@ -282,6 +278,10 @@ impl<'a> CostCounter<'a> {
         {
             return self.length_of_list(&ids.node);
         }
+        // Most fields have nothing in them that could appear more than once.
+        if field.selection_set.node.items.is_empty() {
+            return 1;
+        }
         // By reference: a variable may be as long as a request.
         let given = |name: &Name| match self.variables.get(name) {
             Some(Const::Number(number)) => number.as_u64(),
@@ -353,11 +353,7 @@ impl<'a> CostCounter<'a> {
                 if names.len() > 1 {
                     return Err(too_much(QueryLimit::DirectiveVariables, 1, names.len()));
                 }
-                let literal = argument
-                    .node
-                    .clone()
-                    .into_const_with(|_| Ok::<_, ()>(Const::Null));
-                constant(&literal.unwrap_or_default())?;
+                literal(&argument.node)?;
             }
         }
         Ok(directives.len() as u64)
@@ -370,6 +366,16 @@ pub(super) fn constant(value: &Const) -> Result<(), LimitError> {
         Const::Number(number) if number.is_f64() => Err(LimitError::InlineDecimal),
         Const::List(items) => items.iter().try_for_each(constant),
         Const::Object(members) => members.values().try_for_each(constant),
+        _ => Ok(()),
+    }
+}
+
+/// The same of a value that may hold variables; those are no part of the document.
+fn literal(value: &Value) -> Result<(), LimitError> {
+    match value {
+        Value::Number(number) if number.is_f64() => Err(LimitError::InlineDecimal),
+        Value::List(items) => items.iter().try_for_each(literal),
+        Value::Object(members) => members.values().try_for_each(literal),
         _ => Ok(()),
     }
 }

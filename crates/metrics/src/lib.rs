@@ -39,6 +39,10 @@ pub struct Buckets(&'static [f64]);
 pub const DURATIONS: Buckets = Buckets(&[
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ]);
+/// Bounds for how long something takes that waits for nothing. Unit: seconds.
+pub const COMPUTATIONS: Buckets = Buckets(&[
+    1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3,
+]);
 /// Bounds for how many are served together. Unit: requests.
 pub const SIZES: Buckets = Buckets(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]);
 const NONE: Buckets = Buckets(&[]);
@@ -250,6 +254,29 @@ mod tests {
             assert!(text.contains(line), "{line} is not in {text}");
         }
         assert!(!text.contains("ana") && !text.contains("f5a1"), "{text}");
+    }
+
+    #[test]
+    fn bounds_of_computations_tell_microseconds_apart() {
+        let mut metrics = Metrics::default();
+        let checks = metrics.histogram("check_seconds", "Checks", COMPUTATIONS);
+
+        checks.observe(0.000_002);
+        checks.observe(0.000_04);
+
+        let text = metrics.text();
+        let counted = |bound: f64| {
+            let buckets = text.lines().filter_map(|line| {
+                let rest = line.strip_prefix("meditrustal_check_seconds_bucket{le=\"")?;
+                rest.split_once("\"} ")
+            });
+            let mut of = buckets.filter(|(le, _)| le.parse::<f64>() == Ok(bound));
+            of.next().map(|(_, count)| count.to_owned())
+        };
+        assert_eq!(counted(1e-6).as_deref(), Some("0"), "{text}");
+        assert_eq!(counted(2.5e-6).as_deref(), Some("1"), "{text}");
+        assert_eq!(counted(2.5e-5).as_deref(), Some("1"), "{text}");
+        assert_eq!(counted(5e-5).as_deref(), Some("2"), "{text}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::break_glass::{ages, cannot_be_written_down, opens};
 use crate::checkpoints::{pinned, pins_another_trail};
 use crate::health::{puts_the_clock_ahead, puts_the_clock_of};
 use crate::lying_node::LyingNode;
-use crate::monitoring::{FINDING, Settings, runs, tells_metrics, tries_to_scrape};
+use crate::monitoring::{FINDING, Settings, runs, tells_metrics};
 use crate::relay::signs_elsewhere;
 
 /// anvil's account 0: administrator, steward and pauser of a registry for development.
@@ -51,8 +51,8 @@ struct Look {
 impl Look {
     async fn at(api: &Program, indexer: &Program) -> Self {
         Self {
-            api: tries_to_scrape(api).await,
-            indexer: tries_to_scrape(indexer).await,
+            api: api.metrics().await,
+            indexer: indexer.metrics().await,
         }
     }
 

@@ -55,23 +55,7 @@ async fn measured() -> World {
 
 /// What a program tells now.
 async fn scrape(program: &Program) -> Scrape {
-    tries_to_scrape(program).await.expect("it answers")
-}
-
-/// The same; `None` where nobody answers.
-pub(crate) async fn tries_to_scrape(program: &Program) -> Option<Scrape> {
-    let log = program.log();
-    let (_, rest) = log
-        .split_once("Metrics at ")
-        .unwrap_or_else(|| panic!("it does not say where its metrics are: {log}"));
-    let url = rest.split_whitespace().next().unwrap_or_default();
-    let answer = dev::http::get(url).await.ok()?;
-    let kind = answer.headers()["content-type"]
-        .to_str()
-        .expect("text")
-        .to_owned();
-    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
-    Some(Scrape::read(&answer.text().await.ok()?))
+    program.metrics().await.expect("it answers")
 }
 
 /// Waits until a program tells something.
@@ -455,6 +439,34 @@ fn is_asked_for_what_is_told(scrapes: &[&Scrape]) {
         let unknown: Vec<_> = found.labels.difference(&known).collect();
         assert!(unknown.is_empty(), "{of}: {unknown:?} of {expression}");
     }
+}
+
+#[tokio::test]
+async fn each_check_of_the_limits_is_measured_whether_the_document_runs_or_not() {
+    let world = measured().await;
+    let ana = world.patient("ana").await;
+    let aliases: String = (0..16).map(|nth| format!("a{nth}: id ")).collect();
+    let before = scrape(&world.api).await;
+
+    ana.asks("{ me { id } }", json!({})).await.data();
+    ana.asks(&format!("{{ me {{ {aliases} }} }}"), json!({}))
+        .await
+        .fails_with("TOO_COMPLEX");
+    ana.asks(
+        &format!("{{ me {{ id }} }}{}", " ".repeat(16 << 10)),
+        json!({}),
+    )
+    .await
+    .fails_with("TOO_COMPLEX");
+
+    let after = scrape(&world.api).await;
+    let [count, seconds] = ["count", "sum"].map(|end| {
+        let name = format!("graphql_limits_check_seconds_{end}");
+        let value = |it: &Scrape| it.value(&name, &[]).expect("it is told");
+        value(&after) - value(&before)
+    });
+    assert!((2.5..3.5).contains(&count), "{count}");
+    assert!(seconds > 0.0, "{seconds}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tests::{Person, Program, World, documents, eventually, id, text};
 
 use crate::health::fails;
 use crate::lying_node::{Delivered, LyingNode};
-use crate::monitoring::{tells_metrics, tries_to_scrape};
+use crate::monitoring::tells_metrics;
 
 /// anvil's account 8: what `cargo dev` has beside the first registrar.
 const SECOND: &str = dev::chain::SECOND_REGISTRAR;
@@ -235,7 +235,7 @@ async fn while_one_account_cannot_pay_the_others_patients_go_on_and_an_alarm_nam
     is_anchored_by(&world, &version, SECOND).await;
     is_anchored_by(&world, &another, SECOND).await;
     eventually("the metrics name the one", async || {
-        let told = tries_to_scrape(&world.api).await?;
+        let told = world.api.metrics().await?;
         let left = |name| told.value("account_transactions_left", &[("account", name)]);
         let waiting = |name| told.value("registrar_waiting_transactions", &[("account", name)]);
         let is_named = left("registrar") == Some(0.0)
