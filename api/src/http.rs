@@ -45,7 +45,11 @@ use crate::{
     schema::{Schema, Via, has_run, only_refreshes},
     sessions::refresh_cookie::RefreshCookie,
     sse, websocket,
-    wire::{MediaType, content_type, refuse, to_json},
+    wire::{
+        MediaType, content_type,
+        pieces::{AnswerBody, to_pieces},
+        refuse,
+    },
 };
 
 /// Where an event stream goes on, by the browser's `EventSource` and others like it.
@@ -427,18 +431,21 @@ async fn answered(
     } else {
         media.refused()
     };
-    let text = to_json(&response);
-    drop(response);
+    let pieces = to_pieces(response);
     // Tokens and other secrets of log-ins come of mutations alone, whose answers say nothing by their lengths.
     let coding = coding.filter(|_| kind == OperationType::Query);
-    let (bytes, coding) = content_coding::encode(text, coding).await;
-    let body = match budget {
+    let (pieces, coding) = content_coding::encode(pieces, coding).await;
+    let pieces = match budget {
         // Given back when the last byte was sent.
-        Some(budget) => Bytes::from_owner(Sending::new(bytes, budget)),
-        None => bytes.into(),
+        Some(budget) => {
+            let sending = |piece| Bytes::from_owner(Sending::new(piece, budget.clone()));
+            pieces.into_iter().map(sending).collect()
+        }
+        None => pieces,
     };
     let media = [(header::CONTENT_TYPE, media.as_str())];
-    let mut answer = (status, media, Body::from(body)).into_response();
+    let body = Body::new(AnswerBody::new(pieces));
+    let mut answer = (status, media, body).into_response();
     let headers = answer.headers_mut();
     if let Some(coding) = coding {
         let coding = HeaderValue::from_static(coding.as_str());

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
-use domain::{
-    ids::{RecordId, UserId},
-    stored::StoredRecord,
-};
+use domain::ids::{RecordId, UserId};
 use futures::future::join_all;
 use serde_json::Value;
 use store::records::{Record, search::Order};

@@ -234,11 +234,7 @@ impl PatientKey {
         binding: &Binding<'_>,
         envelope: Vec<u8>,
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        decrypt_in_place(
-            &self.cipher(binding),
-            &binding.associated_data(),
-            envelope,
-        )
+        decrypt_in_place(&self.cipher(binding), &binding.associated_data(), envelope)
     }
 }
 
