@@ -12,8 +12,8 @@ use std::{
 use async_graphql::{Request, Response as Answer, Value, parser::types::OperationType};
 use async_graphql_axum::GraphQLResponse;
 use axum::{
-    Router,
-    body::{Body, Bytes},
+    RequestExt as _, Router,
+    body::{Body, Bytes, HttpBody as _},
     extract::{ConnectInfo, DefaultBodyLimit, RawQuery, State},
     handler::Handler,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
@@ -22,6 +22,7 @@ use axum::{
     routing::{self, MethodRouter, get},
 };
 use domain::ids::RequestId;
+use futures::StreamExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 use vault::token::TokenError;
@@ -237,8 +238,9 @@ async fn post(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     axum::Extension(id): axum::Extension<RequestId>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    request: axum::extract::Request,
 ) -> Response {
+    let body = whole(request.into_limited_body()).await;
     let context = context(&schema, id, peer, &headers);
     let Some(media) = MediaType::wanted(&headers) else {
         return not_acceptable(&schema, &context);
@@ -269,7 +271,7 @@ async fn post(
             media,
         );
     };
-    match request::from_body(&body) {
+    match request::from_body(body) {
         Ok(request) => {
             let request = with_cookie(resuming(request, &headers), &schema, &headers, media);
             let coding = Coding::wanted(&headers, &OF_ANSWERS);
@@ -277,6 +279,21 @@ async fn post(
         }
         Err(refusal) => refuse(&schema, &refusal, &context, StatusCode::BAD_REQUEST, media),
     }
+}
+
+/// A body as a whole, copied into one place as it arrives: there are no pieces besides.
+async fn whole(body: Body) -> Result<Vec<u8>, axum::Error> {
+    let length = usize::try_from(body.size_hint().lower()).unwrap_or(MAX_BODY);
+    let mut whole = Vec::new();
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        if whole.is_empty() {
+            whole.reserve_exact(length.min(MAX_BODY));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole)
 }
 
 /// Refuses a client that takes none of what there is.
