@@ -11,13 +11,15 @@ use std::{
     },
 };
 
+use axum::body::Bytes;
+
 use crate::{error::Error, party::Party};
 
 /// When to try again where other answers take all there is. Unit: seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// How many bytes. A document that is shown counts once for each field that shows it; in memory it is
-/// there up to three times while it is opened, copied and written.
+/// there once, but up to three times where `canonical` shows it or where it is short: opened, copied and written.
 #[expect(
     clippy::struct_field_names,
     reason = "whose bytes are counted is all that tells the fields apart"
@@ -192,16 +194,16 @@ impl Drop for Reservation {
     }
 }
 
-/// An answer that is being sent, compressed or not, and its budget, which is given back afterwards.
+/// A piece of an answer that is being sent, compressed or not, and the answer's budget, which is given back after the last one.
 #[derive(Debug)]
 pub(crate) struct Sending {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     _budget: AnswerBudget,
 }
 
 impl Sending {
     /// These bytes, paid for by this budget.
-    pub(crate) fn new(bytes: Vec<u8>, budget: AnswerBudget) -> Self {
+    pub(crate) fn new(bytes: Bytes, budget: AnswerBudget) -> Self {
         Self {
             bytes,
             _budget: budget,

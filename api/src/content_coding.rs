@@ -1,6 +1,6 @@
 //! How answers are compressed: by what the header `Accept-Encoding` wants most of what there is (RFC 9110, section 12.5.3).
 //!
-//! An answer is compressed whole before it is sent, so that a client that reads slowly holds no encoder, and what is held of
+//! An answer is compressed whole, piece by piece, before it is sent, so that a client that reads slowly holds no encoder, and what is held of
 //! the answer meanwhile is less than before.
 
 use std::io;
@@ -10,7 +10,10 @@ use async_compression::{
     brotli::EncoderParams,
     tokio::write::{BrotliEncoder, GzipEncoder, ZstdEncoder},
 };
-use axum::http::{HeaderMap, header};
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, header},
+};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt as _},
     sync::Semaphore,
@@ -89,19 +92,25 @@ impl Coding {
     }
 }
 
-/// This text, by this coding; as it is, and without one, where it is short or would not become shorter.
-pub(crate) async fn encode(text: String, coding: Option<Coding>) -> (Vec<u8>, Option<Coding>) {
-    let plain = text.into_bytes();
-    let Some(coding) = coding.filter(|_| plain.len() >= WORTHWHILE) else {
+/// The text of these pieces, by this coding; as it is, and without one, where it is short or would not become shorter.
+pub(crate) async fn encode(
+    plain: Vec<Bytes>,
+    coding: Option<Coding>,
+) -> (Vec<Bytes>, Option<Coding>) {
+    let Some(coding) = coding.filter(|_| length(&plain) >= WORTHWHILE) else {
         return (plain, None);
     };
     match compressed(&plain, coding).await {
-        Some(shorter) => (shorter, Some(coding)),
+        Some(shorter) => (vec![shorter.into()], Some(coding)),
         None => (plain, None),
     }
 }
 
-async fn compressed(plain: &[u8], coding: Coding) -> Option<Vec<u8>> {
+fn length(pieces: &[Bytes]) -> usize {
+    pieces.iter().map(Bytes::len).sum()
+}
+
+async fn compressed(plain: &[Bytes], coding: Coding) -> Option<Vec<u8>> {
     // Waits for computing alone, never for a client.
     let _permit = COMPRESSING.acquire().await.ok()?;
     let bytes = match coding {
@@ -124,11 +133,11 @@ async fn compressed(plain: &[u8], coding: Coding) -> Option<Vec<u8>> {
             encoder.into_inner()
         }
     };
-    (bytes.len() < plain.len()).then_some(bytes)
+    (bytes.len() < length(plain)).then_some(bytes)
 }
 
-async fn write(encoder: &mut (impl AsyncWrite + Unpin), plain: &[u8]) -> io::Result<()> {
-    for piece in plain.chunks(PIECE) {
+async fn write(encoder: &mut (impl AsyncWrite + Unpin), plain: &[Bytes]) -> io::Result<()> {
+    for piece in plain.iter().flat_map(|piece| piece.chunks(PIECE)) {
         encoder.write_all(piece).await?;
         task::yield_now().await;
     }
@@ -186,15 +195,16 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_short_or_would_not_become_shorter_stays_as_it_is() {
-        let like = "a".repeat(WORTHWHILE);
-        let short = "a".repeat(WORTHWHILE - 1);
+        let (half, rest) = (WORTHWHILE / 2, WORTHWHILE - WORTHWHILE / 2);
+        let like = [half, rest].map(|length| Bytes::from("a".repeat(length)));
+        let short = [half, rest - 1].map(|length| Bytes::from("a".repeat(length)));
         for coding in OF_ANSWERS {
-            let (bytes, by) = encode(like.clone(), Some(coding)).await;
-            assert!(by == Some(coding) && bytes.len() < 100, "{coding:?}");
-            let (bytes, by) = encode(short.clone(), Some(coding)).await;
-            assert!(by.is_none() && bytes == short.as_bytes(), "{coding:?}");
+            let (bytes, by) = encode(like.to_vec(), Some(coding)).await;
+            assert!(by == Some(coding) && length(&bytes) < 100, "{coding:?}");
+            let (bytes, by) = encode(short.to_vec(), Some(coding)).await;
+            assert!(by.is_none() && bytes == short, "{coding:?}");
         }
-        let (bytes, by) = encode(like.clone(), None).await;
-        assert!(by.is_none() && bytes == like.as_bytes());
+        let (bytes, by) = encode(like.to_vec(), None).await;
+        assert!(by.is_none() && bytes == like);
     }
 }

@@ -12,8 +12,8 @@ use std::{
 use async_graphql::{Request, Response as Answer, Value, parser::types::OperationType};
 use async_graphql_axum::GraphQLResponse;
 use axum::{
-    Router,
-    body::{Body, Bytes},
+    RequestExt as _, Router,
+    body::{Body, Bytes, HttpBody as _},
     extract::{ConnectInfo, DefaultBodyLimit, RawQuery, State},
     handler::Handler,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
@@ -22,6 +22,7 @@ use axum::{
     routing::{self, MethodRouter, get},
 };
 use domain::ids::RequestId;
+use futures::StreamExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 use vault::token::TokenError;
@@ -45,7 +46,11 @@ use crate::{
     schema::{Schema, Via, has_run, only_refreshes},
     sessions::refresh_cookie::RefreshCookie,
     sse, websocket,
-    wire::{MediaType, content_type, refuse, to_json},
+    wire::{
+        MediaType, content_type,
+        pieces::{AnswerBody, to_pieces},
+        refuse,
+    },
 };
 
 /// Where an event stream goes on, by the browser's `EventSource` and others like it.
@@ -233,8 +238,9 @@ async fn post(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     axum::Extension(id): axum::Extension<RequestId>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    request: axum::extract::Request,
 ) -> Response {
+    let body = whole(request.into_limited_body()).await;
     let context = context(&schema, id, peer, &headers);
     let Some(media) = MediaType::wanted(&headers) else {
         return not_acceptable(&schema, &context);
@@ -265,7 +271,7 @@ async fn post(
             media,
         );
     };
-    match request::from_body(&body) {
+    match request::from_body(body) {
         Ok(request) => {
             let request = with_cookie(resuming(request, &headers), &schema, &headers, media);
             let coding = Coding::wanted(&headers, &OF_ANSWERS);
@@ -273,6 +279,21 @@ async fn post(
         }
         Err(refusal) => refuse(&schema, &refusal, &context, StatusCode::BAD_REQUEST, media),
     }
+}
+
+/// A body as a whole, copied into one place as it arrives: there are no pieces besides.
+async fn whole(body: Body) -> Result<Vec<u8>, axum::Error> {
+    let length = usize::try_from(body.size_hint().lower()).unwrap_or(MAX_BODY);
+    let mut whole = Vec::new();
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        if whole.is_empty() {
+            whole.reserve_exact(length.min(MAX_BODY));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole)
 }
 
 /// Refuses a client that takes none of what there is.
@@ -427,18 +448,21 @@ async fn answered(
     } else {
         media.refused()
     };
-    let text = to_json(&response);
-    drop(response);
+    let pieces = to_pieces(response);
     // Tokens and other secrets of log-ins come of mutations alone, whose answers say nothing by their lengths.
     let coding = coding.filter(|_| kind == OperationType::Query);
-    let (bytes, coding) = content_coding::encode(text, coding).await;
-    let body = match budget {
+    let (pieces, coding) = content_coding::encode(pieces, coding).await;
+    let pieces = match budget {
         // Given back when the last byte was sent.
-        Some(budget) => Bytes::from_owner(Sending::new(bytes, budget)),
-        None => bytes.into(),
+        Some(budget) => {
+            let sending = |piece| Bytes::from_owner(Sending::new(piece, budget.clone()));
+            pieces.into_iter().map(sending).collect()
+        }
+        None => pieces,
     };
     let media = [(header::CONTENT_TYPE, media.as_str())];
-    let mut answer = (status, media, Body::from(body)).into_response();
+    let body = Body::new(AnswerBody::new(pieces));
+    let mut answer = (status, media, body).into_response();
     let headers = answer.headers_mut();
     if let Some(coding) = coding {
         let coding = HeaderValue::from_static(coding.as_str());

@@ -84,8 +84,20 @@ fn comment(text: &str) -> usize {
     while_of(text, |byte| !matches!(byte, b'\n' | b'\r'))
 }
 
-/// White space, commas, byte order marks and comments.
-fn ignored(text: &str) -> usize {
+/// How long the token is that begins here, whatever stands in the text. What begins none is one character.
+pub(crate) fn token(text: &str) -> usize {
+    match text.bytes().next() {
+        None => 0,
+        Some(b'"') => string(text),
+        Some(b'$') => 1 + name(&text[1..]),
+        Some(b'_' | b'a'..=b'z' | b'A'..=b'Z') => name(text),
+        Some(b'-' | b'0'..=b'9') => number(text),
+        Some(_) => text.chars().next().map_or(1, char::len_utf8),
+    }
+}
+
+/// How long what is ignored here is: white space, commas, byte order marks and comments.
+pub(crate) fn ignored(text: &str) -> usize {
     let mut length = 0;
     loop {
         let rest = &text[length..];

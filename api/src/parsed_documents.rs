@@ -1,7 +1,7 @@
 //! Keeps what GraphQL documents were parsed to, by their texts: a frontend sends the same few for ever, and parsing
 //! one takes longer than everything else that is done with it before it runs.
 //!
-//! Only what parsed is kept, and no text with a string or a comment in it: what somebody writes into a document instead
+//! Only what passed the limits of documents is kept, and no text with a string or a comment in it: what somebody writes into a document instead
 //! of sending it in variables may be a password, or about a patient.
 
 use std::sync::Arc;
@@ -40,6 +40,9 @@ impl ParsedDocuments {
 
     /// What this text was parsed to, if it is kept.
     pub(crate) fn get(&self, text: &str) -> Option<Arc<ExecutableDocument>> {
+        if text.len() > MAX_DOCUMENT {
+            return None;
+        }
         self.0.get(text)
     }
 

@@ -6,6 +6,7 @@
 
 mod counter;
 mod timer;
+mod width;
 
 use async_graphql::{
     Variables,
@@ -154,6 +155,15 @@ pub(crate) fn check_text(query: &str, limits: &QueryLimits) -> Result<(), LimitE
         }
     }
     Ok(())
+}
+
+/// Refuses a long text that is too wide to be worth parsing: by the same limits as [`check`], and nothing that this would let
+/// through.
+///
+/// # Errors
+/// [`LimitError::TooMuch`].
+pub(crate) fn check_width(query: &str, limits: &QueryLimits) -> Result<(), LimitError> {
+    width::check(query, limits)
 }
 
 /// The fields for which a record is opened.

@@ -12,22 +12,46 @@ use crate::{
 ///
 /// # Errors
 /// [`Rejected`] where it is no request.
-pub(crate) fn from_body(body: &[u8]) -> Result<Request, Rejected> {
+pub(crate) fn from_body(body: Vec<u8>) -> Result<Request, Rejected> {
     let bad = |message: &str| Rejected::new(ErrorCode::BadRequest, message);
     let limits = fhir::reader::Limits {
         max_bytes: MAX_BODY,
         ..fhir::reader::Limits::default()
     };
-    let body = body.strip_prefix(fhir::BYTE_ORDER_MARK).unwrap_or(body);
-    let json = fhir::reader::read_within(body, limits)
+    let text = body
+        .strip_prefix(fhir::BYTE_ORDER_MARK)
+        .unwrap_or(body.as_slice());
+    let json = fhir::reader::read_within(text, limits)
         .map_err(|error| bad(&format!("the body cannot be read: {error}")))?;
-    from_json(&json).ok_or_else(|| {
+    drop(body);
+    from_owned(json).ok_or_else(|| {
         bad("the body is an object with a text `query` or a hash `extensions.persistedQuery`, and maybe `variables`, `operationName` and `extensions`, all of it without NUL characters")
     })
 }
 
 /// A GraphQL request as JSON. `None` where it is none.
 pub(crate) fn from_json(json: &Json) -> Option<Request> {
+    let mut request = without_query(json)?;
+    if let Some(Json::String(query)) = json.get("query") {
+        request.query.clone_from(query);
+    }
+    Some(request)
+}
+
+/// The same of JSON that is needed no longer: its document is not copied.
+fn from_owned(json: Json) -> Option<Request> {
+    let mut request = without_query(&json)?;
+    if let Json::Object(members) = json
+        && let Some((_, Json::String(query))) =
+            members.into_iter().find(|(name, _)| name == "query")
+    {
+        request.query = query;
+    }
+    Some(request)
+}
+
+/// A request without its document.
+fn without_query(json: &Json) -> Option<Request> {
     json.as_object().filter(|_| !holds_nul(json))?;
     let extensions = match json.get("extensions") {
         None | Some(Json::Null) => None,
@@ -38,13 +62,13 @@ pub(crate) fn from_json(json: &Json) -> Option<Request> {
         None | Some(Json::Null) => None,
         Some(named) => Some(document_hash(named)?),
     };
-    let query = match json.get("query") {
-        Some(Json::String(query)) => query.as_str(),
+    match json.get("query") {
+        Some(Json::String(_)) => {}
         // The hash of a document stands for it.
-        None | Some(Json::Null) if named.is_some() => "",
+        None | Some(Json::Null) if named.is_some() => {}
         None | Some(_) => return None,
-    };
-    let mut request = Request::new(query);
+    }
+    let mut request = Request::new("");
     if let Some(named) = named {
         request = request.data(named);
     }
@@ -105,7 +129,7 @@ pub(crate) fn from_query(query: &str) -> Result<Request, Rejected> {
         };
         members.push((name.to_owned(), json));
     }
-    from_json(&Json::Object(members)).ok_or_else(|| bad("say `?query=…` or send a POST"))
+    from_owned(Json::Object(members)).ok_or_else(|| bad("say `?query=…` or send a POST"))
 }
 
 /// The names and values of an address, in their order.

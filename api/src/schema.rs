@@ -285,7 +285,8 @@ impl Schema {
         let name = request.operation_name.clone();
         // Lent to the query limits and given back: they may hold a whole document.
         let variables = std::mem::take(&mut request.variables);
-        let document = self.parsed(&mut request, &mut timer)?;
+        let is_new = self.parse(&mut request, &mut timer)?;
+        let document = request.parsed_query().map_err(|error| unparsed(&error))?;
         let counted = timer
             .measure(|| query_limits::check(document, name.as_deref(), &variables, &self.limits))
             .map_err(limit_error)?;
@@ -301,6 +302,9 @@ impl Schema {
             self.input_types.check(definitions, &variables)
         });
         request.variables = variables;
+        if is_new {
+            self.keep_parsed(&mut request);
+        }
         let wanted = match (counted.kind, via) {
             (_, Via::Events)
             | (OperationType::Query, Via::Post | Via::Get | Via::EventsByGet)
@@ -348,26 +352,33 @@ impl Schema {
         Ok((counted.kind, request))
     }
 
-    /// Parses the document of a request, or takes what the same text was parsed to.
-    fn parsed<'a>(
-        &self,
-        request: &'a mut Request,
-        timer: &mut CheckTimer,
-    ) -> Result<&'a ExecutableDocument, Rejected> {
+    /// Parses the document of a request, or takes what the same text was parsed to; says whether it was parsed.
+    fn parse(&self, request: &mut Request, timer: &mut CheckTimer) -> Result<bool, Rejected> {
         if let Some(known) = self.parsed.get(&request.query) {
             request.set_parsed_query(ExecutableDocument::clone(&known));
-        } else {
-            self.check_text(&request.query, timer)?;
-            let parsed = parse_query(&request.query);
-            let document = parsed.map_err(|error| unparsed(&error.into()))?;
-            if literals::repeats_a_field(&request.query) {
-                let refusal = "an input object in the document has a field twice";
-                return Err(Rejected::new(ErrorCode::GraphqlValidationFailed, refusal));
-            }
-            self.parsed.keep(&request.query, &document);
-            request.set_parsed_query(document);
+            return Ok(false);
         }
-        request.parsed_query().map_err(|error| unparsed(&error))
+        self.check_text(&request.query, timer)?;
+        timer
+            .measure(|| query_limits::check_width(&request.query, &self.limits))
+            .map_err(limit_error)?;
+        let parsed = parse_query(&request.query);
+        let document = parsed.map_err(|error| unparsed(&error.into()))?;
+        if literals::repeats_a_field(&request.query) {
+            let refusal = "an input object in the document has a field twice";
+            return Err(Rejected::new(ErrorCode::GraphqlValidationFailed, refusal));
+        }
+        request.set_parsed_query(document);
+        Ok(true)
+    }
+
+    /// Keeps what the document of a request was parsed to, which the limits let through.
+    fn keep_parsed(&self, request: &mut Request) {
+        let text = std::mem::take(&mut request.query);
+        if let Ok(document) = request.parsed_query() {
+            self.parsed.keep(&text, document);
+        }
+        request.query = text;
     }
 
     /// Refuses text that is too long or too deeply nested.

@@ -1,5 +1,7 @@
 //! Answers as they are sent: their media type, their status and their text.
 
+pub(crate) mod pieces;
+
 use async_graphql::Response as Answer;
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -147,6 +149,16 @@ fn answer(response: &Answer, status: StatusCode, media: MediaType) -> Response {
 /// An answer as JSON text, its numbers as they were stored.
 pub(crate) fn to_json(response: &Answer) -> String {
     let mut out = String::with_capacity(1024);
+    begin(response, &mut out);
+    if has_run(response) {
+        write(&response.data, &mut out);
+    }
+    end(response, &mut out);
+    out
+}
+
+/// What stands before the data.
+fn begin(response: &Answer, out: &mut String) {
     out.push('{');
     if !response.errors.is_empty() {
         // Errors hold no numbers but places in the document.
@@ -159,8 +171,11 @@ pub(crate) fn to_json(response: &Answer) -> String {
             out.push(',');
         }
         out.push_str("\"data\":");
-        write(&response.data, &mut out);
     }
+}
+
+/// What stands behind the data.
+fn end(response: &Answer, out: &mut String) {
     if !response.extensions.is_empty() {
         // After errors or data: one of them is always there.
         out.push_str(",\"extensions\":");
@@ -168,7 +183,6 @@ pub(crate) fn to_json(response: &Answer) -> String {
         out.push_str(&extensions.to_string());
     }
     out.push('}');
-    out
 }
 
 /// What the body says it is; `None` where it says nothing, or is not in UTF-8.

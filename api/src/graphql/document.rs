@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use async_graphql::{InputValueResult, Name, Response, Scalar, ScalarType, Value};
+use axum::body::Bytes;
 use fhir::Json;
 use serde_json::Number;
 use vault::row::Content;
@@ -21,6 +22,15 @@ pub(crate) enum Document {
     /// As it is stored: canonical bytes, which are JSON text and go out as they are. Whoever makes one
     /// has compared them with the hash that they were stored under.
     Stored(Arc<Content>),
+}
+
+/// A stored document on its way out: sent from where it was opened, and wiped when it was sent.
+struct ShownContent(Arc<Content>);
+
+impl AsRef<[u8]> for ShownContent {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl Document {
@@ -47,7 +57,9 @@ impl ScalarType for Document {
     fn to_value(&self) -> Value {
         match self {
             Self::Read(json) => to_value(json),
-            Self::Stored(bytes) => Value::Binary(bytes.to_vec().into()),
+            Self::Stored(bytes) => {
+                Value::Binary(Bytes::from_owner(ShownContent(Arc::clone(bytes))))
+            }
         }
     }
 }
@@ -199,7 +211,8 @@ fn write_member(nth: usize, key: &str, member: &Value, out: &mut String) {
     write(member, out);
 }
 
-fn write_text(text: &str, out: &mut String) {
+/// Appends a text as JSON text.
+pub(crate) fn write_text(text: &str, out: &mut String) {
     // RFC 8259, section 7, says what must be escaped; hardly any text holds it.
     let is_plain = |byte| byte >= b' ' && byte != b'"' && byte != b'\\';
     if text.bytes().all(is_plain) {

@@ -34,18 +34,43 @@ pub(crate) async fn open_all(
     keyring: &Keyring,
     rows: &[&StoredRecord],
 ) -> Result<Vec<Opened>, KeysUnavailable> {
+    let keys = unwrapped_keys(keyring, rows).await?;
+    let key_of = |row: &StoredRecord| keys.get(&row.key.as_ref()?.id);
+    let opened = rows.iter().map(|row| row::open(row, key_of(row)));
+    Ok(opened.collect())
+}
+
+/// The same in the envelopes' own places, which are taken out of the rows: no second copy is made of them.
+///
+/// # Errors
+/// [`KeysUnavailable`]; then nothing is known of any row.
+pub(crate) async fn open_all_in_place(
+    keyring: &Keyring,
+    rows: &mut [StoredRecord],
+) -> Result<Vec<Opened>, KeysUnavailable> {
+    let named: Vec<&StoredRecord> = rows.iter().collect();
+    let keys = unwrapped_keys(keyring, &named).await?;
+    let opened = rows.iter_mut().map(|row| {
+        let key = row.key.as_ref().and_then(|key| keys.get(&key.id));
+        row::open_in_place(row, key)
+    });
+    Ok(opened.collect())
+}
+
+/// The keys of rows that can be unwrapped, each once.
+async fn unwrapped_keys(
+    keyring: &Keyring,
+    rows: &[&StoredRecord],
+) -> Result<HashMap<PatientKeyId, PatientKey>, KeysUnavailable> {
     let mut keys: Vec<&StoredKey> = rows.iter().filter_map(|row| row.key.as_ref()).collect();
     keys.sort_unstable_by_key(|key| key.id);
     keys.dedup_by_key(|key| key.id);
     let unwrapped = keyring.unwrap(&keys).await?;
     let ids = keys.iter().map(|key| key.id);
-    let unwrapped: HashMap<PatientKeyId, PatientKey> = ids
+    let unwrapped = ids
         .zip(unwrapped)
-        .filter_map(|(id, key)| Some((id, key.ok()?)))
-        .collect();
-    let key_of = |row: &StoredRecord| unwrapped.get(&row.key.as_ref()?.id);
-    let opened = rows.iter().map(|row| row::open(row, key_of(row)));
-    Ok(opened.collect())
+        .filter_map(|(id, key)| Some((id, key.ok()?)));
+    Ok(unwrapped.collect())
 }
 
 /// The same of one.

@@ -12,7 +12,7 @@ use std::{
 use async_graphql::Context;
 use domain::{ids::RecordId, stored::StoredRecord};
 use tokio::sync::OnceCell;
-use vault::row::Content;
+use vault::row::{Content, Opened};
 
 use super::{
     decrypt,
@@ -100,10 +100,10 @@ pub(crate) async fn bytes(
 pub(crate) async fn keep(
     ctx: &Context<'_>,
     disclosed_for: DisclosedFor,
-    sealed: &[&StoredRecord],
+    mut sealed: Vec<StoredRecord>,
 ) -> Result<(), Error> {
     let app = app(ctx)?;
-    let opened = decrypt::open_all(&app.keyring, sealed).await?;
+    let opened = decrypt::open_all_in_place(&app.keyring, &mut sealed).await?;
     for (sealed, opened) in sealed.iter().zip(opened) {
         let slot = slot(ctx, sealed.id, disclosed_for)?;
         let intact = decrypt::intact(&app.pool, sealed, opened).await;
@@ -142,8 +142,10 @@ async fn ask(
         budget: Some(budget(ctx)?.clone()),
     };
     let disclosed = app.disclosure.ask(inquiry).await?;
-    let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
-    let opened = decrypt::open(&app.keyring, &sealed).await?;
+    let mut sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
+    let rows = std::slice::from_mut(&mut sealed);
+    let opened = decrypt::open_all_in_place(&app.keyring, rows).await?.pop();
+    let opened = opened.unwrap_or(Opened::Undecryptable);
     let intact = decrypt::intact(&app.pool, &sealed, opened).await?;
     Ok(Arc::new(intact))
 }

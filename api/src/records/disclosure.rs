@@ -262,26 +262,41 @@ async fn disclose(
         .iter()
         .map(|inquiry| judge(inquiry, records.get(&inquiry.record), &facts))
         .collect();
-    let sealed = envelopes(&mut tx, reads, batch, &judged).await?;
+    let mut sealed = envelopes(&mut tx, reads, batch, &judged).await?;
     let entries: Vec<AuditEntry> = judged
         .iter()
         .filter_map(|judged| judged.entry.clone())
         .collect();
     audit::insert(&mut tx, &entries).await?;
     tx.commit().await?;
-    let answers = batch.iter().zip(judged);
+    let answers = batch.iter().zip(judged).enumerate();
     Ok(answers
-        .map(|(inquiry, judged)| {
+        .map(|(nth, (inquiry, judged))| {
             let (record, purpose) = judged.verdict?;
             judged.paid.into_iter().for_each(Reservation::keep);
             let wanted = inquiry.wanted.needs_envelope();
+            let later = &batch[nth + 1..];
+            let envelope = wanted.then(|| take_envelope(&mut sealed, record.id, later));
             Ok(Disclosed {
-                sealed: sealed.get(&record.id).filter(|_| wanted).cloned(),
+                sealed: envelope.flatten(),
                 record,
                 purpose,
             })
         })
         .collect())
+}
+
+/// The envelope of a record: a copy of it where somebody who comes later in the batch asked for the same record.
+fn take_envelope(
+    sealed: &mut HashMap<RecordId, StoredRecord>,
+    record: RecordId,
+    later: &[Arc<DisclosureRequest>],
+) -> Option<StoredRecord> {
+    if later.iter().any(|inquiry| inquiry.record == record) {
+        sealed.get(&record).cloned()
+    } else {
+        sealed.remove(&record)
+    }
 }
 
 /// The envelopes of what is allowed and wanted, from the replica where it shows no less than what was decided by.

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
-use domain::{
-    ids::{RecordId, UserId},
-    stored::StoredRecord,
-};
+use domain::ids::{RecordId, UserId};
 use futures::future::join_all;
 use serde_json::Value;
 use store::records::{Record, search::Order};
@@ -356,8 +353,8 @@ async fn disclosed(
         purpose: disclosed.purpose,
         on_behalf_of,
     };
-    if let Some(sealed) = &disclosed.sealed {
-        decrypted::keep(ctx, disclosed_for, &[sealed]).await?;
+    if let Some(sealed) = disclosed.sealed {
+        decrypted::keep(ctx, disclosed_for, vec![sealed]).await?;
     }
     Ok(MedicalRecord::new(disclosed.record, disclosed_for))
 }
@@ -506,12 +503,13 @@ impl RecordQuery {
         let loaders = loaders(ctx)?;
         loaders.keep_users(found.people).await;
         loaders.keep_anchors(found.anchors).await;
-        let sealed: Vec<&StoredRecord> = found.sealed.iter().map(Arc::as_ref).collect();
+        // Nobody else holds them, unless another list of the same batch shows the same records.
+        let sealed = found.sealed.into_iter().map(Arc::unwrap_or_clone);
         let disclosed_for = DisclosedFor {
             purpose: found.purpose,
             on_behalf_of,
         };
-        decrypted::keep(ctx, disclosed_for, &sealed).await?;
+        decrypted::keep(ctx, disclosed_for, sealed.collect()).await?;
         prepare(ctx, &found.records).await?;
         let of_purpose = |record| MedicalRecord::new(Arc::new(record), disclosed_for);
         let records = found.records.into_iter().map(of_purpose).collect();

@@ -224,6 +224,18 @@ impl PatientKey {
             .map_err(|_| OpenError::Forged)?;
         Ok(Zeroizing::new(document))
     }
+
+    /// The same in the envelope's own place: no second copy is made.
+    ///
+    /// # Errors
+    /// As [`PatientKey::open`].
+    pub fn open_in_place(
+        &self,
+        binding: &Binding<'_>,
+        envelope: Vec<u8>,
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        decrypt_in_place(&self.cipher(binding), &binding.associated_data(), envelope)
+    }
 }
 
 /// The nonce and what was sealed with it.
@@ -272,10 +284,18 @@ pub(crate) fn unwrap_in_place(
     aad: &[u8],
     wrapped: Vec<u8>,
 ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    let (nonce, _) = split(&wrapped)?;
-    let mut text = Zeroizing::new(wrapped);
+    decrypt_in_place(&Aes256Gcm::new(key.into()), aad, wrapped)
+}
+
+fn decrypt_in_place(
+    cipher: &Aes256Gcm,
+    aad: &[u8],
+    sealed: Vec<u8>,
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    let (nonce, _) = split(&sealed)?;
+    let mut text = Zeroizing::new(sealed);
     text.drain(..=NONCE_LEN);
-    Aes256Gcm::new(key.into())
+    cipher
         .decrypt_in_place(&nonce.into(), aad, &mut *text)
         .map_err(|_| OpenError::Forged)?;
     Ok(text)
@@ -342,6 +362,32 @@ mod tests {
         assert_eq!(
             key().open(&binding, &envelope).unwrap().as_slice(),
             b"{\"a\":6.0}"
+        );
+    }
+
+    #[test]
+    fn an_envelope_opens_in_its_own_place_as_beside_it() {
+        let metadata = json!({ "status": "final" });
+        let binding = binding(&metadata);
+        let envelope = key().seal(&binding, b"secret");
+
+        let opened = key().open_in_place(&binding, envelope.clone()).unwrap();
+        assert_eq!(opened, key().open(&binding, &envelope).unwrap());
+        for len in 0..envelope.len() {
+            assert!(
+                key()
+                    .open_in_place(&binding, envelope[..len].to_vec())
+                    .is_err(),
+                "cut to {len}"
+            );
+        }
+        let elsewhere = Binding {
+            version: 2,
+            ..binding
+        };
+        assert_eq!(
+            key().open_in_place(&elsewhere, envelope),
+            Err(OpenError::Forged)
         );
     }
 

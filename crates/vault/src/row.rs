@@ -47,7 +47,26 @@ impl std::fmt::Debug for Opened {
 /// Opens a row's envelope with the key it names, unwrapped, and compares the row with what is in it and
 /// with what else speaks of it. Nothing comes out of a row in which anything is wrong.
 pub fn open(row: &StoredRecord, key: Option<&PatientKey>) -> Opened {
-    let Some(content) = key.and_then(|key| decrypt(row, key)) else {
+    let content = key.and_then(|key| {
+        let binding = binding_under_its_key(row)?;
+        key.open(&binding, &row.encrypted_data).ok()
+    });
+    judged(row, content)
+}
+
+/// The same in the envelope's own place, which is taken out of the row: no second copy is made.
+pub fn open_in_place(row: &mut StoredRecord, key: Option<&PatientKey>) -> Opened {
+    let envelope = std::mem::take(&mut row.encrypted_data);
+    let content = key.and_then(|key| {
+        let binding = binding_under_its_key(row)?;
+        key.open_in_place(&binding, envelope).ok()
+    });
+    judged(row, content)
+}
+
+/// What the content of a row is worth beside the rest of the row.
+fn judged(row: &StoredRecord, content: Option<Content>) -> Opened {
+    let Some(content) = content else {
         return Opened::Undecryptable;
     };
     let computed = digest::of_document(&content);
@@ -59,13 +78,13 @@ pub fn open(row: &StoredRecord, key: Option<&PatientKey>) -> Opened {
     }
 }
 
-fn decrypt(row: &StoredRecord, key: &PatientKey) -> Option<Content> {
+fn binding_under_its_key(row: &StoredRecord) -> Option<Binding<'_>> {
     // The row of the key says for itself whose it is, and its wrapping binds that.
     let of_key = row.key.as_ref()?;
     if Some(of_key.id) != row.key_id || of_key.patient != row.patient {
         return None;
     }
-    key.open(&binding(row)?, &row.encrypted_data).ok()
+    binding(row)
 }
 
 /// What the envelope of a row belongs to, by the row; `None` where it names no key, or is none that can have been sealed.
