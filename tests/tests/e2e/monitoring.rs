@@ -445,7 +445,10 @@ fn is_asked_for_what_is_told(scrapes: &[&Scrape]) {
 async fn each_check_of_the_limits_is_measured_whether_the_document_runs_or_not() {
     let world = measured().await;
     let ana = world.patient("ana").await;
-    let aliases = (0..16).map(|nth| format!("a{nth}: id")).collect::<Vec<_>>().join(" ");
+    let aliases = (0..16)
+        .map(|nth| format!("a{nth}: id"))
+        .collect::<Vec<_>>()
+        .join(" ");
     let before = scrape(&world.api).await;
 
     ana.asks("{ me { id } }", json!({})).await.data();

@@ -155,13 +155,13 @@ impl ImportRun {
         }
         held.group_bytes = 0;
         let group = std::mem::take(&mut held.group);
-        let documents = group.iter().filter_map(|entry| match entry {
+        let waiting = group.iter().filter_map(|entry| match entry {
             HeldEntry::Document(_, prepared) => Some(&**prepared),
             HeldEntry::Told(..) | HeldEntry::File(..) => None,
         });
-        let documents: Vec<&Prepared> = documents.collect();
+        let waiting: Vec<&Prepared> = waiting.collect();
         let context = import_context(&self.transfer, &self.import);
-        let reserved = self.references.reserve(context, &documents).await;
+        let reserved = self.references.reserve(context, &waiting).await;
         let mut reserved = reserved
             .map_err(|error| ImportEnd::Over((&error).into()))?
             .into_iter();
@@ -170,24 +170,25 @@ impl ImportRun {
             let put = match entry {
                 HeldEntry::Told(number, told) => {
                     let told = serde_json::to_vec(told).map_err(|_| over(&Error::Internal))?;
-                    let numbered = number.to_be_bytes();
-                    let parts = [[TOLD].as_slice(), &numbered, &told];
+                    let place = number.to_be_bytes();
+                    let parts = [[TOLD].as_slice(), &place, &told];
                     spool.put_parts(&parts).await
                 }
                 HeldEntry::Document(number, prepared) => {
                     let id = reserved.next().flatten();
-                    let (head, document) = prepared.to_parts(id).map_err(|error| over(&error))?;
-                    let numbered = number.to_be_bytes();
-                    let mut parts = vec![[DOCUMENT].as_slice(), &numbered, &head];
+                    let (beginning, document) =
+                        prepared.to_parts(id).map_err(|error| over(&error))?;
+                    let place = number.to_be_bytes();
+                    let mut parts = vec![[DOCUMENT].as_slice(), &place, &beginning];
                     let files = prepared.files().iter();
                     parts.extend(files.map(|file| file.content.as_slice()));
                     parts.push(&document);
                     spool.put_parts(&parts).await
                 }
                 HeldEntry::File(number, file) => {
-                    let numbered = number.to_be_bytes();
-                    let (sha256, content) = (file.sha256.as_slice(), file.content.as_slice());
-                    let parts = [[FILE].as_slice(), &numbered, sha256, content];
+                    let place = number.to_be_bytes();
+                    let (sha256, bytes) = (file.sha256.as_slice(), file.content.as_slice());
+                    let parts = [[FILE].as_slice(), &place, sha256, bytes];
                     spool.put_parts(&parts).await
                 }
             };
