@@ -184,5 +184,5 @@ async fn a_second_node_that_says_nothing_keeps_no_record_from_the_chain() {
     );
     // It rests: what is asked next does not wait for it as long.
     let said = world.api.says("/health/ready").await;
-    assert_eq!(said["nodes"][1]["isWell"], false, "{said}");
+    assert_ne!(said["nodes"][1]["failures"], 0, "{said}");
 }

@@ -155,9 +155,12 @@ impl Client {
             }
             let is_said = match time::timeout(within, told.is_said_by(client)).await {
                 Ok(Ok(is_said)) => is_said,
-                Ok(Err(_)) => continue,
+                // Many questions follow one another: each would wait for it as long.
+                Ok(Err(error)) => {
+                    self.failed(*place, &error);
+                    continue;
+                }
                 Err(_) => {
-                    // Many questions follow one another: each would wait for it as long.
                     let method = told.method();
                     self.failed(*place, &ClientError::TimedOut { method });
                     continue;
