@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 
+use async_graphql::Pos;
+
 /// What a bracket holds.
 enum Bracket<'a> {
     /// Arguments, or the definitions of variables.
@@ -20,6 +22,29 @@ enum Bracket<'a> {
 /// Whether a document may hold what anybody wrote: a string, or a comment. Such a text is kept nowhere.
 pub(crate) fn holds_free_text(document: &str) -> bool {
     document.contains(['"', '#'])
+}
+
+/// Where a text begins that has no end in this document. The parser takes a `"""` that is not closed for an empty text with another one
+/// behind it, and looks for its end through all of the document each time; by GraphQL (2.9.4) it is no document.
+pub(crate) fn open_text(document: &str) -> Option<Pos> {
+    let mut rest = document;
+    loop {
+        rest = &rest[ignored(rest)..];
+        if rest.is_empty() {
+            return None;
+        }
+        let (token, after) = rest.split_at(token(rest));
+        // No document ends in a text.
+        if token.starts_with('"') && after.is_empty() {
+            let before = &document[..document.len() - token.len()];
+            let of_line = before.rfind('\n').map_or(0, |end| end + 1);
+            return Some(Pos {
+                line: 1 + before.matches('\n').count(),
+                column: 1 + before[of_line..].chars().count(),
+            });
+        }
+        rest = after;
+    }
 }
 
 /// Whether an input object in this document has a field twice.
@@ -135,6 +160,31 @@ mod tests {
     use async_graphql::parser::parse_query;
 
     use super::*;
+
+    #[test]
+    fn a_text_without_an_end_is_found() {
+        for document in [
+            r#"{ f(a: ["""x"]) }"#.to_owned(),
+            r#"{ f(c: ["""x"] a: { b: 1 b: 2 }) }"#.to_owned(),
+            format!("{{ f(a: [{}]) }}", r#""\"""""x""#.repeat(100)),
+            r#"{ f(a: "x) }"#.to_owned(),
+        ] {
+            assert!(open_text(&document).is_some(), "{document}");
+        }
+        let at = |line, column| Some(Pos { line, column });
+        assert_eq!(open_text(r#"{ f(a: "x) }"#), at(1, 8));
+        assert_eq!(open_text("\n{\n é(a: \"\"\"x) }"), at(3, 7));
+        for document in [
+            r#"{ f(a: """x""") }"#,
+            r#"{ f(a: ["" "x"]) }"#,
+            r#"{ f(a: """\""" """) }"#,
+            r#"{ a } # ""#,
+            "{ a }",
+            "",
+        ] {
+            assert_eq!(open_text(document), None, "{document}");
+        }
+    }
 
     #[test]
     fn a_field_that_stands_twice_in_one_object_is_found() {

@@ -359,6 +359,12 @@ impl Schema {
             return Ok(false);
         }
         self.check_text(&request.query, timer)?;
+        if let Some(at) = literals::open_text(&request.query) {
+            return Err(unparsed(&ServerError::new(
+                "a text without an end",
+                Some(at),
+            )));
+        }
         timer
             .measure(|| query_limits::check_width(&request.query, &self.limits))
             .map_err(limit_error)?;

@@ -374,7 +374,7 @@ fn examples() -> Vec<(String, String)> {
 }
 
 /// What ought to take time, memory or stack.
-fn harmful() -> [(&'static str, String); 8] {
+fn harmful() -> [(&'static str, String); 9] {
     let deep = |levels: usize| format!("{{ {}id{} }}", "me { ".repeat(levels), " }".repeat(levels));
     let many =
         |part: &dyn Fn(usize) -> String, count: usize| -> String { (0..count).map(part).collect() };
@@ -404,6 +404,10 @@ fn harmful() -> [(&'static str, String); 8] {
         (
             "full of directives",
             format!("{{ me {{ id {} }} }}", "@skip(if: false) ".repeat(800)),
+        ),
+        (
+            "full of texts without an end",
+            format!("{{ a(b: [{}]) }}", r#""\"""""x""#.repeat(1_800)),
         ),
         (
             "of 1 MB",

@@ -324,39 +324,6 @@ async fn imports_and_exports_for_a_stranger_are_paid_as_other_refusals_are() {
 }
 
 #[tokio::test]
-async fn records_that_events_name_and_nobody_may_see_are_paid_as_other_refusals_are() {
-    let world = world(&[("MEDITRUSTAL_COST_A_MINUTE", "40000")]).await;
-    let (ana, kim) = (world.patient("ana").await, world.admin("kim").await);
-    let record = ana
-        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
-        .await;
-    let entries = format!(
-        "INSERT INTO integrity_feed (kind, patient_id, record_id, record_type)
-         SELECT 'ANCHOR_PENDING', '{}', '{}', 'VITAL_SIGNS' FROM generate_series(1, 30)",
-        ana.id,
-        id(&record)
-    );
-    world.executes(&entries).await;
-    let follow = "subscription Follow($after: Cursor) {
-        integrityEvents(after: $after) { recordId record { id } } }";
-
-    let _stream = kim.follows(follow, json!("earliest")).await;
-
-    eventually("nothing is left of the minute", async || {
-        let (code, _) = code_of(&kim, &world.api, "{ me { id } }").await;
-        (code == "THROTTLED").then_some(())
-    })
-    .await;
-    let condition = format!(
-        "patient_id = '{}' AND action_type = 'ACCESS_DENIED'",
-        ana.id
-    );
-    assert!(!world.audit_rows(&condition).await.is_empty());
-    let (code, _) = code_of(&ana, &world.api, "{ me { id } }").await;
-    assert_ne!(code, "THROTTLED", "she has her own");
-}
-
-#[tokio::test]
 async fn one_request_that_is_refused_many_times_is_written_down_once() {
     let world = World::start().await;
     let (ana, eve) = (world.patient("ana").await, world.doctor("eve").await);

@@ -293,6 +293,10 @@ async fn a_document_that_would_cost_too_much_is_refused_unread() {
         json!({ "query": "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }" });
     let reply = world.api.posts(&[], &cycle.to_string()).await;
     assert_eq!(reply.code(), "GRAPHQL_VALIDATION_FAILED");
+    // The parser would look for the end of each of them through all of the document.
+    let open = json!({ "query": format!("{{ a(b: [{}]) }}", r#""\"""""x""#.repeat(1800)) });
+    let reply = world.api.posts(&[], &open.to_string()).await;
+    assert_eq!(reply.code(), "GRAPHQL_PARSE_FAILED");
 
     let after = resident(&world);
     assert!(after < before + 64 * 1024, "{before} KiB, then {after} KiB");
