@@ -119,8 +119,8 @@ impl Pool {
         self.begin_by(beginning(wait, plans)).await
     }
 
-    /// The same, with the shared locks of these people ([`crate::barrier`]), in one message to the server. Each lock is a
-    /// statement of its own, and what is read by later ones is read after all of them. For a few people.
+    /// The same, with the shared locks of these people ([`crate::barrier`]), in one message to the server. What is read
+    /// by later statements is read after all of them. For a few people.
     ///
     /// # Errors
     /// [`StoreError`] where no connection could be had, or a change to what decides about them takes too long.

@@ -9,20 +9,22 @@ use domain::ids::UserId;
 /// waits for the other.
 pub(super) const NAMESPACE: i32 = 0x7065_7273;
 
-/// The statements that take the locks of [`crate::barrier::lock_shared`], one after the other, in the same order: for a transaction that
-/// begins with them ([`crate::Pool::begin_locked`]). They hold numbers of our own alone.
+/// The statement that takes the locks of [`crate::barrier::lock_shared`], one after the other, in the same order: for a transaction
+/// that begins with it ([`crate::Pool::begin_locked`]). It reads nothing, so that what is read by later ones is read after
+/// all of them, and holds numbers of our own alone. Empty without people.
 pub(crate) fn shared_locks(people: impl IntoIterator<Item = UserId>) -> String {
     let keys: BTreeSet<i32> = people.into_iter().map(key).collect();
-    let mut statements = String::new();
+    let mut statement = String::new();
     for key in keys {
+        let before = if statement.is_empty() { "; SELECT" } else { "," };
         // Writing to a String does not fail.
         write!(
-            statements,
-            "; SELECT pg_advisory_xact_lock_shared({NAMESPACE} # (schema_key() & 2147483647)::int, '{key}'::int)"
+            statement,
+            "{before} pg_advisory_xact_lock_shared({NAMESPACE} # (schema_key() & 2147483647)::int, '{key}'::int)"
         )
         .ok();
     }
-    statements
+    statement
 }
 
 /// The second key of a person's lock, as the statements here compute it.
@@ -45,13 +47,13 @@ mod tests {
         let same = person(0x0191_0000_0000_7000_8000_0000_0000_0007);
         let lock = |key: &str| {
             format!(
-                "; SELECT pg_advisory_xact_lock_shared(1885696627 # (schema_key() & 2147483647)::int, '{key}'::int)"
+                "pg_advisory_xact_lock_shared(1885696627 # (schema_key() & 2147483647)::int, '{key}'::int)"
             )
         };
         assert_eq!(NAMESPACE, 1_885_696_627);
         assert_eq!(
             shared_locks([one, two, same]),
-            [lock("-2147483648"), lock("7")].concat()
+            format!("; SELECT {}, {}", lock("-2147483648"), lock("7"))
         );
         assert_eq!(shared_locks([]), "");
     }
