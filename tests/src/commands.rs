@@ -39,3 +39,23 @@ pub async fn says(
     let ended = ends(world, program, arguments, environment).await;
     (ended.code, ended.said + &ended.complaint)
 }
+
+/// Begins `meditrustal migrate …`, by the role that owns the tables; answers at its end what it printed.
+pub fn migrate(world: &World, arguments: &[&str]) -> impl Future<Output = String> + use<> {
+    let owner = world.foundation.url_of("meditrustal_migrator");
+    let owner = owner.unwrap_or_else(|error| panic!("{error}"));
+    let programs = world.foundation.programs.clone();
+    let arguments: Vec<String> = [&["migrate"][..], arguments]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let migration = tokio::task::spawn_blocking(move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        programs.operate(&arguments, &[("DATABASE_URL", &owner)], "")
+    });
+    async move {
+        let said = migration.await.expect("a command does not panic");
+        said.unwrap_or_else(|error| panic!("{error}"))
+    }
+}
