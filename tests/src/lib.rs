@@ -16,6 +16,7 @@ pub mod aborts;
 mod answer;
 pub mod bench;
 mod chance;
+pub mod commands;
 pub mod composition;
 pub mod documents;
 mod event_stream;

@@ -164,6 +164,17 @@ struct Links {
     kept: Option<KeptFiles>,
 }
 
+impl Links {
+    /// The same where nobody stores its files: others may have their room.
+    fn without_files(self) -> Self {
+        Self {
+            files: Vec::new(),
+            kept: None,
+            ..self
+        }
+    }
+}
+
 /// What an entry has come to.
 enum Outcome {
     /// This.
@@ -181,8 +192,8 @@ struct ToldEntry {
     reason: Option<String>,
 }
 
-/// An entry that has come to something.
-struct Done {
+/// An entry that is told in its turn.
+struct QueuedEntry {
     number: u64,
     /// The kind of resource that it is, if R4 has it.
     kind: Option<&'static str>,
@@ -190,15 +201,17 @@ struct Done {
     target: Option<Target>,
     bytes: usize,
     links: Links,
+}
+
+/// One that has come to something.
+struct Done {
+    entry: QueuedEntry,
     outcome: Outcome,
 }
 
-/// An entry that waits for those before it.
+/// One that waits for those before it.
 struct Later {
-    number: u64,
-    kind: Option<&'static str>,
-    bytes: usize,
-    links: Links,
+    entry: QueuedEntry,
     draft: Draft,
 }
 
@@ -546,13 +559,14 @@ impl ImportRun {
         // A version is brought back when the one before it is there, and so is the next one of a source; the second of
         // its kind is stored when the first was not refused.
         let waits = draft.follows.is_some() || is_asked || is_under_way;
-        let later = Later {
+        let entry = QueuedEntry {
             number,
             kind,
+            target: Some(target),
             bytes,
             links,
-            draft,
         };
+        let later = Later { entry, draft };
         if waits && !self.window.is_empty() {
             self.waiting = Some(later);
         } else {
@@ -653,98 +667,83 @@ impl ImportRun {
     }
 
     fn push(&mut self, number: u64, kind: Option<&'static str>, links: Links, outcome: Outcome) {
-        // Nobody stores its files.
-        let links = Links {
-            files: Vec::new(),
-            kept: None,
-            ..links
-        };
-        let done = Done {
+        let entry = QueuedEntry {
             number,
             kind,
             target: None,
             bytes: 0,
-            links,
-            outcome,
+            links: links.without_files(),
         };
+        let done = Done { entry, outcome };
         self.window.push_back(std::future::ready(done).boxed());
     }
 
-    fn store(&mut self, later: Later) {
-        let Later {
-            number,
-            kind,
-            bytes,
-            mut links,
-            draft,
-        } = later;
-        if self.is_refused(&draft) {
-            let refused = Outcome::Came(Err(Error::NotFound("patient")));
-            return self.push(number, kind, links, refused);
-        }
-        if self.is_dry {
-            let later = Later {
-                number,
-                kind,
-                bytes,
-                links,
-                draft,
-            };
-            return self.foresee(later);
-        }
-        let app = self.transfer.app.clone();
-        self.window_bytes += bytes;
-        self.under_way.extend(links.source);
-        let target = Some((draft.patient, draft.record_type));
+    /// Sends an entry on its way: what it comes to, and its files, is known at the end of `work`.
+    fn queue(
+        &mut self,
+        mut entry: QueuedEntry,
+        work: impl Future<Output = FilesOutcome> + Send + 'static,
+    ) {
+        self.window_bytes += entry.bytes;
+        self.under_way.extend(entry.links.source);
         let done = async move {
-            let files = std::mem::take(&mut links.files);
-            let kept = links.kept.take();
-            let has_files = !files.is_empty() || kept.is_some();
-            let stored = async move {
-                let (writing, caller) = (app.file_writing(), draft.caller.clone());
-                let stored =
-                    store_with_files(&app.writer, app.drafting(), writing, draft, &files).await;
-                // The others take room of their own.
-                drop(files);
-                match kept {
-                    Some(kept) => Box::pin(kept.store(writing, &caller, stored)).await,
-                    None => stored,
-                }
-            };
-            let (result, files_stored) = if has_files {
-                by_itself(stored).await
-            } else {
-                stored.await
-            };
-            links.files_stored = files_stored;
-            Done {
-                number,
-                kind,
-                target,
-                bytes,
-                links,
-                outcome: Outcome::Came(result),
-            }
+            let (result, files_stored) = work.await;
+            entry.links.files_stored = files_stored;
+            let outcome = Outcome::Came(result);
+            Done { entry, outcome }
         };
         self.window.push_back(done.boxed());
     }
 
+    fn store(&mut self, later: Later) {
+        if self.is_refused(&later.draft) {
+            let entry = later.entry;
+            let refused = Outcome::Came(Err(Error::NotFound("patient")));
+            return self.push(entry.number, entry.kind, entry.links, refused);
+        }
+        if self.is_dry {
+            return self.foresee(later);
+        }
+        let Later { mut entry, draft } = later;
+        let app = self.transfer.app.clone();
+        let files = std::mem::take(&mut entry.links.files);
+        let kept = entry.links.kept.take();
+        let has_files = !files.is_empty() || kept.is_some();
+        let stored = async move {
+            let (writing, caller) = (app.file_writing(), draft.caller.clone());
+            let stored =
+                store_with_files(&app.writer, app.drafting(), writing, draft, &files).await;
+            // The others take room of their own.
+            drop(files);
+            match kept {
+                Some(kept) => Box::pin(kept.store(writing, &caller, stored)).await,
+                None => stored,
+            }
+        };
+        if has_files {
+            self.queue(entry, by_itself(stored));
+        } else {
+            self.queue(entry, stored);
+        }
+    }
+
     /// Reports an entry, unless what it met is not its own: then the import ends before it.
-    async fn tell(&mut self, mut done: Done) -> Result<(), ImportEnd> {
-        self.window_bytes -= done.bytes;
-        if let Some(source) = &done.links.source {
+    async fn tell(&mut self, done: Done) -> Result<(), ImportEnd> {
+        let Done { mut entry, outcome } = done;
+        self.window_bytes -= entry.bytes;
+        if let Some(source) = &entry.links.source {
             self.under_way.remove(source);
         }
         // What was reported before is not reported again.
-        let is_told = done.number >= self.from;
-        let result = match done.outcome {
+        let is_told = entry.number >= self.from;
+        let result = match outcome {
             Outcome::Came(result) => result,
             Outcome::Told(_) if !is_told => return Ok(()),
             Outcome::Told(told) => {
                 self.say(&told.line).await?;
                 let (kind, reason) = (told.kind.as_deref(), told.reason.as_deref());
                 self.totals.add(kind, &told.outcome, reason);
-                self.reported = done.number;
+                self.reported = entry.number;
                 return Ok(());
             }
         };
@@ -753,7 +752,7 @@ impl ImportRun {
         {
             return Err(ImportEnd::Over(error.into()));
         }
-        if let Some(target) = done.target
+        if let Some(target) = entry.target
             && let Some(asked) = self.asked.get_mut(&target)
             && asked.is_none()
         {
@@ -769,23 +768,23 @@ impl ImportRun {
         if let Ok(imported) = &result
             && !self.is_dry
         {
-            let not_awaited = self.promised.learn(&done.links.promised, imported);
-            done.links.notes.extend(not_awaited);
+            let not_awaited = self.promised.learn(&entry.links.promised, imported);
+            entry.links.notes.extend(not_awaited);
         }
         if !is_told {
-            self.learn(&done.links, done.kind, &result);
+            self.learn(&entry.links, entry.kind, &result);
             return Ok(());
         }
         let remarks = EntryRemarks {
-            unresolved: done.links.unresolved,
-            notes: &done.links.notes,
-            files: done.links.files_stored,
+            unresolved: entry.links.unresolved,
+            notes: &entry.links.notes,
+            files: entry.links.files_stored,
         };
-        let line = report::line(done.number, done.kind, &result, remarks);
+        let line = report::line(entry.number, entry.kind, &result, remarks);
         self.say(&line).await?;
-        self.totals.count(done.kind, &result);
-        self.link(&done.links, done.kind, &result);
-        self.reported = done.number;
+        self.totals.count(entry.kind, &result);
+        self.link(&entry.links, entry.kind, &result);
+        self.reported = entry.number;
         Ok(())
     }
 

@@ -2,12 +2,13 @@
 
 use domain::stored::StoredRecord;
 use store::{
-    Pool,
+    PgConnection, Pool,
     key_checks::{self, KeyKind},
     records,
 };
 use vault::{
     blind_index::IndexKey,
+    key_check::KeyCheck,
     keyring::{Keyring, KeyringError, KeysUnavailable},
     row::Opened,
 };
@@ -29,13 +30,14 @@ pub(crate) async fn check_index_key(
     keyring: &Keyring,
     key: &IndexKey,
 ) -> Result<(), KeyCheckError> {
-    compare_index_key(pool, keyring, key).await?;
     let check = key.check();
     let mut conn = pool.acquire().await?;
+    if compare(&mut conn, keyring, key, &check).await? {
+        return Ok(());
+    }
     key_checks::insert(&mut conn, KeyKind::Index, &check.id, &check.value.0).await?;
-    let known =
-        key_checks::known(&mut conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
-    if is_known(&known, &check) {
+    // Another program may have made another key known meanwhile.
+    if look_up(&mut conn, &check).await? {
         Ok(())
     } else {
         Err(KeyCheckError::OtherIndexKey)
@@ -51,23 +53,40 @@ pub(crate) async fn compare_index_key(
     keyring: &Keyring,
     key: &IndexKey,
 ) -> Result<(), KeyCheckError> {
-    let check = key.check();
     let mut conn = pool.acquire().await?;
-    let known =
-        key_checks::known(&mut conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
+    compare(&mut conn, keyring, key, &key.check()).await?;
+    Ok(())
+}
+
+/// Whether the database knows the key. It is refused where the database knows another one, or knows none and records tell of another one.
+async fn compare(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    key: &IndexKey,
+    check: &KeyCheck,
+) -> Result<bool, KeyCheckError> {
+    if look_up(conn, check).await? {
+        return Ok(true);
+    }
+    let coded = records::newest_with_codes(conn, WITNESSES).await?;
+    let mut told = Vec::new();
+    for row in records::sealed(conn, &coded).await? {
+        let made = made_tokens_of(key, keyring, &row).await;
+        told.extend(made.map_err(KeyringError::from)?);
+    }
+    if !told.is_empty() && !told.contains(&true) {
+        return Err(KeyCheckError::OtherIndexKey);
+    }
+    Ok(false)
+}
+
+/// Whether the database knows an index key: this one, since another one is refused.
+async fn look_up(conn: &mut PgConnection, check: &KeyCheck) -> Result<bool, KeyCheckError> {
+    let known = key_checks::known(conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
     if known.is_empty() {
-        let coded = records::newest_with_codes(&mut conn, WITNESSES).await?;
-        let mut told = Vec::new();
-        for row in records::sealed(&mut conn, &coded).await? {
-            let made = made_tokens_of(key, keyring, &row).await;
-            told.extend(made.map_err(KeyringError::from)?);
-        }
-        if !told.is_empty() && !told.contains(&true) {
-            return Err(KeyCheckError::OtherIndexKey);
-        }
-        Ok(())
-    } else if is_known(&known, &check) {
-        Ok(())
+        Ok(false)
+    } else if is_known(&known, check) {
+        Ok(true)
     } else {
         Err(KeyCheckError::OtherIndexKey)
     }

@@ -2,43 +2,16 @@
 //! together, as in production.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 
 use tests::World;
+use tests::commands::says;
 use tests::composition::{composition, unit_commands};
-
-/// What one of our programs says with this environment alone, and how it ended.
-async fn says(
-    world: &World,
-    program: &str,
-    arguments: &[String],
-    environment: &BTreeMap<String, String>,
-) -> (Option<i32>, String) {
-    let programs = &world.foundation.programs;
-    let executable = match program {
-        "meditrustal" => &programs.meditrustal,
-        "meditrustal-indexer" => &programs.indexer,
-        _ => panic!("{program} is no program of ours"),
-    };
-    let output = tokio::process::Command::new(executable)
-        .args(arguments)
-        .env_clear()
-        .envs(environment)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("the program starts");
-    let said = [output.stdout, output.stderr].concat();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&said).into_owned(),
-    )
-}
 
 /// The help of a command; its arguments are looked at before.
 async fn help(world: &World, program: &str, arguments: &[String]) -> String {
-    let arguments = [arguments, &["--help".to_owned()]].concat();
-    let (code, said) = says(world, program, &arguments, &BTreeMap::new()).await;
+    let arguments = arguments.iter().map(String::as_str);
+    let arguments: Vec<&str> = arguments.chain(["--help"]).collect();
+    let (code, said) = says(world, program, &arguments, &[]).await;
     assert_eq!(code, Some(0), "{program} {arguments:?}: {said}");
     said
 }
@@ -100,7 +73,11 @@ async fn the_settings_of_the_composition_can_be_used_together_in_production() {
             risks.push_str(",development-keys");
         }
 
-        let check = ["config", "check"].map(str::to_owned);
+        let environment = environment.iter();
+        let environment: Vec<(&str, &str)> = environment
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let check = ["config", "check"];
         let (code, said) = says(&world, service.program(), &check, &environment).await;
 
         assert_eq!(code, Some(0), "{name}: {said}");

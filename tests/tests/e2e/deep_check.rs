@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use domain::ids::RecordId;
-use domain::records::RecordType;
 use serde_json::{Value, json};
 use tests::{World, documents, eventually, id, text};
-use vault::envelope::Binding;
 use vault::keyring::Keyring;
+use vault::row;
 
 /// A world whose api checks this many rows a second.
 async fn world_that_checks(per_second: &str) -> World {
@@ -45,21 +44,7 @@ async fn older_envelope(world: &World, record: &str) -> String {
         .pop()
         .expect("an answer")
         .expect("it unwraps");
-    let binding = Binding {
-        record: row.id,
-        patient: row.patient,
-        author: row.author,
-        record_type: row.record_type.parse::<RecordType>().expect("a type"),
-        version: u32::try_from(row.version).expect("a version"),
-        predecessor: row.predecessor,
-        is_withdrawn: row.is_withdrawn,
-        key: stored.id,
-        created_at: row.created_at,
-        effective_at: row.effective_at,
-        code_tokens: row.code_tokens.as_deref(),
-        metadata: row.metadata.as_ref(),
-        missing: row.missing.as_ref(),
-    };
+    let binding = row::binding(&row).expect("it can be sealed");
     let sealed = key.seal(&binding, br#"{"resourceType":"Observation"}"#);
     vault::digest::to_hex(&sealed)
 }

@@ -2,12 +2,12 @@
 
 use std::process::Stdio;
 
-use domain::{ids::RecordId, records::RecordType};
+use domain::ids::RecordId;
 use serde_json::{Value, json};
 use tests::transfer::Ended;
 use tests::{Person, World, eventually, id, text};
 use tokio::process::Command;
-use vault::{envelope::Binding, keyring::Keyring};
+use vault::{envelope::Binding, keyring::Keyring, row};
 
 use crate::monitoring::runs;
 
@@ -41,21 +41,7 @@ async fn grows_old(world: &World, record: &str) {
     let unwrapped = keyring.unwrap(&[stored]).await.expect("no token is asked");
     let key = unwrapped.into_iter().next().expect("an answer");
     let key = key.expect("it unwraps");
-    let now = Binding {
-        record: row.id,
-        patient: row.patient,
-        author: row.author,
-        record_type: row.record_type.parse::<RecordType>().expect("a type"),
-        version: u32::try_from(row.version).expect("a version"),
-        predecessor: row.predecessor,
-        is_withdrawn: row.is_withdrawn,
-        key: stored.id,
-        created_at: row.created_at,
-        effective_at: row.effective_at,
-        code_tokens: row.code_tokens.as_deref(),
-        metadata: row.metadata.as_ref(),
-        missing: row.missing.as_ref(),
-    };
+    let now = row::binding(&row).expect("it can be sealed");
     let document = key.open(&now, &row.encrypted_data).expect("it opens");
     let less = json!({ "date": "2026-03-28", "department": "er" });
     let then = Binding {

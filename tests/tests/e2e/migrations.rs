@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use sqlx::migrate::{Migration, MigrationType};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr};
 use store::migrate::SchemaLock;
+use tests::commands::migrate;
 use tests::{World, eventually, text};
 use tokio::task::JoinHandle;
 
@@ -174,23 +175,6 @@ async fn tables_of(world: &World) -> Vec<UsedTable> {
     used.collect()
 }
 
-async fn migrate(world: &World, arguments: &[&str]) {
-    let owner = world.foundation.url_of("meditrustal_migrator");
-    let owner = owner.expect("there is a migrator");
-    let programs = world.foundation.programs.clone();
-    let arguments: Vec<String> = [&["migrate"][..], arguments, &["--no-backup"][..]]
-        .concat()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    let done = tokio::task::spawn_blocking(move || {
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        programs.operate(&arguments, &[("DATABASE_URL", &owner)], "")
-    });
-    let done = done.await.expect("no panic");
-    done.unwrap_or_else(|error| panic!("{error}"));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_migration_runs_while_the_statements_of_before_go_on() {
     let world = World::start().await;
@@ -198,13 +182,14 @@ async fn each_migration_runs_while_the_statements_of_before_go_on() {
     world.indexer.kill().await;
     let versions = store::migrate::versions();
     let all = versions.len().to_string();
-    migrate(&world, &["down", "--steps", &all, "--yes-lose-data"]).await;
+    let down = ["down", "--steps", &all, "--yes-lose-data", "--no-backup"];
+    migrate(&world, &down).await;
 
     for version in versions {
         let tables = tables_of(&world).await;
         if tables.is_empty() {
             // The first one meets no program.
-            migrate(&world, &["up", "--steps", "1"]).await;
+            migrate(&world, &["up", "--steps", "1", "--no-backup"]).await;
             continue;
         }
         for table in tables.iter().chain(&tables) {
@@ -212,7 +197,7 @@ async fn each_migration_runs_while_the_statements_of_before_go_on() {
         }
         let load = TableLoad::of(&world, &tables, version).await;
         load.goes_round().await;
-        migrate(&world, &["up", "--steps", "1"]).await;
+        migrate(&world, &["up", "--steps", "1", "--no-backup"]).await;
         // What the program of before says is answered on the new schema, too.
         load.goes_round().await;
         assert_eq!(load.ends().await, Vec::<String>::new(), "{version}");

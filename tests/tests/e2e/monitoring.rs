@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::Stdio;
 use std::time::Duration;
 
 use dev::stack::Options;
 use domain::{integrity::FindingKind, monitoring::CheckName};
 use serde_json::{Value, json};
+use tests::commands::ends;
 use tests::monitoring::{Scrape, named, panels, rules};
 use tests::transfer::Ended;
 use tests::{Person, Program, World, documents, eventually, id, text};
-use tokio::process::Command;
 
 /// A free port of this machine.
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -26,13 +25,7 @@ pub(crate) const FINDING: &str = "INSERT INTO integrity_findings (kind, record_i
 
 /// Runs one of the operator's commands with this environment alone.
 pub(crate) async fn runs(world: &World, arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
-    let mut command = Command::new(&world.foundation.programs.meditrustal);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null());
-    Ended::of(&mut command).await
+    ends(world, "meditrustal", arguments, environment).await
 }
 
 /// Has both programs tell their metrics, and the api notice soon that no indexer leads.

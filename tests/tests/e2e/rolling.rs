@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::{Connection, PgConnection};
+use tests::commands::migrate;
 use tests::rolling::{Balancer, RollingLoad, Seen, migrates_to_the_next_version};
 use tests::{World, documents, eventually, id, text};
 
@@ -123,29 +124,11 @@ async fn a_migration_that_does_not_get_its_lock_lets_others_go_on_and_is_tried_a
     let world = World::start().await;
     world.api.kill().await;
     world.indexer.kill().await;
-    let owner = world.foundation.url_of("meditrustal_migrator");
-    let owner = owner.expect("there is a migrator");
-    let migrate = |arguments: Vec<String>| {
-        let (programs, owner) = (world.foundation.programs.clone(), owner.clone());
-        tokio::task::spawn_blocking(move || {
-            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-            programs.operate(&arguments, &[("DATABASE_URL", &owner)], "")
-        })
-    };
     // Down to before the one that makes an index of the chain's events.
     let later = "SELECT count(*) AS steps FROM _sqlx_migrations WHERE version >= 20261201020000";
     let steps = world.sql(later).await[0]["steps"].to_string();
-    let down = [
-        "migrate",
-        "down",
-        "--steps",
-        &steps,
-        "--no-backup",
-        "--yes-lose-data",
-    ];
-    let down = migrate(down.map(str::to_owned).to_vec()).await;
-    down.expect("no panic")
-        .unwrap_or_else(|error| panic!("{error}"));
+    let down = ["down", "--steps", &steps, "--no-backup", "--yes-lose-data"];
+    migrate(&world, &down).await;
     let mut writer = PgConnection::connect(&world.foundation.database.superuser_url())
         .await
         .expect("it connects");
@@ -154,7 +137,7 @@ async fn a_migration_that_does_not_get_its_lock_lets_others_go_on_and_is_tried_a
         .await
         .expect("it writes");
 
-    let up = migrate(["migrate", "up", "--no-backup"].map(str::to_owned).to_vec());
+    let up = migrate(&world, &["up", "--no-backup"]);
     eventually("it waits for the writer", async || {
         let waits =
             "SELECT 1 FROM pg_locks WHERE relation = 'chain_events'::regclass AND NOT granted";
@@ -173,7 +156,6 @@ async fn a_migration_that_does_not_get_its_lock_lets_others_go_on_and_is_tried_a
     .await;
     writer.close().await.expect("it ends");
 
-    let up = up.await.expect("no panic");
-    let said = up.unwrap_or_else(|error| panic!("{error}"));
+    let said = up.await;
     assert_eq!(said.trim(), format!("{steps} migration(s) applied"));
 }

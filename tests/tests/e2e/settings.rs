@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use serde_json::Value;
-use tests::transfer::Ended;
+use tests::commands::{ends, says};
 use tests::{World, eventually};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -16,18 +16,7 @@ async fn refused(
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> String {
-    let programs = &world.foundation.programs;
-    let executable = match program {
-        "meditrustal" => &programs.meditrustal,
-        _ => &programs.indexer,
-    };
-    let mut command = tokio::process::Command::new(executable);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null());
-    let ended = Ended::of(&mut command).await;
+    let ended = ends(world, program, arguments, environment).await;
     assert_ne!(ended.code, Some(0), "{arguments:?} with {environment:?}");
     ended.complaint
 }
@@ -362,33 +351,6 @@ fn written(world: &World, name: &str, text: &str, mode: u32) -> String {
     path
 }
 
-/// How a command ended, and what it said.
-async fn ends(
-    world: &World,
-    program: &str,
-    arguments: &[&str],
-    environment: &[(&str, &str)],
-) -> (Option<i32>, String) {
-    let programs = &world.foundation.programs;
-    let executable = match program {
-        "meditrustal" => &programs.meditrustal,
-        _ => &programs.indexer,
-    };
-    let output = tokio::process::Command::new(executable)
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("the program starts");
-    let said = [output.stdout, output.stderr].concat();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&said).into_owned(),
-    )
-}
-
 #[tokio::test]
 async fn every_mistake_in_a_file_of_settings_is_told_with_its_line() {
     let world = World::start().await;
@@ -418,7 +380,7 @@ async fn every_mistake_in_a_file_of_settings_is_told_with_its_line() {
         vec!["serve", "--config", &file],
         vec!["--config", &file, "config", "check"],
     ] {
-        let (code, said) = ends(&world, "meditrustal", &arguments, &environment).await;
+        let (code, said) = says(&world, "meditrustal", &arguments, &environment).await;
         assert_eq!(code, Some(2), "{said}");
         says_all(&said, &wanted);
     }
@@ -426,13 +388,13 @@ async fn every_mistake_in_a_file_of_settings_is_told_with_its_line() {
     let file = written(&world, "broken.toml", "database_url = hunter2\n", 0o600);
     let config = [("MEDITRUSTAL_CONFIG", file.as_str())];
     for program in ["meditrustal", "meditrustal-indexer"] {
-        let (code, said) = ends(&world, program, &["config", "check"], &config).await;
+        let (code, said) = says(&world, program, &["config", "check"], &config).await;
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains(&format!("{file}:1: it is no TOML")), "{said}");
         assert!(!said.contains("hunter2"), "{said}");
     }
     let nowhere = [("MEDITRUSTAL_CONFIG", "/nowhere/m.toml")];
-    let (code, said) = ends(&world, "meditrustal-indexer", &[], &nowhere).await;
+    let (code, said) = says(&world, "meditrustal-indexer", &[], &nowhere).await;
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("/nowhere/m.toml cannot be read"), "{said}");
 }
@@ -452,7 +414,7 @@ async fn each_setting_is_shown_with_where_it_is_set_and_no_secret() {
         ("MEDITRUSTAL_API_PASSWORD", "hunter3"),
     ];
     let shown = async |arguments: &[&str]| {
-        let (code, said) = ends(&world, "meditrustal", arguments, &environment).await;
+        let (code, said) = says(&world, "meditrustal", arguments, &environment).await;
         assert_eq!(code, Some(0), "{said}");
         assert!(!said.contains("hunter"), "{said}");
         said
@@ -489,7 +451,7 @@ async fn each_setting_is_shown_with_where_it_is_set_and_no_secret() {
             "# site is not set",
         ],
     );
-    let (code, said) = ends(
+    let (code, said) = says(
         &world,
         "meditrustal-indexer",
         &["config", "show"],
@@ -519,21 +481,21 @@ async fn programs_and_commands_take_their_settings_from_files() {
     let config = [("MEDITRUSTAL_CONFIG", file.as_str())];
 
     for program in ["meditrustal", "meditrustal-indexer"] {
-        let (code, said) = ends(&world, program, &["config", "check"], &config).await;
+        let (code, said) = says(&world, program, &["config", "check"], &config).await;
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains("every setting can be used"), "{said}");
     }
     let production = [config[0], ("MEDITRUSTAL_ENVIRONMENT", "production")];
-    let (code, said) = ends(&world, "meditrustal", &["config", "check"], &production).await;
+    let (code, said) = says(&world, "meditrustal", &["config", "check"], &production).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("(development-keys)"), "{said}");
-    let (code, said) = ends(&world, "meditrustal", &["retention", "rules"], &config).await;
+    let (code, said) = says(&world, "meditrustal", &["retention", "rules"], &config).await;
     assert_eq!(code, Some(0), "{said}");
 
     // A file that others can read is not used for a secret.
     let open = written(&world, "open-url", url, 0o644);
     let open = [("DATABASE_URL_FILE", open.as_str())];
-    let (code, said) = ends(&world, "meditrustal", &["retention", "rules"], &open).await;
+    let (code, said) = says(&world, "meditrustal", &["retention", "rules"], &open).await;
     assert_eq!(code, Some(2), "{said}");
     says_all(
         &said,
@@ -541,7 +503,7 @@ async fn programs_and_commands_take_their_settings_from_files() {
     );
     let open = written(&world, "open.toml", &all, 0o644);
     let open = ["--config", &open, "retention", "rules"];
-    let (code, said) = ends(&world, "meditrustal", &open, &[]).await;
+    let (code, said) = says(&world, "meditrustal", &open, &[]).await;
     assert_eq!(code, Some(2), "{said}");
     assert!(
         said.contains("holds chain_rpc_url and can be read by others"),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use tests::World;
+use tests::commands::migrate;
 
 use super::catalogue;
 
@@ -16,23 +17,6 @@ async fn quiet_world() -> World {
     world.api.kill().await;
     world.indexer.kill().await;
     world
-}
-
-async fn migrate(world: &World, arguments: &[&str]) -> String {
-    let url = world.foundation.url_of("meditrustal_migrator");
-    let url = url.expect("there is a migrator");
-    let programs = world.foundation.programs.clone();
-    let arguments: Vec<_> = [&["migrate"], arguments]
-        .concat()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    let done = tokio::task::spawn_blocking(move || {
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        programs.operate(&arguments, &[("DATABASE_URL", &url)], "")
-    });
-    let done = done.await.expect("a command does not panic");
-    done.unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[tokio::test]

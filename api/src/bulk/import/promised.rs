@@ -1,6 +1,6 @@
 //! Files that come behind the documents that promise them, as `Binary`: that is how an export has them.
 
-use super::{Done, FilesOutcome, ImportRun, Links, Outcome, by_itself};
+use super::{ImportRun, Links, QueuedEntry, by_itself};
 use crate::records::import::{file_writing::store_behind, files::TakenFile, report::Imported};
 
 impl ImportRun {
@@ -31,23 +31,15 @@ impl ImportRun {
             };
             return self.report(number, kind, Ok(result));
         }
-        self.window_bytes += bytes;
         let (app, caller) = (self.transfer.app.clone(), self.transfer.caller.clone());
         let stored = async move { store_behind(app.file_writing(), &caller, places, &file).await };
-        let done = async move {
-            let (result, files_stored): FilesOutcome = by_itself(stored).await;
-            Done {
-                number,
-                kind,
-                target: None,
-                bytes,
-                links: Links {
-                    files_stored,
-                    ..Links::default()
-                },
-                outcome: Outcome::Came(result),
-            }
+        let entry = QueuedEntry {
+            number,
+            kind,
+            target: None,
+            bytes,
+            links: Links::default(),
         };
-        self.window.push_back(Box::pin(done));
+        self.queue(entry, by_itself(stored));
     }
 }
