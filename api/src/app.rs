@@ -32,6 +32,7 @@ use crate::{
     sessions::revocations::Revocations,
     throttle::Throttle,
     tokens::Tokens,
+    users::own::OwnAccounts,
     wallets::proof::Prover,
 };
 
@@ -84,6 +85,8 @@ pub(crate) struct AppParts {
     pub(crate) writer: Writer,
     /// Opens records, many to a transaction.
     pub(crate) disclosure: RecordDisclosure,
+    /// Reads the accounts of those who ask, many to a transaction.
+    pub(crate) own_accounts: OwnAccounts,
     /// Finds lists of records, many to a transaction.
     pub(crate) lists: RecordLists,
     /// What subscribers follow.

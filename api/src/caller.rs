@@ -182,7 +182,11 @@ impl Caller {
     }
 }
 
-fn active_actor(actor: Option<Actor>) -> Result<Actor, Error> {
+/// Whoever is logged in and active.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(crate) fn active_actor(actor: Option<Actor>) -> Result<Actor, Error> {
     actor
         .filter(|actor| actor.is_active)
         .ok_or(Error::Unauthenticated)

@@ -15,7 +15,11 @@ use domain::{
 };
 use store::{Plans, Pool, StoreError, Transaction, Tx, barrier, reads::LogPosition, users};
 
-use crate::{caller::Caller, error::Error, seals::PresentActors};
+use crate::{
+    caller::{Caller, active_actor},
+    error::Error,
+    seals::PresentActors,
+};
 
 /// As many people are locked by the message that begins a transaction; more by one statement, which is then shorter.
 const FEW: usize = 8;
@@ -221,6 +225,14 @@ impl Facts {
             acts_for: mandate,
             ..actor
         })
+    }
+
+    /// The same for what is open without a second factor, too, of whoever acts for nobody.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`].
+    pub(crate) fn active_actor(&self, caller: &Caller) -> Result<Actor, Error> {
+        active_actor(self.actors.get(&caller.session).copied())
     }
 
     /// The country that a patient's data goes to by this decision, where the caller is let in as a member of an organisation

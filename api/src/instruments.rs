@@ -31,7 +31,14 @@ pub(crate) const ATTACHMENTS: &str = "/records/attachments";
 /// The classes of HTTP's answers.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The queues of [`crate::batcher`], as each names itself.
-const QUEUES: [&str; 5] = ["writer", "disclosure", "lists", "long-lists", "visibility"];
+const QUEUES: [&str; 6] = [
+    "writer",
+    "disclosure",
+    "own-accounts",
+    "lists",
+    "long-lists",
+    "visibility",
+];
 /// What a node said to a transaction.
 const OUTCOMES: [&str; 10] = [
     "taken",

@@ -48,6 +48,7 @@ use crate::{
     throttle::Throttle,
     tokens::Tokens,
     upload_limit::UploadLimiter,
+    users::own::OwnAccounts,
     wallets::proof::Prover,
 };
 
@@ -222,6 +223,7 @@ async fn assemble(
     let app = App::from(AppParts {
         health,
         disclosure: RecordDisclosure::start(pool.clone(), reads.clone(), &mut tasks),
+        own_accounts: OwnAccounts::start(pool.clone(), &mut tasks),
         lists: RecordLists::start(&pool, &reads, &index_key, &mut tasks),
         feed,
         chain_heads,

@@ -195,7 +195,7 @@ pub(crate) async fn by_ids(ctx: &Context<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid,
         .partition(|id| *id == caller.user);
     let mut found = Vec::with_capacity(ids.len());
     if !own.is_empty() {
-        let user = list::own(&app.pool, &caller).await?;
+        let user = app.own_accounts.of(caller.clone()).await?;
         found.push((user.id.0, User::own(user)));
     }
     if !others.is_empty() {
@@ -227,7 +227,7 @@ impl UserQuery {
     /// The account of the caller. Open to every role, also without a second factor.
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
         let (app, caller) = request(ctx)?;
-        Ok(User::own(list::own(&app.pool, &caller).await?))
+        Ok(User::own(app.own_accounts.of(caller).await?))
     }
 
     /// All accounts, newest first. Needs the role ADMIN (`FORBIDDEN` otherwise).

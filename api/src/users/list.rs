@@ -18,24 +18,6 @@ use crate::{
     error::Error,
 };
 
-/// The caller's own account. Written down before it is shown.
-///
-/// # Errors
-/// [`Error::Unauthenticated`] where the session is over.
-pub(crate) async fn own(pool: &Pool, caller: &Caller) -> Result<User, Error> {
-    let mut tx = pool.begin().await?;
-    let actor = caller.active_actor(&mut tx).await?;
-    let found = users::by_ids(&mut tx, &[actor.id]).await?;
-    let user = found.into_iter().next().ok_or(Error::Unauthenticated)?;
-    let entry = AuditEntry {
-        resource_id: actor.id.0,
-        ..of_reading(caller, actor)
-    };
-    audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
-    Ok(user)
-}
-
 /// An account that was asked for by its id, and how much of it is shown.
 #[derive(Debug)]
 pub(super) struct AccountById {
@@ -87,7 +69,7 @@ pub(super) async fn by_ids(
     Ok(found.collect())
 }
 
-fn of_reading(caller: &Caller, actor: Actor) -> AuditEntry {
+pub(super) fn of_reading(caller: &Caller, actor: Actor) -> AuditEntry {
     AuditEntry {
         classification: Classification::Personal,
         encryption: EncryptionStatus::MetadataOnly,

@@ -6,6 +6,7 @@ pub(crate) mod graphql;
 pub(crate) mod list;
 pub(crate) mod log_in;
 pub(crate) mod memberships;
+pub(crate) mod own;
 pub(crate) mod password;
 pub(crate) mod profile;
 pub(crate) mod register;

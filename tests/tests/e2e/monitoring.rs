@@ -185,7 +185,14 @@ fn closed_lists() -> BTreeMap<&'static str, BTreeSet<String>> {
         ("class", list(&["1xx", "2xx", "3xx", "4xx", "5xx"])),
         (
             "queue",
-            list(&["writer", "disclosure", "lists", "long-lists", "visibility"]),
+            list(&[
+                "writer",
+                "disclosure",
+                "own-accounts",
+                "lists",
+                "long-lists",
+                "visibility",
+            ]),
         ),
         (
             "outcome",
