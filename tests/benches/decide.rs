@@ -1,6 +1,6 @@
 //! Deciding about a patient of whom 1,000 consents are stored: the rule alone, over all of them, and with the locks, the clock,
-//! and the consents that concern the doctor read and their seals checked, as the api does it; beside it the same with all
-//! that are in force.
+//! the doctor's log-in and memberships, and the consents that concern them read and their seals checked, as the api does it; beside it
+//! the same with all that are in force. The end of the transaction is told by itself: a decision shares it with what it is about.
 //!
 //! As many of them are in force as may be at once; the others were withdrawn. One of those in force lets the doctor in.
 //! Of each message to the server it is told how long its answer took.
@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use domain::access::{AccessRequest, Action, Actor, decide};
 use domain::consents::{Consent, MAX_CONSENTS_IN_FORCE};
-use domain::ids::UserId;
+use domain::ids::{SessionId, UserId};
 use domain::organizations::CurrentMemberships;
 use domain::purpose::Purpose;
 use domain::records::{Availability, RecordType};
 use domain::seals::StoredConsents;
 use domain::users::Role;
-use store::{Plans, PoolSettings, StoreError, Tx, consents, users};
+use store::users::Present;
+use store::{Plans, PoolSettings, StoreError, Transaction, Tx, consents, memberships, users};
 use tests::bench::{Arguments, Bar, Figure, Report, analyze, progress};
-use tests::{Person, World};
+use tests::{Person, World, text};
 use vault::keyring::Keyring;
 
 /// How many consents there are.
@@ -38,10 +39,10 @@ async fn measure() {
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
     progress(format_args!("storing {STORED} consents"));
     fill(&world, &ana, &dr_bo).await;
-    let decider = Decider::of(&world, &ana, &dr_bo);
-    let (all, _) = decider.reads(Reading::All).await;
+    let decider = Decider::of(&world, &ana, &dr_bo).await;
+    let all = decider.reads_once(Reading::All).await;
     assert_eq!(all.len(), MAX_CONSENTS_IN_FORCE, "all seals are right");
-    let (few, _) = decider.reads(Reading::Concerning).await;
+    let few = decider.reads_once(Reading::Concerning).await;
     // What names the doctor, and one that says that there are others.
     assert_eq!(few.len(), 2, "all seals are right");
     let stored = decider.reads_all().await;
@@ -68,7 +69,7 @@ async fn measure() {
         part(&mut alone, 99),
         Bar::AtMost(1000.0),
     );
-    let what = "with locks, clock, consents read and seals checked";
+    let what = "with locks, clock, log-in, memberships, consents read and seals checked";
     for (of, bar) in [(50, Bar::None), (99, Bar::AtMost(1000.0))] {
         let limit = part(&mut by_all.times, of);
         let what = format!("{what}: p{of}, beside all in force read");
@@ -78,6 +79,12 @@ async fn measure() {
         let limit = part(&mut by_all.steps[nth], 50);
         let what = format!("of which {step}: p50");
         report.beside(what, part(&mut whole.steps[nth], 50), limit, Bar::None);
+    }
+    let what = "and the end of the transaction";
+    for of in [50, 99] {
+        let limit = part(&mut by_all.ends, of);
+        let what = format!("{what}: p{of}");
+        report.beside(what, part(&mut whole.ends, of), limit, Bar::None);
     }
     let what = "messages to the server for a decision";
     report.figure(what, Figure::Count(MESSAGES), Bar::None);
@@ -97,9 +104,9 @@ async fn measure() {
 /// What a whole decision consists of. All but the last are one message to the server each.
 const STEPS: [&str; 5] = [
     "beginning, with locks",
-    "clock",
+    "clock and log-in",
+    "memberships",
     "consents",
-    "end",
     "seals and rule",
 ];
 const MESSAGES: u64 = STEPS.len() as u64 - 1;
@@ -118,16 +125,21 @@ enum Reading {
 struct Whole {
     times: Vec<Duration>,
     steps: [Vec<Duration>; STEPS.len()],
+    /// How long their transactions took to end afterwards.
+    ends: Vec<Duration>,
 }
 
 impl Whole {
     async fn add(&mut self, decider: &Decider, reading: Reading) {
         let began = Instant::now();
-        let (consents, mut ends) = decider.reads(reading).await;
-        let is_let_in = decider.lets_in(&consents);
-        ends.push(Instant::now());
-        self.times.push(began.elapsed());
+        let (tx, read, mut ends) = decider.reads(reading).await;
+        let is_let_in = decider.lets_in(&decider.opened(read));
+        let decided = Instant::now();
+        ends.push(decided);
         assert!(is_let_in, "the consent lets in");
+        tx.commit().await.expect("an end");
+        self.ends.push(decided.elapsed());
+        self.times.push(decided - began);
         let mut last = began;
         for (step, end) in self.steps.iter_mut().zip(ends) {
             step.push(end - last);
@@ -170,10 +182,17 @@ struct Decider {
     keyring: Keyring,
     patient: UserId,
     doctor: UserId,
+    session: SessionId,
+}
+
+/// What a decision goes by, as it is stored.
+struct Read {
+    present: Present,
+    stored: StoredConsents,
 }
 
 impl Decider {
-    fn of(world: &World, ana: &Person, dr_bo: &Person) -> Self {
+    async fn of(world: &World, ana: &Person, dr_bo: &Person) -> Self {
         let url = world.foundation.url_of("meditrustal_api");
         let url = url.unwrap_or_else(|error| panic!("{error}"));
         let settings = PoolSettings {
@@ -183,30 +202,58 @@ impl Decider {
         let pool = store::connect(&url, "meditrustal bench", settings).expect("a pool");
         let file = world.foundation.dir().join("keys/master-keys.json");
         let id = |person: &Person| UserId(person.id.parse().expect("an id"));
+        let of_doctor = format!(
+            "SELECT id FROM sessions WHERE user_id = '{}' AND is_valid",
+            dr_bo.id
+        );
+        let sessions = world.sql(&of_doctor).await;
+        let session = text(&sessions[0], "id").parse().expect("an id");
         Self {
             pool,
             keyring: Keyring::load(&file).expect("the master keys of this world"),
             patient: id(ana),
             doctor: id(dr_bo),
+            session: SessionId(session),
         }
     }
 
-    /// The consents whose seals are right, read under the locks of both, and when each message was answered.
-    async fn reads(&self, reading: Reading) -> (Vec<Consent>, Vec<Instant>) {
+    /// The doctor's account and log-in and the consents, read under the locks of both in the transaction, and when each message was
+    /// answered.
+    async fn reads(&self, reading: Reading) -> (Transaction, Read, Vec<Instant>) {
         let mut ends = Vec::with_capacity(STEPS.len());
         let both = [self.patient, self.doctor];
         let tx = self.pool.begin_locked(WAIT, Plans::Kept, both).await;
         let mut tx = tx.expect("a transaction and its locks");
         ends.push(Instant::now());
-        let now = users::now(&mut tx).await.expect("the clock");
+        let present = users::present(&mut tx, &[(self.doctor, self.session)]).await;
+        let present = present.expect("the clock and the log-in");
         ends.push(Instant::now());
-        let stored = self.stored(&mut tx, reading, now).await;
-        let stored = stored.expect("consents").consents.into_iter();
+        let memberships = memberships::known_of(&mut tx, &[self.doctor]).await;
+        let memberships = memberships.expect("memberships");
+        assert!(memberships.stored.is_empty(), "the doctor has none");
         ends.push(Instant::now());
-        tx.commit().await.expect("an end");
+        let stored = self.stored(&mut tx, reading, present.now).await;
+        let stored = stored.expect("consents");
         ends.push(Instant::now());
+        (tx, Read { present, stored }, ends)
+    }
+
+    /// The consents whose seals are right, of an account and a log-in whose seals are.
+    fn opened(&self, read: Read) -> Vec<Consent> {
+        let claims = read.present.claims.into_values();
+        for claim in claims {
+            let session = claim.session.expect("the log-in");
+            self.keyring.open_row(claim.account).expect("its seal");
+            self.keyring.open_row(session).expect("its seal");
+        }
+        let stored = read.stored.consents.into_iter();
         let opened = stored.filter_map(|sealed| self.keyring.open_row(sealed).ok());
-        (opened.collect(), ends)
+        opened.collect()
+    }
+
+    async fn reads_once(&self, reading: Reading) -> Vec<Consent> {
+        let (_tx, read, _) = self.reads(reading).await;
+        self.opened(read)
     }
 
     async fn stored(
