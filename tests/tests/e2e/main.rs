@@ -26,6 +26,7 @@ mod break_glass;
 mod bulk;
 mod chain_head;
 mod chain_loss;
+mod checkpoint_nodes;
 mod checkpoints;
 mod closings;
 mod commands;
