@@ -108,6 +108,7 @@ mod second_factor;
 mod sessions;
 mod settings;
 mod shares;
+mod signer_nodes;
 mod signers;
 mod sources;
 mod starts;
