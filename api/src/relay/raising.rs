@@ -89,8 +89,8 @@ impl Relay {
         Ok(Raise::Kept)
     }
 
-    /// Why a transaction does not offer so much, where a second node does not say that it may. Once in a round: who differs or is
-    /// silent about one is not asked about the next.
+    /// Why a transaction does not offer so much, where a second node does not say that it may. Who differs or is silent about one is
+    /// not asked about the next of a round.
     async fn withheld(&self, raw: &[u8], fee: u128, agreed: &mut AgreedFee) -> Option<Raise> {
         if fee <= agreed.up_to {
             return None;
