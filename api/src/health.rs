@@ -103,6 +103,8 @@ pub(crate) enum CheckpointState {
     On,
     /// The node does not answer, or not as it should.
     Node,
+    /// Two nodes say different things of what is to be signed or given up.
+    NodesDiffer,
     /// The database does not.
     Database,
     /// The registry is paused.
@@ -122,6 +124,7 @@ impl CheckpointState {
             Self::Off => "OFF",
             Self::On => "ON",
             Self::Node => "NODE",
+            Self::NodesDiffer => "NODES_DIFFER",
             Self::Database => "DATABASE",
             Self::Paused => "PAUSED",
             Self::NotAllowed => "NOT_ALLOWED",

@@ -110,9 +110,10 @@
 //! - `visibility`: decides which events subscribers may see
 //! - `integrity/chain_head`: tells subscribers where the chain is, and how far it was followed
 //! - `relay`: sends signed transactions to the chain, each account's by itself
-//! - `relay/handing_over`: hands transactions to the node, sees what becomes of them, and raises their fees
+//! - `relay/handing_over`: hands transactions to the node, and sees what becomes of them
+//! - `relay/raising`: signs what offers too little again, with a higher fee
 //! - `relay/again`: signs anchors again whose transaction came to nothing
-//! - `relay/agreed`: asks a second node before something is done that cannot be taken back
+//! - `relay/agreed`: asks a second node before something is done that cannot be taken back or costs money
 //! - `relay/ends`: counts what the relays of this process decide to end, so that they share what is left of the hour
 //! - `relay/others`: sends what accounts have signed that are not in use
 //! - `relay/stuck`: findings about anchors that do not come to the chain

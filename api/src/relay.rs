@@ -6,21 +6,22 @@
 //! supersedes another version waits, and what has a later nonce with it. Closings get their nonce here (`closings`), once they
 //! can be done, and so does what patients' wallets have signed of consents (`consents`).
 //!
-//! What gets nowhere is signed again: with a higher fee where it offers too little (`handing_over`), with another nonce where
+//! What gets nowhere is signed again: with a higher fee where it offers too little (`raising`), with another nonce where
 //! its own was used without effect (`again`). What another key of ours has signed is sent to its end (`others`). A record that
-//! waits for an operator is a finding meanwhile (`stuck`). What cannot be taken back is done only where a second node says the same
-//! (`agreed`).
+//! waits for an operator is a finding meanwhile (`stuck`). What cannot be taken back or costs money is done only where a second node
+//! says the same (`agreed`).
 //!
 //! Each account that is in use has a relay of its own, so that one which cannot pay holds up no other. What is nobody's in
 //! particular, the relay of the first one does.
 
 mod again;
-mod agreed;
+pub(crate) mod agreed;
 mod closings;
 mod consents;
 pub(crate) mod ends;
 mod handing_over;
 mod others;
+mod raising;
 mod stuck;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};

@@ -8,10 +8,6 @@ use store::cursor::BlockRow;
 
 use crate::position::{BlockRef, ChainPosition, RegistryState, column};
 
-/// How many events are held at most while nothing confirms them: some ten megabytes. Unit: events. Beyond that nothing more
-/// is read.
-pub(crate) const MOST_HELD: usize = 50_000;
-
 /// The evidence that logs are missing, swapped or forged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Break {
@@ -66,11 +62,6 @@ impl ReadRange {
     pub(crate) fn event_count(&self) -> usize {
         let of_consents = self.consents.as_ref();
         self.logs.len() + of_consents.map_or(0, |range| range.logs.len())
-    }
-
-    /// Whether it is more than is held while nothing confirms it.
-    pub(crate) fn is_too_much(&self) -> bool {
-        self.event_count() > MOST_HELD
     }
 
     /// Puts what was read next behind it.
@@ -377,18 +368,18 @@ pub(crate) fn linked(before: BlockHash, blocks: &[Block]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use chain::{ChainAddress, Head, RegistryEvent, TxHash};
 
     use super::*;
 
-    const CHAIN: u64 = 31_337;
-    const START: RegistryState = RegistryState {
+    pub(crate) const CHAIN: u64 = 31_337;
+    pub(crate) const START: RegistryState = RegistryState {
         sequence: 0,
         head: Head([1; 25]),
     };
 
-    fn block(number: u8) -> Block {
+    pub(crate) fn block(number: u8) -> Block {
         Block {
             number: u64::from(number),
             hash: BlockHash([number; 32]),
@@ -398,7 +389,7 @@ mod tests {
     }
 
     /// Logs 1, 2, 3 … in the given blocks.
-    fn logs(blocks: &[u8]) -> Vec<RegistryLog> {
+    pub(crate) fn logs(blocks: &[u8]) -> Vec<RegistryLog> {
         let mut registry_state = START;
         let log = |(nth, number): (u8, &u8)| {
             let body = [nth; 32];
@@ -423,7 +414,7 @@ mod tests {
         (0_u8..).zip(blocks).map(log).collect()
     }
 
-    fn read_range(
+    pub(crate) fn read_range(
         blocks: &[u8],
         logs: Vec<RegistryLog>,
         registry: Option<RegistryState>,
@@ -434,26 +425,6 @@ mod tests {
             registry,
             consents: None,
         }
-    }
-
-    #[test]
-    fn what_is_held_is_too_much_by_the_events_of_both_registries() {
-        let one = logs(&[2]);
-        let of = |count: usize| {
-            let logs = one.iter().cycle().take(count).cloned();
-            read_range(&[2], logs.collect(), None)
-        };
-        assert!(!of(MOST_HELD).is_too_much());
-        assert!(of(MOST_HELD + 1).is_too_much());
-        let mut both = of(MOST_HELD);
-        both.join(ReadRange {
-            consents: Some(ConsentRange {
-                logs: one.clone(),
-                registry: None,
-            }),
-            ..of(0)
-        });
-        assert!(both.is_too_much(), "events of both registries count");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod fetch;
 mod follow;
 mod heads;
 mod health;
+mod held;
 mod instruments;
 mod leader;
 mod lease;

@@ -1,5 +1,6 @@
 //! Pins what the trail's tree is in the registry: signs a checkpoint when one is due, sends it until the registry has it,
-//! and signs none where the registry holds what this trail never was.
+//! and signs none where the registry holds what this trail never was. Where several nodes are named, none is signed, called a
+//! contradiction or given up on the word of one of them.
 //!
 //! That it is there, the indexer says. Two processes with one key follow one another by a lock; both may send, which is
 //! harmless.
@@ -7,7 +8,8 @@
 use std::{sync::Arc, time::Duration};
 
 use chain::{
-    Client, ClientError, Fees, NextCheckpoint, PinnedCheckpoint, Sent, Signer, SignerError, TxHash,
+    ChainAddress, Client, ClientError, Fees, NextCheckpoint, PinnedCheckpoint, Sent, Signer,
+    SignerError, ToldFact, TxHash,
 };
 use domain::records::DataHash;
 use store::{
@@ -24,7 +26,10 @@ use trail::{
 };
 
 use super::finding;
-use crate::health::{CheckpointState, Health};
+use crate::{
+    health::{CheckpointState, Health},
+    relay::agreed::require_agreed,
+};
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(2);
@@ -75,6 +80,7 @@ impl Hindrance {
     const fn state(&self) -> CheckpointState {
         match self {
             Self::Store(_) => CheckpointState::Database,
+            Self::Node(ClientError::NodesDiffer { .. }) => CheckpointState::NodesDiffer,
             Self::Node(_) | Self::Signer(_) => CheckpointState::Node,
             Self::Paused => CheckpointState::Paused,
             Self::NotAllowed => CheckpointState::NotAllowed,
@@ -134,11 +140,23 @@ impl Checkpointer {
         if self.client.is_paused().await? {
             return Err(Hindrance::Paused);
         }
-        if !self.client.may_pin(self.signer.address()).await? {
+        let account = self.signer.address();
+        if !self.client.may_pin(account).await? {
             return Err(Hindrance::NotAllowed);
         }
         let pinned = self.client.latest_checkpoint().await?;
-        let nonce = self.client.next_nonce(self.signer.address()).await?;
+        let nonce = self.client.next_nonce(account).await?;
+        // By what one node makes up it would be mined without effect, or never; or the trail would seem to be another one.
+        for told in [
+            ToldFact::MayPin(account),
+            ToldFact::LastCheckpoint(pinned),
+            ToldFact::NextNonce {
+                account,
+                next: nonce,
+            },
+        ] {
+            require_agreed(&self.client, told).await?;
+        }
         let mut tx = self.pool.begin().await?;
         if !checkpoints::may_sign(&mut tx, &self.registry).await? {
             return Ok(());
@@ -202,23 +220,7 @@ impl Checkpointer {
         let size = waiting.tree_size;
         match self.client.send(&waiting.raw_transaction).await? {
             Sent::Accepted | Sent::AlreadyKnown => {}
-            Sent::NonceTooLow => {
-                let hash = waiting.tx_hash.parse::<TxHash>().ok();
-                let receipt = match hash {
-                    Some(hash) => self.client.receipt(hash).await?,
-                    None => None,
-                };
-                // Mined, and the indexer will say so.
-                if receipt.is_some_and(|receipt| receipt.succeeded) {
-                    return Ok(());
-                }
-                tracing::error!(
-                    size,
-                    "The checkpoint of {size} rows came to nothing; another is signed"
-                );
-                let mut conn = self.pool.acquire().await?;
-                checkpoints::fail(&mut conn, waiting.id).await?;
-            }
+            Sent::NonceTooLow => self.look_for(waiting).await?,
             Sent::Underpriced => {
                 let why = "the node wants a higher fee than was signed".to_owned();
                 return Err(Hindrance::NotTaken { size, why });
@@ -229,6 +231,42 @@ impl Checkpointer {
             }
             Sent::Refused(why) => return Err(Hindrance::NotTaken { size, why }),
         }
+        Ok(())
+    }
+
+    /// The nonce is used up: looks by which transaction. Gives up what came to nothing, where a second node says so, too.
+    async fn look_for(&self, waiting: &WaitingCheckpoint) -> Result<(), Hindrance> {
+        let (Ok(hash), Ok(account)) = (
+            waiting.tx_hash.parse::<TxHash>(),
+            waiting.signer.parse::<ChainAddress>(),
+        ) else {
+            // Not written by us.
+            return self.give_up(waiting).await;
+        };
+        let (hashes, next) = ([hash], waiting.nonce.saturating_add(1));
+        let told = match self.client.receipt(hash).await? {
+            // Mined, and the indexer will say so.
+            Some(receipt) if receipt.succeeded => return Ok(()),
+            Some(_) => ToldFact::Reverted(hash),
+            None => ToldFact::NonceUsed {
+                account,
+                next: u64::try_from(next).unwrap_or_default(),
+                by_none_of: &hashes,
+            },
+        };
+        require_agreed(&self.client, told).await?;
+        self.give_up(waiting).await
+    }
+
+    /// Notes that one came to nothing.
+    async fn give_up(&self, waiting: &WaitingCheckpoint) -> Result<(), Hindrance> {
+        let size = waiting.tree_size;
+        tracing::error!(
+            size,
+            "The checkpoint of {size} rows came to nothing; another is signed"
+        );
+        let mut conn = self.pool.acquire().await?;
+        checkpoints::fail(&mut conn, waiting.id).await?;
         Ok(())
     }
 }

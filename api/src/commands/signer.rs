@@ -498,7 +498,7 @@ impl RotateSigner {
     }
 }
 
-/// Refuses an account with which nothing could be anchored; gives its next nonce.
+/// Refuses an account with which nothing could be anchored, and where a second node says otherwise; gives its next nonce.
 async fn require_ready(opened: &OpenedPlaces, account: ChainAddress) -> Result<i64, Failure> {
     let OpenedPlaces {
         pool,
@@ -518,7 +518,15 @@ async fn require_ready(opened: &OpenedPlaces, account: ChainAddress) -> Result<i
             format!("{account} cannot pay for a transaction: send funds to it first").into(),
         );
     }
-    let nonce = i64::try_from(client.next_nonce(account).await?)?;
+    let next = client.next_nonce(account).await?;
+    // By what one node makes up nothing that the account signs would ever be mined, or all of it without effect.
+    for told in [
+        ToldFact::IsRegistrar(account),
+        ToldFact::NextNonce { account, next },
+    ] {
+        Box::pin(client.require_second_word(told)).await?;
+    }
+    let nonce = i64::try_from(next)?;
     let signer = SignerAccount {
         chain_id: *chain_id,
         address: &account.to_string(),

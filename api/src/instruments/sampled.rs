@@ -7,10 +7,11 @@ use store::reads::Fallback;
 /// The parts of [`crate::health`].
 pub(crate) const PARTS: [&str; 6] = ["database", "clock", "keys", "indexer", "node", "signers"];
 /// What [`crate::health::CheckpointState`] can be.
-pub(crate) const CHECKPOINT_STATES: [&str; 8] = [
+pub(crate) const CHECKPOINT_STATES: [&str; 9] = [
     "OFF",
     "ON",
     "NODE",
+    "NODES_DIFFER",
     "DATABASE",
     "PAUSED",
     "NOT_ALLOWED",

@@ -7,10 +7,7 @@ use domain::integrity::FeedKind;
 use store::{
     StoreError, anchors,
     feed::{self, FeedEntry},
-    outbox::{
-        self, DueTransaction, OutboxKind, RelayedAnchor, again as failed_anchors,
-        attempts::{self, RaisedTransaction},
-    },
+    outbox::{self, DueTransaction, OutboxKind, RelayedAnchor, again as failed_anchors, attempts},
     receipts::relaying as receipts,
     restores,
     signers::{self, SignerAccount},
@@ -20,6 +17,7 @@ use super::{
     AGAIN_IN, RETRY_IN, Relay, TOGETHER,
     agreed::SecondOpinion,
     closings, consents,
+    raising::{AgreedFee, Raise},
     stuck::{self, StuckReason},
 };
 use crate::instruments::instruments;
@@ -40,17 +38,6 @@ pub(super) struct HandedOver {
     pub(super) is_reachable: bool,
     /// Whether any was signed again with a higher fee, and is to be sent at once.
     pub(super) raised: bool,
-}
-
-/// What came of raising a fee.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Raise {
-    /// There is another transaction, to be sent at once.
-    Kept,
-    /// There was one already, or nothing waits any more.
-    ByAnother,
-    /// It would have to offer more than it may, or another key signed it.
-    Impossible,
 }
 
 /// What became of a nonce that is used up.
@@ -83,7 +70,9 @@ struct SendOutcome<'a> {
     /// How long the node wants to be left alone, where it says so.
     rest: Option<Duration>,
     raised: bool,
-    /// Whether two nodes say different things of one. Then nothing is asked about those that follow.
+    /// What may be offered.
+    agreed: AgreedFee,
+    /// Whether two nodes say different things of a nonce. Then nothing is asked about those that follow.
     differs: bool,
     /// The first anchor of the line, where that gets nowhere, and why.
     stuck: Option<(&'a DueTransaction, StuckReason)>,
@@ -94,6 +83,13 @@ impl<'a> SendOutcome<'a> {
     fn hinder(&mut self, transaction: &'a DueTransaction, reason: StuckReason) {
         if transaction.is_first {
             self.stuck.get_or_insert((transaction, reason));
+        }
+    }
+
+    /// Notes that two nodes say different things of one.
+    fn doubt(&mut self, transaction: &'a DueTransaction) {
+        if is_older(transaction, DIFFERS_AFTER) {
+            self.hinder(transaction, StuckReason::NodesDiffer);
         }
     }
 }
@@ -112,17 +108,9 @@ impl Relay {
             self.fill_gap(account, first).await?;
         }
         for transaction in due {
-            if !is_outbid(transaction, usual, self.raise_after) {
+            let is_cheap = is_outbid(transaction, usual, self.raise_after);
+            if !is_cheap || !self.offer_more(transaction, &mut outcome).await? {
                 to_send.push(transaction);
-                continue;
-            }
-            match self.raise(transaction).await? {
-                Raise::Kept => outcome.raised = true,
-                Raise::ByAnother => outcome.put_off.push(transaction.outbox),
-                Raise::Impossible => {
-                    outcome.hinder(transaction, StuckReason::FeeTooLow);
-                    to_send.push(transaction);
-                }
             }
         }
         let mut is_reachable = true;
@@ -240,22 +228,15 @@ impl Relay {
                 UsedNonce::LookAgain => outcome.put_off.push(transaction.outbox),
                 UsedNonce::NodesDiffer => {
                     outcome.differs = true;
-                    if is_older(transaction, DIFFERS_AFTER) {
-                        outcome.hinder(transaction, StuckReason::NodesDiffer);
-                    }
+                    outcome.doubt(transaction);
                     outcome.put_off.push(transaction.outbox);
                 }
             },
             // What was signed a moment ago waits a moment: the usual fee may not be known yet.
             Sent::Underpriced if is_older(transaction, RETRY_IN) => {
-                match self.raise(transaction).await? {
-                    Raise::Kept => outcome.raised = true,
-                    Raise::ByAnother => outcome.put_off.push(transaction.outbox),
-                    Raise::Impossible => {
-                        tracing::warn!(nonce, "The node wants a higher fee than was signed");
-                        outcome.hinder(transaction, StuckReason::FeeTooLow);
-                        outcome.put_off.push(transaction.outbox);
-                    }
+                if !self.offer_more(transaction, outcome).await? {
+                    tracing::warn!(nonce, "The node wants a higher fee than was signed");
+                    outcome.put_off.push(transaction.outbox);
                 }
             }
             Sent::Underpriced => outcome.put_off.push(transaction.outbox),
@@ -275,48 +256,26 @@ impl Relay {
         Ok(())
     }
 
-    /// Signs a transaction again with a higher fee, and keeps that before it is sent.
-    async fn raise(&self, transaction: &DueTransaction) -> Result<Raise, StoreError> {
-        let nonce = transaction.nonce;
-        let usual = *self.fees.borrow();
-        let raw = &transaction.raw_transaction;
-        let raised = match self.signer.raise(raw, usual, self.most_fee) {
-            Ok(Some(raised)) => raised,
-            Ok(None) => {
-                let most = self.most_fee;
-                tracing::warn!(
-                    nonce,
-                    most,
-                    "A transaction offers too little, and may not offer more"
-                );
-                return Ok(Raise::Impossible);
+    /// Has a transaction offer more, and notes what came of it. False where it stays as it is.
+    async fn offer_more<'a>(
+        &self,
+        transaction: &'a DueTransaction,
+        outcome: &mut SendOutcome<'a>,
+    ) -> Result<bool, StoreError> {
+        match self.raise(transaction, &mut outcome.agreed).await? {
+            Raise::Kept => outcome.raised = true,
+            Raise::ByAnother => outcome.put_off.push(transaction.outbox),
+            Raise::Impossible => {
+                outcome.hinder(transaction, StuckReason::FeeTooLow);
+                return Ok(false);
             }
-            Err(error) => {
-                tracing::warn!(nonce, %error, "The fee of a transaction cannot be raised");
-                return Ok(Raise::Impossible);
+            Raise::NodesDiffer => {
+                outcome.doubt(transaction);
+                return Ok(false);
             }
-        };
-        let fee = raised.max_fee_per_gas;
-        let raised = RaisedTransaction {
-            outbox: transaction.outbox,
-            replaces: transaction.tx_hash.clone(),
-            tx_hash: raised.tx_hash.to_string(),
-            raw_transaction: raised.raw,
-            max_fee_per_gas: fee,
-        };
-        let mut tx = self.pool.begin().await?;
-        let kept = attempts::raise(&mut tx, &raised).await?;
-        tx.commit().await?;
-        if !kept {
-            return Ok(Raise::ByAnother);
+            Raise::Unknown => return Ok(false),
         }
-        instruments().handed_over("raised");
-        tracing::info!(
-            nonce,
-            fee,
-            "A transaction is replaced by one that offers more"
-        );
-        Ok(Raise::Kept)
+        Ok(true)
     }
 
     /// The nonce is used up: looks by which transaction. Gives up what came to nothing, where a second node says so, too.

@@ -33,7 +33,7 @@ pub(super) enum StuckReason {
     RoleLost,
     /// The node does not take it, for a reason of its own.
     Refused,
-    /// One node says that it came to nothing, and another one does not.
+    /// One node says that it came to nothing, or has to offer more, and another one does not.
     NodesDiffer,
     /// A node has it, and no block comes that takes it.
     NotMined,

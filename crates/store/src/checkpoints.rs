@@ -169,6 +169,10 @@ pub struct WaitingCheckpoint {
     pub id: i64,
     /// How many leaves.
     pub tree_size: i64,
+    /// The account.
+    pub signer: String,
+    /// Its nonce.
+    pub nonce: i64,
     /// The transaction's hash.
     pub tx_hash: String,
     /// The transaction.
@@ -189,7 +193,8 @@ pub async fn waiting(
 ) -> Result<Vec<WaitingCheckpoint>, StoreError> {
     Ok(sqlx::query_as!(
         WaitingCheckpoint,
-        r#"SELECT id, tree_size, tx_hash, raw_transaction, next_send_at <= CURRENT_TIMESTAMP AS "is_due!",
+        r#"SELECT id, tree_size, signer, nonce, tx_hash, raw_transaction,
+                next_send_at <= CURRENT_TIMESTAMP AS "is_due!",
                 created_at < CURRENT_TIMESTAMP - make_interval(secs => $3) AS "is_stuck!"
          FROM audit_checkpoints
          WHERE chain_id = $1 AND registry = $2 AND state = 'SIGNED'

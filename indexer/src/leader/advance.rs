@@ -8,9 +8,9 @@ use crate::{
     deadline::{in_time, until},
     error::IndexerError,
     fetch::{self, Ranges},
-    follow::{ConfirmedRange, Followed, LaterWord, ReadRange, confirm},
+    follow::{Followed, LaterWord, ReadRange},
+    held::{HeldRange, MOST_HELD},
     plan::MAX_STEP,
-    position::BlockRef,
     progress::{self, Progress},
 };
 
@@ -42,7 +42,7 @@ impl ChainFollower {
         from: u64,
         seen: ObservedHead,
     ) -> Result<RoundOutcome, IndexerError> {
-        let (mut from, mut held) = (from, None);
+        let (mut from, mut held) = (from, HeldRange::of_at_most(MOST_HELD));
         let last = seen.finalized.min(seen.head);
         let mut later = None;
         while from <= last {
@@ -58,28 +58,29 @@ impl ChainFollower {
                 if later.is_none() && !read_range.is_told() {
                     later = Some(self.newest_word(seen).await?);
                 }
-                held = self.take(leader, held, read_range, (seen, later)).await?;
+                self.take(leader, &mut held, read_range, (seen, later))
+                    .await?;
                 self.status.round();
                 self.say_that_we_lead(leader, seen).await?;
             }
-            if held.is_none() {
+            if held.is_empty() {
                 return Ok(RoundOutcome::More);
             }
             from = to + 1;
         }
         while from <= seen.head {
-            let held_to = held.as_ref().and_then(ReadRange::end);
-            let before = held_to.unwrap_or(leader.at.block);
+            let before = held.end().unwrap_or(leader.at.block);
             let recent = fetch::recent(self.client(), before, from, seen.head);
             let Some(read) = until(&self.stop, recent).await else {
                 return Ok(RoundOutcome::Done);
             };
             let read_range = read?;
             from = read_range.end().map_or(seen.head, |end| end.number) + 1;
-            held = self.take(leader, held, read_range, (seen, None)).await?;
+            self.take(leader, &mut held, read_range, (seen, None))
+                .await?;
             self.status.round();
             self.say_that_we_lead(leader, seen).await?;
-            if held.is_none() {
+            if held.is_empty() {
                 return Ok(if leader.at.block.number < seen.head {
                     RoundOutcome::More
                 } else {
@@ -87,10 +88,8 @@ impl ChainFollower {
                 });
             }
         }
-        match held.as_ref().and_then(ReadRange::end) {
-            Some(end) => Err(unconfirmed(leader, end)),
-            None => Ok(RoundOutcome::Done),
-        }
+        held.require_empty(leader.at)?;
+        Ok(RoundOutcome::Done)
     }
 
     /// What the registries say of themselves at the newest block, for a node that does not know older state.
@@ -101,35 +100,20 @@ impl ChainFollower {
         Ok(LaterWord { records, consents })
     }
 
-    /// Applies what is confirmed of what is held and was read behind it; gives what is not.
+    /// Applies what is confirmed of what is held and was read behind it.
     async fn take(
         &self,
         leader: &mut LeaderState,
-        held: Option<ReadRange>,
+        held: &mut HeldRange,
         read_range: ReadRange,
         (seen, later): (ObservedHead, Option<LaterWord>),
-    ) -> Result<Option<ReadRange>, IndexerError> {
-        let mut joined = match held {
-            Some(mut held) => {
-                held.join(read_range);
-                held
-            }
-            None => read_range,
-        };
+    ) -> Result<(), IndexerError> {
         let chain_id = self.client().deployment().chain_id;
-        if let Some(later) = later {
-            joined.believe(chain_id, leader.at, later);
-        }
-        let ConfirmedRange { followed, held } = confirm(chain_id, leader.at, joined)?;
-        if let Some(followed) = followed {
+        if let Some(followed) = held.take(chain_id, leader.at, read_range, later)? {
             self.apply(leader, followed, seen).await?;
         }
-        let too_many = held.as_ref().filter(|it| it.is_too_much());
-        match too_many.and_then(ReadRange::end) {
-            // Another node is asked.
-            Some(end) => Err(unconfirmed(leader, end)),
-            None => Ok(held),
-        }
+        // Another node is asked.
+        held.require_room(leader.at)
     }
 
     async fn apply(
@@ -165,14 +149,6 @@ impl ChainFollower {
         }
         tell_progress(leader, seen);
         Ok(())
-    }
-}
-
-/// That nothing confirms what is held up to a block.
-fn unconfirmed(leader: &LeaderState, end: BlockRef) -> IndexerError {
-    IndexerError::Unconfirmed {
-        from: leader.at.block.number + 1,
-        to: end.number,
     }
 }
 

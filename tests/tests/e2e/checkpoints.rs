@@ -11,7 +11,7 @@ use trail::{
 };
 
 /// anvil's account 9: the one that pins checkpoints in every world.
-const CHECKPOINTER: &str = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720";
+pub(crate) const CHECKPOINTER: &str = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720";
 
 /// A world that pins its trail again and again.
 pub(crate) async fn pinning(every: u64) -> World {
@@ -94,7 +94,7 @@ async fn state(world: &World) -> String {
     text(&world.api.says("/health/ready").await["checkpoints"])
 }
 
-async fn waits_for_state(world: &World, wanted: &str) {
+pub(crate) async fn waits_for_state(world: &World, wanted: &str) {
     eventually(&format!("checkpoints are {wanted}"), async || {
         (state(world).await == wanted).then_some(())
     })

@@ -228,6 +228,7 @@ fn closed_lists() -> BTreeMap<&'static str, BTreeSet<String>> {
                 "OFF",
                 "ON",
                 "NODE",
+                "NODES_DIFFER",
                 "DATABASE",
                 "PAUSED",
                 "NOT_ALLOWED",

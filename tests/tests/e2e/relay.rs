@@ -9,9 +9,9 @@ use tests::registry::{REGISTRAR_ROLE, grant_role, revoke_role, set_paused};
 use tests::{Person, World, documents, eventually, id, text};
 
 /// anvil's account 0: administrator, steward and pauser of a registry for development.
-const ADMINISTRATOR: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+pub(crate) const ADMINISTRATOR: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 /// anvil's account 7, known to everybody: the next registrar.
-const NEXT: &str = "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955";
+pub(crate) const NEXT: &str = "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955";
 const NEXT_KEY: &str = "4bbbf85ce3377467afe5d46f804f221813b2bb87f24d81f60f1fcdbf7cbf4356";
 
 /// A world whose relay looks again after a second.
@@ -47,7 +47,7 @@ pub(crate) async fn at_the_node(world: &World, patient: &Person) -> (Value, Stri
     (record, text(&anchor["tx_hash"]))
 }
 
-async fn knows(world: &World, transaction: &str) {
+pub(crate) async fn knows(world: &World, transaction: &str) {
     eventually("the node has the transaction", async || {
         let found = world
             .rpc("eth_getTransactionByHash", json!([transaction]))
@@ -108,7 +108,7 @@ pub(crate) async fn nonces(world: &World, record: &Value) -> Vec<(i64, String, i
 }
 
 /// The attempts of a record's anchor, in the order in which they were signed.
-async fn attempts(world: &World, record: &Value) -> Vec<Value> {
+pub(crate) async fn attempts(world: &World, record: &Value) -> Vec<Value> {
     let query = format!(
         "SELECT attempt.tx_hash, attempt.state, attempt.max_fee_per_gas::text AS fee
          FROM anchor_attempts AS attempt JOIN anchor_outbox AS outbox ON outbox.id = attempt.outbox_id
@@ -118,7 +118,7 @@ async fn attempts(world: &World, record: &Value) -> Vec<Value> {
     world.sql(&query).await
 }
 
-fn fee(attempt: &Value) -> u128 {
+pub(crate) fn fee(attempt: &Value) -> u128 {
     text(&attempt["fee"]).parse().expect("a fee")
 }
 
@@ -140,7 +140,7 @@ pub(crate) async fn is_anchored_once(world: &World, record: &Value) -> String {
 }
 
 /// Has the next block cost this for a unit of gas, and makes it.
-async fn costs(world: &World, gwei: u64) {
+pub(crate) async fn costs(world: &World, gwei: u64) {
     let wei = format!("{:#x}", gwei * 1_000_000_000);
     world
         .rpc("anvil_setNextBlockBaseFeePerGas", json!([wei]))
@@ -471,7 +471,7 @@ async fn nonces_that_others_used_while_no_api_ran_are_adopted_by_an_operator_who
 }
 
 /// The file with the next registrar's key.
-fn next_key(world: &World) -> String {
+pub(crate) fn next_key(world: &World) -> String {
     let file = world.file("next-registrar.key");
     fs::write(&file, NEXT_KEY).expect("the key is written");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours alone");

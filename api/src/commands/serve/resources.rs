@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chain::{CheckError, Client, ClientError, Deployment, Signer, Signers};
+use chain::{CheckError, Client, ClientError, Deployment, Signer, Signers, ToldFact};
 use chrono::TimeDelta;
 use domain::clock::Ahead;
 use store::{
@@ -258,7 +258,7 @@ async fn check_nodes(client: &Client, signers: &Signers) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Makes the signer known. Its nonce is ours from then on; the chain's is asked for once.
+/// Makes the signer known. Its nonce is ours from then on; the chain's is asked for once, of a second node, too.
 async fn begin_nonces(
     pool: &store::Pool,
     client: &Client,
@@ -278,9 +278,18 @@ async fn begin_nonces(
         chain_id,
         address: &address.to_string(),
     };
+    let known = signers::known_nonce(&mut conn, account).await?;
+    if let (None, Some(nonce)) = (known, on_chain) {
+        // A nonce that one node makes up would leave a gap, behind which nothing is ever mined.
+        let told = ToldFact::NextNonce {
+            account: address,
+            next: u64::try_from(nonce)?,
+        };
+        Box::pin(client.require_second_word(told)).await?;
+    }
     let ours = match on_chain {
         Some(nonce) => signers::register(&mut conn, account, nonce).await?,
-        None => signers::known_nonce(&mut conn, account).await?.ok_or(
+        None => known.ok_or(
             "this account has never signed here and the node does not answer: start it, so that the first nonce is known",
         )?,
     };

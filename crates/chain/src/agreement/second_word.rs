@@ -1,6 +1,6 @@
-//! Whether a second node says what one has told, before something is done that cannot be taken back. The node that is asked now has to
-//! say it again: another one may have told it. Another one that has just failed is asked all the same, so that the one that took
-//! its place is not believed alone.
+//! Whether a second node says what one has told, before something is done that cannot be taken back or costs money. The node that
+//! is asked now has to say it again: another one may have told it. Another one that has just failed is asked all the same, so that
+//! the one that took its place is not believed alone.
 
 use std::{fmt, time::Duration};
 
@@ -10,11 +10,13 @@ use tokio::time;
 
 use super::{OtherNode, each_within, is_foreign};
 use crate::{
+    checkpoint::PinnedCheckpoint,
     client::Client,
     consents::OnChainConsent,
     error::ClientError,
     failover::EndpointRest,
     hash::{ChainAddress, TxHash},
+    send::Sent,
 };
 
 /// How long all other nodes together may take for one fact. Nobody waits for an answer meanwhile, and who is late is not heard: longer
@@ -22,6 +24,9 @@ use crate::{
 const WITHIN: Duration = Duration::from_secs(5);
 /// How many receipts are asked for in one request. Unit: questions.
 const AT_ONCE: usize = 100;
+/// How many times what a node calls usual is not too much for it. Blocks become dearer by an eighth each, so that what was usual
+/// six blocks ago is half of it at worst, and nodes guess tips by rules of their own. Unit: times.
+const TIMES_USUAL: u128 = 2;
 
 /// What a node has told.
 #[derive(Debug, Clone, Copy)]
@@ -37,12 +42,32 @@ pub enum ToldFact<'a> {
         /// Our own transactions for the nonce in question.
         by_none_of: &'a [TxHash],
     },
+    /// The next nonce of an account, with which it is to sign.
+    NextNonce {
+        /// The account.
+        account: ChainAddress,
+        /// Its next nonce.
+        next: u64,
+    },
+    /// A transaction offers too little, and so much in its place is not too much.
+    TooCheap {
+        /// The transaction.
+        raw: &'a [u8],
+        /// What another one is to offer. Unit: wei per gas.
+        raised: u128,
+    },
+    /// The registry lets an account anchor.
+    IsRegistrar(ChainAddress),
     /// The registry takes nothing from an account.
     NoRegistrar(ChainAddress),
     /// The registry takes something from an account, or did once.
     WasRegistrar(ChainAddress),
     /// The registry does not know a hash.
     NotAnchored(DataHash),
+    /// The registry takes checkpoints of an account now.
+    MayPin(ChainAddress),
+    /// The last checkpoint that the registry holds.
+    LastCheckpoint(PinnedCheckpoint),
     /// In the registry of consents, a consent is withdrawn.
     ConsentWithdrawn {
         /// That registry.
@@ -63,9 +88,21 @@ impl fmt::Display for ToldFact<'_> {
                 f,
                 "the nonces of {account} before {next} were used, one of them by no transaction of ours"
             ),
+            Self::NextNonce { account, next } => write!(f, "the next nonce of {account} is {next}"),
+            Self::TooCheap { raised, .. } => write!(
+                f,
+                "a transaction offers too little, and {raised} wei for a unit of gas is not too much"
+            ),
+            Self::IsRegistrar(account) => write!(f, "the registry lets {account} anchor"),
             Self::NoRegistrar(account) => write!(f, "the registry takes nothing from {account}"),
             Self::WasRegistrar(account) => write!(f, "{account} was a registrar"),
             Self::NotAnchored(_) => f.write_str("the registry does not know a hash that failed"),
+            Self::MayPin(account) => write!(f, "the registry takes checkpoints of {account}"),
+            Self::LastCheckpoint(pinned) => write!(
+                f,
+                "the registry's last checkpoint is of {} rows, in epoch {}",
+                pinned.size, pinned.epoch
+            ),
             Self::ConsentWithdrawn { .. } => {
                 f.write_str("a consent is withdrawn in its registry that was not withdrawn here")
             }
@@ -78,10 +115,14 @@ impl ToldFact<'_> {
     const fn method(self) -> &'static str {
         match self {
             Self::Reverted(_) => "eth_getTransactionReceipt",
-            Self::NonceUsed { .. } => "eth_getTransactionCount",
-            Self::NoRegistrar(_)
+            Self::NonceUsed { .. } | Self::NextNonce { .. } => "eth_getTransactionCount",
+            Self::TooCheap { .. } => "eth_getBlockByNumber",
+            Self::IsRegistrar(_)
+            | Self::NoRegistrar(_)
             | Self::WasRegistrar(_)
             | Self::NotAnchored(_)
+            | Self::MayPin(_)
+            | Self::LastCheckpoint(_)
             | Self::ConsentWithdrawn { .. } => "eth_call",
         }
     }
@@ -110,9 +151,21 @@ impl ToldFact<'_> {
                 }
                 Ok(true)
             }
+            Self::NextNonce { account, next } => Ok(node.next_nonce(account).await? == next),
+            Self::TooCheap { raw, raised } => {
+                let usual = node.fees().await?.max_fee_per_gas;
+                if raised <= usual.saturating_mul(TIMES_USUAL) {
+                    return Ok(true);
+                }
+                // It may demand more than is usual. Handing the transaction over as it is does no harm.
+                Ok(node.send(raw).await? == Sent::Underpriced)
+            }
+            Self::IsRegistrar(account) => node.is_registrar(account).await,
             Self::NoRegistrar(account) => Ok(!node.is_registrar(account).await?),
             Self::WasRegistrar(account) => node.was_registrar(account).await,
             Self::NotAnchored(hash) => Ok(node.anchor_of(&hash).await?.is_none()),
+            Self::MayPin(account) => Ok(!node.is_paused().await? && node.may_pin(account).await?),
+            Self::LastCheckpoint(pinned) => Ok(node.latest_checkpoint().await? == pinned),
             Self::ConsentWithdrawn {
                 contract,
                 wallet,
