@@ -86,8 +86,8 @@ const MAX_ERRORS: usize = 20;
 /// How many places of it each of them names.
 const MAX_LOCATIONS: usize = 4;
 
-/// What can be read. Every field but `registry`, `mySecondFactor` and `me` needs a session with a second
-/// factor where the operator requires one. A field that fails is null beside its error, which has a stable
+/// What can be read. Every field but `registry`, `indexStatus`, `mySecondFactor` and `me` needs a session with a
+/// second factor where the operator requires one. A field that fails is null beside its error, which has a stable
 /// `extensions.code`. Every field may answer `UNAUTHENTICATED`, `TOKEN_EXPIRED`,
 /// `SECOND_FACTOR_REQUIRED`, `BUSY`, `TOO_LARGE_ANSWER`, `UNAVAILABLE`, `INTERNAL`, and
 /// `BAD_USER_INPUT` for a header `X-Purpose-Of-Use` that is no purpose. A query as a whole is refused
