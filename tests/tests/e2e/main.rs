@@ -108,6 +108,7 @@ mod sessions;
 mod settings;
 mod shares;
 mod signers;
+mod slow_subscribers;
 mod sources;
 mod starts;
 mod stream_roles;
