@@ -198,7 +198,7 @@ pub(crate) struct Excess {
 codes! {
     /// Why a WebSocket is closed, as the close frame says it.
     CloseReason [cfg(test)] {
-        /// The api stops, or the client does not take what it is sent.
+        /// The api stops.
         GoingAway = "Going away",
         /// The message is none of the protocol.
         InvalidMessage = "Invalid message",
@@ -220,6 +220,8 @@ codes! {
         TooManyInits = "Too many initialisation requests",
         /// The account has as many sockets as it may.
         TooManySockets = "This account has too many sockets open",
+        /// The client does not take what it is sent.
+        TooSlow = "Messages were not taken in time",
     }
 }
 
@@ -237,6 +239,7 @@ impl CloseReason {
             Self::TooManyInits => 4429,
             Self::TooManySockets => 4430,
             Self::Idle => 4431,
+            Self::TooSlow => 4432,
         }
     }
 }

@@ -37,9 +37,8 @@ use self::{
     values::origin,
 };
 use crate::{
-    documents::{Documents, DocumentsError},
+    documents::{DocumentChecks, Documents, DocumentsError},
     proxies::{self, Proxies, ProxyHeader},
-    query_limits::QueryLimits,
 };
 
 /// Settings of `meditrustal serve`.
@@ -394,11 +393,11 @@ impl DocumentConfig {
         nothing.then(|| told.to_owned()).into_iter().collect()
     }
 
-    /// The documents, each compared with its hash and with these limits.
+    /// The documents, each held against its hash and these checks.
     ///
     /// # Errors
     /// [`DocumentsError`].
-    pub(crate) fn load(&self, limits: &QueryLimits) -> Result<Documents, DocumentsError> {
-        Documents::load(self.trusted_documents.as_deref(), self.only_trusted, limits)
+    pub(crate) fn load(&self, checks: DocumentChecks<'_>) -> Result<Documents, DocumentsError> {
+        Documents::load(self.trusted_documents.as_deref(), self.only_trusted, checks)
     }
 }

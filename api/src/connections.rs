@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::ConnectInfo,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
 };
 use domain::throttle::Network;
 use hyper::{Request, body::Incoming, server::conn::http1, service::Service as _};
@@ -26,6 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     connection_limiter::{ConnectionLimiter, Permit},
     proxies::Proxies,
+    write_deadline::{WriteDeadline, WriteDeadlineSwitch},
 };
 
 /// How long to wait where the operating system has no connection to give, such as without file
@@ -44,6 +45,8 @@ pub(crate) struct ConnectionLimits {
     pub(crate) of_network: usize,
     /// How long a request's headers may take, and how long a connection may be idle between two.
     pub(crate) headers_within: Duration,
+    /// How long the client of an event stream may take nothing of what is sent.
+    pub(crate) events_within: Duration,
 }
 
 /// The right to have a connection. It travels with each request, so that a WebSocket keeps it.
@@ -61,6 +64,7 @@ struct AcceptedConnection {
     peer: SocketAddr,
     held: HeldConnection,
     ends: Ends,
+    events_within: Duration,
 }
 
 /// When connections end.
@@ -112,6 +116,7 @@ pub(crate) async fn serve(
             peer,
             held,
             ends: ends.clone(),
+            events_within: limits.events_within,
         };
         let certificate = certificate.clone();
         tracker.spawn(async move {
@@ -171,6 +176,12 @@ fn admit_connection(
     Some(HeldConnection(Arc::new((one_of_all, permit))))
 }
 
+/// Whether an answer is a stream of events, which has no end of its own.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind == "text/event-stream")
+}
+
 impl AcceptedConnection {
     /// Shows the certificate, and then answers. The handshake takes no longer than headers may.
     async fn answer_by_tls(self, stream: TcpStream, certificate: &Certificate, within: Duration) {
@@ -196,15 +207,20 @@ impl AcceptedConnection {
             peer,
             held,
             ends: Ends { draining, stopping },
+            events_within,
         } = self;
+        let deadline = WriteDeadlineSwitch::default();
+        let stream = WriteDeadline::new(stream, deadline.clone(), events_within);
         let router = TowerToHyperService::new(router);
         let answer = move |mut request: Request<Incoming>| {
             let extensions = request.extensions_mut();
             extensions.insert(ConnectInfo(peer));
             extensions.insert(held.clone());
             let (answer, draining) = (router.call(request), draining.clone());
+            let deadline = deadline.clone();
             async move {
                 let mut answer = answer.await?;
+                deadline.set(is_event_stream(answer.headers()));
                 // A switch of protocols has that header already.
                 if draining.is_cancelled() && !answer.headers().contains_key(header::CONNECTION) {
                     let headers = answer.headers_mut();

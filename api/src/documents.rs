@@ -6,6 +6,7 @@
 //! sending it in variables may be a password, or about a patient, and whoever knows the hash would be told that it was sent.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
@@ -65,13 +66,32 @@ pub(crate) enum DocumentsError {
     },
 }
 
+/// A document of the manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TrustedDocument {
+    text: Arc<str>,
+    /// The names of its operations, comma separated.
+    pub(crate) operation: String,
+    /// What it costs at the most: its lists are as long as they may be where a variable says how long.
+    pub(crate) cost: u64,
+}
+
+/// What each trusted document is held against before it is trusted.
+#[derive(Clone, Copy)]
+pub(crate) struct DocumentChecks<'a> {
+    /// The query limits.
+    pub(crate) limits: &'a QueryLimits,
+    /// Says what of a document does not fit the schema.
+    pub(crate) fits: &'a dyn Fn(&str) -> Result<(), String>,
+}
+
 /// The documents that are known. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Documents(Arc<DocumentStore>);
 
 #[derive(Debug, Default)]
 struct DocumentStore {
-    trusted: HashMap<DocumentHash, Arc<str>>,
+    trusted: HashMap<DocumentHash, TrustedDocument>,
     /// Whether nothing else is run.
     only_trusted: bool,
     sent: Mutex<SentDocuments>,
@@ -106,17 +126,18 @@ impl SentDocuments {
 }
 
 impl Documents {
-    /// Reads the manifest of trusted documents, if there is one, and compares each with its hash and the query limits.
+    /// Reads the manifest of trusted documents, if there is one, and compares each with its hash, the query limits and the
+    /// schema.
     ///
     /// # Errors
     /// [`DocumentsError`] for a document that could not be run.
     pub(crate) fn load(
         manifest: Option<&Path>,
         only_trusted: bool,
-        limits: &QueryLimits,
+        checks: DocumentChecks<'_>,
     ) -> Result<Self, DocumentsError> {
         let trusted = match manifest {
-            Some(path) => read(path, limits)?,
+            Some(path) => read(path, checks)?,
             None => HashMap::new(),
         };
         Ok(Self(Arc::new(DocumentStore {
@@ -124,6 +145,20 @@ impl Documents {
             only_trusted,
             sent: Mutex::default(),
         })))
+    }
+
+    /// The document of the manifest with this hash.
+    pub(crate) fn trusted(&self, hash: &DocumentHash) -> Option<&TrustedDocument> {
+        self.0.trusted.get(hash)
+    }
+
+    /// Writes to the log what each trusted document is called and costs at the most, the dearest first.
+    pub(crate) fn log_trusted(&self) {
+        let mut trusted: Vec<_> = self.0.trusted.iter().collect();
+        trusted.sort_unstable_by_key(|(_, document)| Reverse(document.cost));
+        for (DocumentHash(hash), TrustedDocument { operation, cost, .. }) in trusted {
+            tracing::info!(%hash, %operation, cost, "Trusts the document {operation}");
+        }
     }
 
     /// What a request that names a hash, sends a document, or both is to run; `None` where it is what was sent.
@@ -177,7 +212,7 @@ impl Documents {
     }
 
     fn known(&self, hash: &DocumentHash) -> Option<Arc<str>> {
-        let trusted = self.0.trusted.get(hash).cloned();
+        let trusted = self.trusted(hash).map(|it| Arc::clone(&it.text));
         if trusted.is_some() || self.0.only_trusted {
             return trusted;
         }
@@ -196,8 +231,8 @@ fn untrusted() -> Rejected {
 
 fn read(
     path: &Path,
-    limits: &QueryLimits,
-) -> Result<HashMap<DocumentHash, Arc<str>>, DocumentsError> {
+    checks: DocumentChecks<'_>,
+) -> Result<HashMap<DocumentHash, TrustedDocument>, DocumentsError> {
     let text = fs::read_to_string(path).map_err(|source| DocumentsError::NotRead {
         path: path.to_owned(),
         source,
@@ -212,14 +247,16 @@ fn read(
         };
         let hash = DocumentHash::parse(&name).filter(|hash| *hash == DocumentHash::of(&document));
         let hash = hash.ok_or_else(|| bad("does not stand by its SHA-256".to_owned()))?;
-        check(&document, limits).map_err(bad)?;
-        trusted.insert(hash, document.into());
+        trusted.insert(hash, check(&document, checks).map_err(bad)?);
     }
     Ok(trusted)
 }
 
 /// Whether each of its operations could be run, with some variables: how long lists are is known with them alone.
-fn check(document: &str, limits: &QueryLimits) -> Result<(), String> {
+fn check(
+    document: &str,
+    DocumentChecks { limits, fits }: DocumentChecks<'_>,
+) -> Result<TrustedDocument, String> {
     query_limits::check_text(document, limits).map_err(|error| error.to_string())?;
     let parsed = parse_query(document).map_err(|error| format!("cannot be parsed: {error}"))?;
     if literals::repeats_a_field(document) {
@@ -234,12 +271,21 @@ fn check(document: &str, limits: &QueryLimits) -> Result<(), String> {
         },
         ..*limits
     };
-    for (name, _) in parsed.operations.iter() {
-        let name = name.map(async_graphql::Name::as_str);
-        query_limits::check(&parsed, name, &Variables::default(), limits)
+    let names = parsed.operations.iter().map(|(name, _)| name);
+    let names: Vec<_> = names.map(|it| it.map(async_graphql::Name::as_str)).collect();
+    let mut cost = 0;
+    for name in &names {
+        let counted = query_limits::check(&parsed, *name, &Variables::default(), limits)
             .map_err(|error| format!("is not run: {error}"))?;
+        cost = counted.weight.max(cost);
     }
-    Ok(())
+    let operation = names.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    fits(document).map_err(|why| format!("({operation}) does not fit the schema: {why}"))?;
+    Ok(TrustedDocument {
+        text: document.into(),
+        operation,
+        cost,
+    })
 }
 
 #[cfg(test)]
@@ -297,7 +343,11 @@ mod tests {
 
     #[test]
     fn a_trusted_document_costs_what_its_variables_say_and_may_hold_strings() {
-        let limits = QueryLimits::new(false);
+        let limits = &QueryLimits::new(false);
+        let check = |document: &str| {
+            let fits = &|_: &str| Ok::<(), String>(());
+            check(document, DocumentChecks { limits, fits })
+        };
         let lists =
             "{ users(first: 100) { nodes { a: id history(first: 100) { nodes { a b c } } } } }";
         let by_variable = lists.replacen("first: 100", "first: $n", 1).replacen(
@@ -306,12 +356,28 @@ mod tests {
             1,
         );
 
-        assert!(check(lists, &limits).is_err(), "it is never run");
-        assert_eq!(check(&by_variable, &limits), Ok(()));
-        assert_eq!(check(r#"{ user(id: "1") { id } }"#, &limits), Ok(()));
-        assert!(check("{ a(b: { c: 1, c: 2 }) { id } }", &limits).is_err());
-        assert!(check("{ a", &limits).is_err());
-        assert!(check("{ __schema { types { name } } }", &limits).is_err());
+        assert!(check(lists).is_err(), "it is never run");
+        assert!(check(r#"{ user(id: "1") { id } }"#).is_ok());
+        assert!(check("{ a(b: { c: 1, c: 2 }) { id } }").is_err());
+        assert!(check("{ a").is_err());
+        assert!(check("{ __schema { types { name } } }").is_err());
+        // As long as it may be.
+        let dear = check(&by_variable).unwrap();
+        let cheap = check("query Two($n: Int!) { users(first: 2) { nodes { id } } }").unwrap();
+        assert!(dear.cost > limits.cost, "{dear:?}");
+        assert!(cheap.cost < 20, "{cheap:?}");
+        assert_eq!((dear.operation.as_str(), cheap.operation.as_str()), ("", "Two"));
+    }
+
+    #[test]
+    fn a_document_that_does_not_fit_the_schema_is_not_trusted() {
+        let limits = &QueryLimits::new(false);
+        let fits = &|_: &str| Err::<(), String>("why".to_owned());
+
+        let refused = check("query Ask { me { id } }", DocumentChecks { limits, fits });
+
+        let told = "(Ask) does not fit the schema: why".to_owned();
+        assert_eq!(refused, Err(told));
     }
 
     #[test]
@@ -319,7 +385,14 @@ mod tests {
         let trusted = "{ me { id } }";
         let hash = DocumentHash::of(trusted);
         let documents = Documents(Arc::new(DocumentStore {
-            trusted: HashMap::from([(hash.clone(), trusted.into())]),
+            trusted: HashMap::from([(
+                hash.clone(),
+                TrustedDocument {
+                    text: trusted.into(),
+                    operation: String::new(),
+                    cost: 1,
+                },
+            )]),
             only_trusted: true,
             sent: Mutex::default(),
         }));

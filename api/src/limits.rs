@@ -46,15 +46,18 @@ pub(crate) struct Sockets {
     pub(crate) of_account: ConnectionLimiter<UserId>,
     /// The streams of public events.
     pub(crate) public_streams: PublicStreams,
+    /// How long a client may take to accept one message.
+    pub(crate) send_within: Duration,
 }
 
 impl Sockets {
-    /// So many of each network and account.
-    pub(crate) fn new(of_network: usize, of_account: usize) -> Self {
+    /// So many of each network and account, whose clients accept a message within this time.
+    pub(crate) fn new(of_network: usize, of_account: usize, send_within: Duration) -> Self {
         Self {
             of_network: ConnectionLimiter::new(of_network),
             of_account: ConnectionLimiter::new(of_account),
             public_streams: PublicStreams::default(),
+            send_within,
         }
     }
 }

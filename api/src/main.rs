@@ -98,6 +98,7 @@
 //! - `detached`: finishes what requests have begun, whoever waits
 //! - `lease`: what everything that stays open holds: until its token, its log-in or the process ends
 //! - `limits`: how much may be open at a time
+//! - `write_deadline`: ends an event stream whose client takes nothing
 //! - `connection_limiter`: counts what is open for each key, such as a network or an account, up to a limit
 //! - `throttle`: limits attempts to log in, by the rule of `domain::throttle`
 //! - `hashing`: hashes passwords on threads of their own
@@ -212,6 +213,7 @@ mod visibility;
 mod wallets;
 mod websocket;
 mod wire;
+mod write_deadline;
 
 use std::{process::ExitCode, time::Duration};
 

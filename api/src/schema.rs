@@ -3,7 +3,7 @@
 //! async-graphql gives the schema and its execution; how requests come in, what they may cost and what
 //! errors say is ours ([`crate::query_limits`], [`crate::http`], [`crate::websocket`]).
 
-use std::{any::TypeId, sync::Arc, time::Duration};
+use std::{any::TypeId, cell::LazyCell, sync::Arc, time::Duration};
 
 use async_graphql::{
     MergedObject, MergedSubscription, Request, Response, SDLExportOptions, Schema as GraphQlSchema,
@@ -13,7 +13,7 @@ use async_graphql::{
         types::{ExecutableDocument, OperationType},
     },
 };
-use futures::{Stream, StreamExt, stream};
+use futures::{FutureExt as _, Stream, StreamExt, stream};
 use tokio::sync::Semaphore;
 use vault::refresh::RefreshToken;
 
@@ -86,8 +86,8 @@ const MAX_ERRORS: usize = 20;
 /// How many places of it each of them names.
 const MAX_LOCATIONS: usize = 4;
 
-/// What can be read. Every field but `registry`, `mySecondFactor` and `me` needs a session with a second
-/// factor where the operator requires one. A field that fails is null beside its error, which has a stable
+/// What can be read. Every field but `registry`, `indexStatus`, `mySecondFactor` and `me` needs a session with a
+/// second factor where the operator requires one. A field that fails is null beside its error, which has a stable
 /// `extensions.code`. Every field may answer `UNAUTHENTICATED`, `TOKEN_EXPIRED`,
 /// `SECOND_FACTOR_REQUIRED`, `BUSY`, `TOO_LARGE_ANSWER`, `UNAVAILABLE`, `INTERNAL`, and
 /// `BAD_USER_INPUT` for a header `X-Purpose-Of-Use` that is no purpose. A query as a whole is refused
@@ -175,6 +175,28 @@ pub(crate) fn sdl() -> String {
         .collect::<Vec<_>>()
         .join("\n");
     format!("{}\n", tidy.trim())
+}
+
+/// Says of a document what does not fit the schema. Nothing of it runs: no operation has the name that is asked for, which is
+/// looked for last.
+pub(crate) fn validator() -> impl Fn(&str) -> Result<(), String> {
+    const NO_NAME: &str = "(none)";
+    let inner = LazyCell::new(|| {
+        let (query, mutation) = (NullableFields::default(), NullableFields::default());
+        Inner::build(query, mutation, Subscription::default())
+            .limit_recursive_depth(64)
+            .finish()
+    });
+    move |document| {
+        let request = Request::new(document).operation_name(NO_NAME);
+        let answer = inner.execute(request).now_or_never();
+        let first = answer.and_then(|answer| answer.errors.into_iter().next());
+        match first.map(|error| error.message) {
+            Some(told) if told.ends_with(&format!(r#"named "{NO_NAME}""#)) => Ok(()),
+            Some(told) => Err(told),
+            None => Err("it was not validated".to_owned()),
+        }
+    }
 }
 
 /// The fields of the roots: what the metrics tell apart.
@@ -403,6 +425,10 @@ impl Schema {
         if self.documents.are_compared(named.as_ref()) {
             // What is too long is not hashed.
             self.check_text(&request.query, timer)?;
+        }
+        if let Some(trusted) = named.as_ref().and_then(|it| self.documents.trusted(it)) {
+            let (operation, cost) = (trusted.operation.as_str(), trusted.cost);
+            tracing::debug!(operation, cost, "A trusted document is asked for");
         }
         if let Some(document) = self.documents.find(named.as_ref(), &request.query)? {
             document.as_ref().clone_into(&mut request.query);

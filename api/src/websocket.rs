@@ -49,8 +49,8 @@ const MAX_BEGUN_BY_NOBODY: u64 = 64;
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// How long it may be silent.
 const DEAD_AFTER: Duration = Duration::from_secs(45);
-/// How long it may take to accept one message.
-const SEND_WITHIN: Duration = Duration::from_secs(10);
+/// How long one that did not accept a message in time is tried to be told so.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
 /// How many streams one socket may carry.
 const MAX_STREAMS: usize = 20;
 /// The longest message taken. Unit: bytes.
@@ -240,10 +240,19 @@ impl SocketConnection {
             code: closing.number(),
             reason: closing.as_str().into(),
         };
+        let within = if closing == CloseReason::TooSlow {
+            tracing::info!("A subscriber was dropped: it did not accept a message in time");
+            TELL_WITHIN
+        } else {
+            self.send_within()
+        };
         // The other side may be gone: then there is nobody to tell.
-        drop(
-            tokio::time::timeout(SEND_WITHIN, self.socket.send(Message::Close(Some(frame)))).await,
-        );
+        drop(tokio::time::timeout(within, self.socket.send(Message::Close(Some(frame)))).await);
+    }
+
+    /// How long it may take to accept one message.
+    fn send_within(&self) -> Duration {
+        self.schema.app().sockets.send_within
     }
 
     /// Ok when the client has left; Err with what it is to be told otherwise.
@@ -295,7 +304,7 @@ impl SocketConnection {
             None | Some(Err(_)) => return Ok(false),
             Some(Ok(Message::Close(_))) => {
                 // Answers the client's closing frame, so that it sees a clean end.
-                tokio::time::timeout(SEND_WITHIN, self.socket.close())
+                tokio::time::timeout(self.send_within(), self.socket.close())
                     .await
                     .ok();
                 return Ok(false);
@@ -460,10 +469,12 @@ impl SocketConnection {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), CloseReason> {
-        match tokio::time::timeout(SEND_WITHIN, self.socket.send(message)).await {
+        match tokio::time::timeout(self.send_within(), self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            // Gone, or so slow that it must come back with its cursor.
-            Ok(Err(_)) | Err(_) => Err(CloseReason::GoingAway),
+            // Gone.
+            Ok(Err(_)) => Err(CloseReason::GoingAway),
+            // So slow that it must come back with its cursor.
+            Err(_) => Err(CloseReason::TooSlow),
         }
     }
 }

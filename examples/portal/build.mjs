@@ -5,6 +5,7 @@
 //   dist/sw.js                     the service worker: it keeps these files, and nothing that was read
 //   dist/**.br, **.gz              the same, compressed once and well
 //   dist/manifest.json             every file with its content type, size and encodings
+//   dist/persisted-documents.json  the documents that it asks with, for the api to trust; not served
 //
 // PORTAL_API is the address of the api, where it is not where the pages come from.
 // Nothing happens if no source has changed since the last time. The build is made aside and moved into place
@@ -48,6 +49,7 @@ async function main() {
   await finish();
   const manifest = await compress();
   await writeFile(join(draft, 'manifest.json'), `${JSON.stringify({ files: manifest }, null, 2)}\n`);
+  node('documents.mjs', join(draft, 'persisted-documents.json'));
   await writeFile(join(draft, 'stamp'), stamp);
   await rm(dist, { recursive: true, force: true });
   await rename(draft, dist);
@@ -136,8 +138,8 @@ function run(program, ...args) {
   execute(join(here, 'node_modules/.bin', program), args);
 }
 
-function node(script) {
-  execute(process.execPath, [join(here, script)]);
+function node(script, ...args) {
+  execute(process.execPath, [join(here, script), ...args]);
 }
 
 /** Says what a step printed only where it fails. */

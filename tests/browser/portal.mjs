@@ -1,10 +1,10 @@
 // Goes through the portal as its people would, in a real browser:
 //
 //   node tests/browser/portal.mjs --url http://127.0.0.1:8000 --people F --node http://127.0.0.1:8545 --registry 0x…
-//       [--screenshots DIR] [--timeout SECONDS]
+//       [--api http://127.0.0.1:8001] [--screenshots DIR] [--timeout SECONDS]
 //
 // F is a JSON file: { "patient": { "login", "password" }, "doctor": …, "admin": … }. The patient has let nobody in.
-// What is approved to be erased has to be erased at once.
+// What is approved to be erased has to be erased at once. --api is asked by those who are not in this browser; by default --url.
 //
 // A patient logs in, and no script has the refresh token, in any of several tabs. The patient makes a code; a doctor uses it, writes and amends records, one with a file; an auditor verifies a file by the
 // node, and follows the chain without an account; the patient reads all of it, sees who reads it meanwhile and a record change while it is open, also without a connection, takes the access away, names
@@ -27,6 +27,7 @@ const NARROW = { width: 360, height: 740 };
 const { values: options } = parseArgs({
   options: {
     url: { type: 'string' },
+    api: { type: 'string' },
     people: { type: 'string' },
     node: { type: 'string' },
     registry: { type: 'string' },
@@ -35,6 +36,7 @@ const { values: options } = parseArgs({
   },
 });
 const origin = new URL(options.url).origin;
+const api = new URL(options.api ?? options.url).origin;
 const node = new URL(options.node).origin;
 const portal = fileURLToPath(new URL('../../examples/portal/', import.meta.url));
 const axe = await readFile(createRequire(join(portal, 'package.json')).resolve('axe-core/axe.min.js'), 'utf8');
@@ -764,7 +766,7 @@ async function elsewhere({ login, password }) {
     const headers = { 'content-type': 'application/json', accept: 'application/graphql-response+json', ...(token ? { authorization: `Bearer ${token}` } : {}) };
     // A document is sent as it is written: JSON would be read, and written with other digits.
     const body = JSON.stringify({ query, variables }).replace('"the document"', () => document);
-    const answer = await fetch(`${origin}/graphql`, { method: 'POST', headers, body });
+    const answer = await fetch(`${api}/graphql`, { method: 'POST', headers, body });
     const { data, errors } = await answer.json();
     if (errors) throw new Failure(`${query}: ${errors[0].message}`);
     return data;

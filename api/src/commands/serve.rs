@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use self::files::read_files;
 use self::{
-    files::{check, site},
+    files::{check, documents, site},
     jobs::{
         start_feed, start_fees, start_jobs, start_relays, start_sampler, start_schedules,
         start_trail,
@@ -36,7 +36,6 @@ use crate::{
     http, instruments,
     limits::Transfers,
     playground::Playground,
-    query_limits::QueryLimits,
     records::{
         disclosure::RecordDisclosure,
         list::RecordLists,
@@ -77,9 +76,8 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
         .as_deref()
         .map(Playground::load)
         .transpose()?;
-    let documents = config
-        .documents
-        .load(&QueryLimits::new(config.introspection))?;
+    let documents = documents(&config)?;
+    documents.log_trusted();
     let portal = config
         .portal_dir
         .as_deref()

@@ -37,6 +37,10 @@ pub(crate) struct ConnectionConfig {
     /// Sockets of one account
     #[arg(long, env = "MEDITRUSTAL_SOCKETS_OF_ACCOUNT", default_value = "10", value_parser = count())]
     sockets_of_account: u32,
+
+    /// How long the client of a subscription may take to accept a message, in seconds; one that takes longer is dropped
+    #[arg(long, env = "MEDITRUSTAL_SEND_TIMEOUT", default_value = "10", value_parser = seconds())]
+    send_timeout: i64,
 }
 
 impl ConnectionConfig {
@@ -67,7 +71,12 @@ impl ConnectionConfig {
             all: self.connections as usize,
             of_network: self.connections_of_address as usize,
             headers_within: Duration::from_secs(self.header_timeout.unsigned_abs()),
+            events_within: self.send_within(),
         }
+    }
+
+    const fn send_within(&self) -> Duration {
+        Duration::from_secs(self.send_timeout.unsigned_abs())
     }
 
     /// The limits of sockets.
@@ -75,6 +84,7 @@ impl ConnectionConfig {
         Sockets::new(
             self.sockets_of_address as usize,
             self.sockets_of_account as usize,
+            self.send_within(),
         )
     }
 }

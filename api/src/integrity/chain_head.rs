@@ -23,6 +23,8 @@ pub(crate) struct KnownHead {
     pub(crate) hash: Option<String>,
     /// When that block was made; `None` where the node does not say so.
     pub(crate) made_at: Option<DateTime<Utc>>,
+    /// When the last block was made that was applied; `None` where the node does not say so.
+    indexed_made_at: Option<DateTime<Utc>>,
 }
 
 /// Where it is told; `None` until it is known.
@@ -35,6 +37,14 @@ impl ChainHeads {
         let (telling, heads) = watch::channel(None);
         tasks.spawn(follow_chain(feed.watch_head(), client, telling));
         Self(heads)
+    }
+
+    /// When the last block was made that was applied, if it is still this one: nobody's question comes to the node.
+    pub(super) fn made_at(&self, indexed_block: i64) -> Option<DateTime<Utc>> {
+        let known = self.0.borrow();
+        let known = known.as_ref()?;
+        let is_same = known.indexed.indexed_block == indexed_block;
+        known.indexed_made_at.filter(|_| is_same)
     }
 }
 
@@ -63,20 +73,38 @@ async fn follow_chain(
 
 /// What the node says of the newest block, unless it has another one of that number than was followed.
 async fn ask_node(client: &Client, indexed: IndexedHead) -> KnownHead {
-    let followed = (indexed.head_block == indexed.indexed_block).then_some(&indexed.indexed_hash);
-    let block = match u64::try_from(indexed.head_block) {
-        Ok(number) => client.block_by_number(number).await.ok().flatten(),
-        Err(_) => None,
+    let applied = indexed.indexed_hash.as_str();
+    let followed = (indexed.head_block == indexed.indexed_block).then_some(applied);
+    let (hash, made_at) = block_of(client, indexed.head_block, followed).await.unzip();
+    let made_at = made_at.flatten();
+    let indexed_made_at = if followed.is_some() {
+        made_at
+    } else {
+        let applied = block_of(client, indexed.indexed_block, Some(applied)).await;
+        applied.and_then(|(_, made_at)| made_at)
     };
-    let block = block.map(|block| (block.hash.to_string(), block.timestamp));
-    let block = block.filter(|(hash, _)| followed.is_none_or(|followed| followed == hash));
-    let (hash, seconds) = block.unzip();
-    let seconds = seconds.and_then(|it| i64::try_from(it).ok());
     KnownHead {
-        hash: hash.or_else(|| followed.cloned()),
-        made_at: seconds.and_then(|it| DateTime::from_timestamp(it, 0)),
+        hash: hash.or_else(|| followed.map(str::to_owned)),
+        made_at,
+        indexed_made_at,
         indexed,
     }
+}
+
+/// The hash of a block, and when it was made; `None` where the node does not say so, or has another one than this.
+async fn block_of(
+    client: &Client,
+    number: i64,
+    wanted: Option<&str>,
+) -> Option<(String, Option<DateTime<Utc>>)> {
+    let number = u64::try_from(number).ok()?;
+    let block = client.block_by_number(number).await.ok()??;
+    let hash = block.hash.to_string();
+    let made_at = i64::try_from(block.timestamp).ok();
+    let made_at = made_at.and_then(|it| DateTime::from_timestamp(it, 0));
+    wanted
+        .is_none_or(|wanted| wanted == hash)
+        .then_some((hash, made_at))
 }
 
 /// Somebody who follows it.

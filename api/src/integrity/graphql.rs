@@ -12,6 +12,7 @@ use domain::{
 };
 use futures::{Stream, StreamExt};
 use store::{
+    Tx,
     feed::{FeedFinding, FeedRow},
     index_status::{self, IndexProgress, IndexedHead},
     registry_feed::RegistryFeedRow,
@@ -25,6 +26,7 @@ use super::{
     subscription::{self, FollowedEvents},
 };
 use crate::{
+    caller::RequestContext,
     cursor::Cursor,
     error::{Error, both},
     feed::EventFilter,
@@ -154,7 +156,7 @@ impl IndexStatus {
     }
 
     /// For how many seconds what is stored has been behind the chain: 0 where every block was read, and otherwise the
-    /// age of the last one that was. Null before the first one, and where the chain does not answer.
+    /// age of the last one that was. Null before the first one, and where the chain does not answer or did not yet.
     async fn lag_seconds(&self) -> Option<i64> {
         if self.progress.map(lag)? == 0 {
             return Some(0);
@@ -163,7 +165,7 @@ impl IndexStatus {
     }
 
     /// The time at which the last block was made whose events were read; null before the first one, and where the chain
-    /// does not answer.
+    /// does not answer or did not yet: the node is asked for it once for each block, whoever looks.
     async fn indexed_block_time(&self) -> Option<Time> {
         self.indexed_at.map(Time)
     }
@@ -188,11 +190,12 @@ fn lag(progress: IndexProgress) -> i64 {
     (progress.head_block - progress.indexed_block).max(0)
 }
 
-/// When a block was made; `None` where the node does not say so.
-async fn made_at(client: &chain::Client, block: i64) -> Option<DateTime<Utc>> {
-    let block = u64::try_from(block).ok()?;
-    let block = client.block_by_number(block).await.ok()??;
-    DateTime::from_timestamp(i64::try_from(block.timestamp).ok()?, 0)
+/// Whoever says who they are is told where their log-in is over, also of what is open to everybody.
+async fn refuse_ended(asking: &RequestContext, tx: &mut Tx<'_>) -> Result<(), Error> {
+    if asking.token.is_some() {
+        asking.caller()?.active_actor(tx).await?;
+    }
+    Ok(())
 }
 
 #[derive(Default)]
@@ -207,10 +210,7 @@ impl IntegrityQuery {
         let deployment = app.chain.deployment().clone();
         let followed = app.registry()?;
         let mut tx = app.pool.begin().await.map_err(Error::from)?;
-        // Whoever says who they are is told where their log-in is over.
-        if asking.token.is_some() {
-            asking.caller()?.active_actor(&mut tx).await?;
-        }
+        refuse_ended(asking, &mut tx).await?;
         let progress = index_status::progress(&mut tx, &followed)
             .await
             .map_err(Error::from)?;
@@ -222,25 +222,21 @@ impl IntegrityQuery {
     }
 
     /// How far the events of the contract have been read, so that a caller knows how current the states of anchors are. Open
-    /// to every role.
+    /// to everybody, also without a log-in.
     async fn index_status(&self, ctx: &Context<'_>) -> Result<IndexStatus> {
-        let (app, caller) = request(ctx)?;
+        let (app, asking) = (app(ctx)?, context(ctx)?);
         let followed = app.registry()?;
         let mut tx = app.pool.begin().await.map_err(Error::from)?;
-        caller.actor(&mut tx).await?;
+        refuse_ended(asking, &mut tx).await?;
         let now = users::now(&mut tx).await.map_err(Error::from)?;
         let progress = index_status::progress(&mut tx, &followed)
             .await
             .map_err(Error::from)?;
         tx.commit().await.map_err(Error::from)?;
-        let indexed_at = match progress {
-            Some(progress) => made_at(&app.chain, progress.indexed_block).await,
-            None => None,
-        };
         Ok(IndexStatus {
             chain_id: app.chain.deployment().chain_id,
             progress,
-            indexed_at,
+            indexed_at: progress.and_then(|it| app.chain_heads.made_at(it.indexed_block)),
             now,
         })
     }

@@ -1,6 +1,7 @@
 // The built assets: how much the first load is, and what must not be among it.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -51,6 +52,18 @@ test('the service worker keeps files that are there, and no address of the api',
   const [, list] = worker.match(/const FILES = (\[.*?\])\.map/);
   for (const file of JSON.parse(list)) await readFile(join(portal, 'dist', file === './' ? 'index.html' : file));
   assert.doesNotMatch(list, /\/(graphql|export|my-data)\b(?!-)|verify/);
+});
+
+test('each document that is asked with is there for the api to trust, by its hash', async () => {
+  const trusted = JSON.parse(await readFile(join(portal, 'dist/persisted-documents.json'), 'utf8'));
+  for (const [hash, text] of Object.entries(trusted)) assert.equal(createHash('sha256').update(text).digest('hex'), hash);
+  const texts = Object.values(trusted).join('\n');
+  const sources = (await readdir(join(portal, 'src'), { recursive: true })).filter((name) => /\.tsx?$/.test(name) && !/^gql\b/.test(name));
+  const asked = (await Promise.all(sources.map((name) => readFile(join(portal, 'src', name), 'utf8')))).join('\n');
+  const documents = [...asked.matchAll(/graphql\(`([^`]*)`\)/g)].map(([, each]) => each).join('\n');
+  const names = [...documents.matchAll(/^\s*(?:query|mutation|subscription) (\w+)/gm)].map(([, name]) => name);
+  assert.ok(names.length > 80, `${names.length} operations`);
+  assert.deepEqual(names.filter((name) => !new RegExp(`^(query|mutation|subscription) ${name}\\b`, 'm').test(texts)), []);
 });
 
 test('no page has a script in it', async () => {

@@ -110,6 +110,7 @@ mod settings;
 mod shares;
 mod signer_nodes;
 mod signers;
+mod slow_subscribers;
 mod sources;
 mod starts;
 mod stream_roles;

@@ -372,7 +372,11 @@ async fn an_administrator_without_one_can_only_set_one_up() {
     let rows = world.audit_rows(denied).await;
     assert_eq!(rows.len(), closed.len());
     assert!(rows.iter().all(|row| row["user_id"] == ada.id.as_str()));
-    for document in ["{ me { id } }", "{ registry { address } }"] {
+    for document in [
+        "{ me { id } }",
+        "{ registry { address } }",
+        "{ indexStatus { chainId } }",
+    ] {
         ada.asks(document, json!({})).await.data();
     }
     assert_eq!(state(&ada).await["isRequired"], true);

@@ -126,6 +126,34 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_trusted_document_that_does_not_fit_the_schema_is_named_before_the_api_listens() {
+    let world = World::start().await;
+    let document = "query Wards { registry { chainId } wards { id } }";
+    let hash = vault::digest::hex_of(document.as_bytes());
+    let file = world.foundation.dir().join("unfit-documents.json");
+    let manifest = serde_json::json!({ hash.as_str(): document }).to_string();
+    std::fs::write(&file, manifest).expect("it is written");
+    let file = file.display().to_string();
+    let settings = whole(&world);
+    let mut settings: Vec<(&str, &str)> = settings
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    settings.push(("MEDITRUSTAL_TRUSTED_DOCUMENTS", &file));
+
+    let told = refused(&world, "meditrustal", &["serve"], &settings).await;
+
+    says_all(
+        &told,
+        &[
+            "MEDITRUSTAL_TRUSTED_DOCUMENTS: the trusted document ",
+            &hash,
+            "(Wards) does not fit the schema: ",
+        ],
+    );
+}
+
+#[tokio::test]
 async fn what_contradicts_itself_is_not_there_or_is_taken_is_told_at_once() {
     let world = World::start().await;
     let taken = world.api.address().to_string();

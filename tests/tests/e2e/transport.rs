@@ -5,7 +5,7 @@ use std::fs;
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
 use serde_json::{Value, json};
-use tests::{Person, Program, World, documents, id, text};
+use tests::{Person, Program, World, documents, eventually, id, text};
 use tokio::io::AsyncReadExt as _;
 
 const NO_RECORD: &str = "018f0000-0000-7000-8000-000000000000";
@@ -926,7 +926,12 @@ async fn every_time_in_an_answer_has_six_digits_after_the_second() {
         medicalRecord(id: $id) { createdAt updatedAt anchor { confirmedAt } }
     }";
 
-    let answer = ana.asks(document, json!({ "id": id(&record) })).await;
+    let answer = eventually("the time of the block is known", async || {
+        let answer = ana.asks(document, json!({ "id": id(&record) })).await;
+        let time = &answer.data()["indexStatus"]["indexedBlockTime"];
+        time.is_string().then_some(answer)
+    })
+    .await;
 
     let times = times_in(answer.data());
     assert!(times.len() >= 10, "{times:?}");

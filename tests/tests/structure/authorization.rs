@@ -432,7 +432,7 @@ pub(super) const CASES: [Case; 92] = [
     Case(
         "Query.indexStatus",
         "{ indexStatus { chainId indexedBlock } }",
-        EVERYBODY,
+        PUBLIC,
     ),
     Case("Query.myWallets", "{ myWallets { nodes { id } } }", NONE),
     Case(

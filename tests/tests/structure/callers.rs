@@ -25,10 +25,11 @@ const IN_AN_EMERGENCY: [(&str, &str); 10] = [
 ];
 /// What a deactivated account is answered where it is not what nobody is: a document is read before it is asked whose it is, and
 /// who shows a token is told that it is over also where none is needed.
-const DEACTIVATED: [(&str, &str); 3] = [
+const DEACTIVATED: [(&str, &str); 4] = [
     ("Mutation.importConsent", "INVALID_DOCUMENT"),
     ("Mutation.importConsents", "INVALID_DOCUMENT"),
     ("Query.registry", "UNAUTHENTICATED"),
+    ("Query.indexStatus", "UNAUTHENTICATED"),
 ];
 
 /// What a table says of a field, or else this.

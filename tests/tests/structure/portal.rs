@@ -1,4 +1,5 @@
-//! The portal in a real browser, as patients, doctors, administrators and auditors use it.
+//! The portal in a real browser, as patients, doctors, administrators and auditors use it, of an api that trusts its documents
+//! alone.
 
 use std::fs;
 
@@ -22,10 +23,16 @@ fn log_in(person: &Person) -> Value {
 async fn people_go_through_the_portal_from_log_in_to_erasure() {
     let settings = AT_ONCE.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let world = World::with(|options| options.api.extend(settings)).await;
-    assert!(
-        world.foundation.tools.portal().is_some(),
-        "the portal is not built: run `cargo dev tools --test`"
-    );
+    let portal = world.foundation.tools.portal();
+    let portal = portal.expect("the portal is built by `cargo dev tools --test`");
+    // Served by an api that runs nothing but what the portal's build says that it asks.
+    let manifest = portal.join("persisted-documents.json");
+    let manifest = manifest.display().to_string();
+    let trusting = [
+        ("MEDITRUSTAL_TRUSTED_DOCUMENTS", manifest.as_str()),
+        ("MEDITRUSTAL_ONLY_TRUSTED", "true"),
+    ];
+    let trusting = world.another_api("trusting", &trusting).await;
     let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
     let admin = world.first_admin().await;
     let scratch = Scratch::new("portal").expect("there is room for a file");
@@ -33,12 +40,14 @@ async fn people_go_through_the_portal_from_log_in_to_erasure() {
     let who = json!({ "patient": log_in(&ana), "doctor": log_in(&bo), "admin": log_in(admin) });
     fs::write(&people, who.to_string()).expect("the people are written");
 
-    let (url, people) = (world.api.url(), people.display().to_string());
+    let people = people.display().to_string();
     let mut walk = Script::start(
         "tests/browser/portal.mjs",
         &[
             "--url",
-            &url,
+            &trusting.url(),
+            "--api",
+            &world.api.url(),
             "--people",
             &people,
             "--node",

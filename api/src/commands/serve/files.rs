@@ -10,8 +10,10 @@ use vault::{blind_index::IndexKey, keyring::KeyringError, token::TokenKeys};
 use crate::{
     commands::output::{Failure, with_causes},
     config::ServeConfig,
+    documents::{DocumentChecks, Documents, DocumentsError},
     profiles,
     query_limits::QueryLimits,
+    schema,
 };
 
 /// The profiles of the packages that the settings name, where nothing is wrong with the settings and the files that they name.
@@ -71,11 +73,9 @@ fn mistakes_of(config: &ServeConfig) -> Vec<String> {
         "MEDITRUSTAL_TLS_CERT_FILE",
         certificate.map(drop).map_err(Into::into),
     );
-    let limits = QueryLimits::new(config.introspection);
-    let documents = config.documents.load(&limits);
     look(
         "MEDITRUSTAL_TRUSTED_DOCUMENTS",
-        documents.map(drop).map_err(Into::into),
+        documents(config).map(drop).map_err(Into::into),
     );
     let deployment = Deployment::load(&config.deployment_file);
     if let Ok(deployment) = &deployment
@@ -92,6 +92,17 @@ fn mistakes_of(config: &ServeConfig) -> Vec<String> {
     let site = site(config, config.listen);
     look("MEDITRUSTAL_SITE", site.map(drop));
     mistakes
+}
+
+/// The documents that are known beforehand.
+///
+/// # Errors
+/// [`DocumentsError`] for one that could not be run.
+pub(super) fn documents(config: &ServeConfig) -> Result<Documents, DocumentsError> {
+    config.documents.load(DocumentChecks {
+        limits: &QueryLimits::new(config.introspection),
+        fits: &schema::validator(),
+    })
 }
 
 /// Looks at the keys of the accounts that anchor.
