@@ -453,10 +453,16 @@ async function run() {
     await page.select('.language', 'id');
     await see('h1', /Akses/);
     await look('indonesian');
+    await open('Siapa melihat apa');
+    await clickTab('Satu per satu');
+    await see('.log', /Anda mencabut persetujuan/);
+    const told = await textOf('.log');
+    if (/\b(your|you)\b/i.test(told)) throw new Failure(`a sentence is in English: ${told}`);
+    await look('log-indonesian');
     await page.select('.language', 'en');
-    await see('h1', /Access/);
+    await see('.log', /You took a consent back/);
     await logOut();
-    return 'Akses';
+    return 'also what the api writes';
   });
 
   await step('nothing is left of who logged out', async () => {

@@ -242,8 +242,8 @@ export const HISTORY = graphql(`
 `);
 
 export const RECORD_ACCESS = graphql(`
-  query RecordAccess($id: UUID!) {
-    medicalRecord(id: $id) { id accessLog(first: 20) { nodes { id at sentence allowed } } }
+  query RecordAccess($id: UUID!, $language: Language) {
+    medicalRecord(id: $id) { id accessLog(first: 20) { nodes { id at sentence(language: $language) allowed } } }
   }
 `);
 

@@ -8,7 +8,7 @@ import { attachmentsOf } from '../fhir/attachments';
 import { prettyJson } from '../fhir/digits';
 import type { DeletionRequestType, PurposeOfUse } from '../gql/graphql';
 import { Button, Card, Choice, DialogTrigger, Empty, Facts, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag, save } from '../ui';
-import { fhirDate, t, time } from '../words';
+import { fhirDate, sentenceLanguage, t, time } from '../words';
 import { anchor, closedAs, closing, closingReason, deletionType, recordType, verdict } from '../words/labels';
 import { Files } from './files';
 import { useNewerVersion } from './follow';
@@ -232,7 +232,7 @@ function History({ id, purpose, opened }: Of & { opened?: { id: string; show: ()
 }
 
 function WhoSawIt({ id }: { id: string }) {
-  const [result] = useQuery({ query: RECORD_ACCESS, variables: { id } });
+  const [result] = useQuery({ query: RECORD_ACCESS, variables: { id, language: sentenceLanguage() } });
   const log = result.data?.medicalRecord?.accessLog;
   return (
     <Card title={t('Who saw this record')}>

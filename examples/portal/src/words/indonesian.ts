@@ -737,7 +737,7 @@ export const indonesian = {
   'What they may do': 'Yang boleh dilakukan',
   'What this page can tell, and what not': 'Yang dapat dan tidak dapat dipastikan halaman ini',
   'What was done': 'Apa yang dilakukan',
-  'What was done with the data of {0}. “You” in it is the patient.': 'Apa yang dilakukan dengan data {0}. “You” di dalamnya adalah pasien.',
+  'What was done with the data of {0}. “You” in it is the patient.': 'Apa yang dilakukan dengan data {0}. “Anda” di dalamnya adalah pasien.',
   'What was permitted': 'Yang diizinkan',
   'What was refused': 'Yang ditolak',
   'What you may do for {0}': 'Yang boleh Anda lakukan untuk {0}',
