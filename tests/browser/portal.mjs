@@ -320,11 +320,21 @@ async function run() {
     await see('.timeline', /Metformin/);
     await see('.timeline', /version 2/);
     await look('timeline');
-    await clickLink('Metformin', true);
-    await press('Have it erased …');
-    await see('[role="dialog"]', /administrators decide/);
-    await look('erase-record');
-    await press('Do nothing', '[role="dialog"] ');
+    const opening = await askedOfRecords(async () => {
+      await clickLink('Metformin', true);
+      await see('.summary', /One tablet twice a day/);
+      await press('Have it erased …');
+      await see('[role="dialog"]', /administrators decide/);
+      await look('erase-record');
+      await press('Do nothing', '[role="dialog"] ');
+    });
+    if (opening !== 'OrderedRecord') throw new Failure(`a record is opened by ${opening}`);
+    const looking = await askedOfRecords(async () => {
+      await unfold('Show who saw it');
+      await see('.log', /opened a record of yours/);
+    });
+    if (looking !== 'RecordAccess') throw new Failure(`who saw a record is asked for by ${looking}`);
+    await look('who-saw-it');
     await page.evaluate(() => history.back());
     await see('.timeline', /Metformin/);
     await clickTab('Trends');
@@ -382,15 +392,23 @@ async function run() {
     await clickLink('Open it');
     await see('.measurements', /65\.0 \/min/);
     // It is followed once the api has said that it is the newest one: what is shown until then was kept.
-    const isRead = (body) => body.includes('MeasuredRecord') && body.includes(third);
+    const isRead = (body) => body.includes('CommonRecord') && body.includes(third);
     await Promise.all([page.waitForResponse((answer) => isRead(answer.request().postData() ?? '')), clickLink('Open it')]);
     await see('.measurements', /66\.0 \/min/);
-    await see('main', /Versions/);
+    await unfold('Show the versions');
+    await see('main ol', /version 1\b/);
     await doctor.withdraw(third);
     await see('[data-testid="renewed"] [role="status"]', /marked as entered in error while you had it open/);
     await see('.notice.bad', /do not rely on it/);
     await look('withdrawn');
     if (!(await page.evaluate(() => window.isTheSamePage))) throw new Failure('the page was loaded again');
+    // Of a record of which nothing is known but its address, too.
+    const opening = await askedOfRecords(async () => {
+      await page.reload({ waitUntil: 'load' });
+      await see('.measurements', /66\.0 \/min/);
+      await see('main', /A newer version took its place/);
+    });
+    if (opening !== 'CommonRecord') throw new Failure(`a record is opened by its address by ${opening}`);
     return 'amended and withdrawn by somebody elsewhere';
   });
 
@@ -455,10 +473,16 @@ async function run() {
     await page.select('.language', 'id');
     await see('h1', /Akses/);
     await look('indonesian');
+    await open('Siapa melihat apa');
+    await clickTab('Satu per satu');
+    await see('.log', /Anda mencabut persetujuan/);
+    const told = await textOf('.log');
+    if (/\b(your|you)\b/i.test(told)) throw new Failure(`a sentence is in English: ${told}`);
+    await look('log-indonesian');
     await page.select('.language', 'en');
-    await see('h1', /Access/);
+    await see('.log', /You took a consent back/);
     await logOut();
-    return 'Akses';
+    return 'also what the api writes';
   });
 
   await step('nothing is left of who logged out', async () => {
@@ -934,6 +958,24 @@ async function press(name, within = '') {
 /** Turns off that pages renew themselves, or on again. */
 async function renewing() {
   await page.locator('nav label ::-p-text(Renew pages), nav label::-p-text(Renew pages)').click();
+}
+
+/** Opens what is folded. */
+async function unfold(name) {
+  await page.locator(`main summary ::-p-text(${name}), main summary::-p-text(${name})`).click();
+}
+
+/** By which operations single records are asked for meanwhile, each named once. Who follows a record asks for nothing of it. */
+async function askedOfRecords(action) {
+  const names = new Set();
+  const note = (request) => {
+    const [, name] = /"operationName":"(\w*(?:Record|History)\w*)"/.exec(request.postData() ?? '') ?? [];
+    if (name && !['Records', 'RecordFeed'].includes(name)) names.add(name);
+  };
+  page.on('request', note);
+  await action();
+  page.off('request', note);
+  return [...names].sort().join(', ');
 }
 
 async function clickTab(name) {

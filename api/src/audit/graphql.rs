@@ -29,6 +29,7 @@ use crate::{
     graphql::{
         asks_nodes_for,
         document::Document,
+        enums::Language,
         event::{EventCursor, stream_start},
         global_id::{GlobalId, NodeKind},
         loaders, request, request_for,
@@ -295,10 +296,21 @@ impl AccessLogEntry {
         found.map_err(Into::into).transpose()
     }
 
-    /// The whole entry as one English sentence, to be shown to the patient.
-    async fn sentence(&self, ctx: &Context<'_>) -> Result<String> {
+    /// The whole entry as one sentence, to be shown to the patient.
+    async fn sentence(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "The language of the sentence.",
+            default_with = "Some(Language::English)"
+        )]
+        language: Option<Language>,
+    ) -> Result<String> {
         let who = loaders(ctx)?.user(self.row.user).await?;
-        Ok(sentence::of(&self.row, who.as_deref(), self.reader))
+        // A variable that is left out comes as null.
+        let language = language.unwrap_or(Language::English).into();
+        let sentence = sentence::of(&self.row, who.as_deref(), self.reader, language);
+        Ok(sentence)
     }
 }
 

@@ -17,6 +17,16 @@ pub(crate) enum Role {
     Admin,
 }
 
+/// The language of what the service writes in sentences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::language::Language")]
+pub(crate) enum Language {
+    /// Sentences are in English.
+    English,
+    /// Sentences are in Indonesian.
+    Indonesian,
+}
+
 /// The kind of document that a record holds. It decides which FHIR R4 resources the document may have
 /// and what it must say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]

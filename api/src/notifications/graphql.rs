@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject, Subscription};
-use domain::{break_glass, users};
 use futures::{Stream, StreamExt};
 use serde_json::json;
 use store::notifications;
 use uuid::Uuid;
 
-use super::{list, subscription};
+use super::{list, sentence, subscription};
 use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{
         app, context,
+        enums::Language,
         event::{EventCursor, stream_start},
         global_id::{GlobalId, NodeKind},
         loaders,
@@ -98,44 +98,21 @@ impl Notification {
         self.0.resource
     }
 
-    /// The whole notification as one English sentence.
-    async fn sentence(&self, ctx: &Context<'_>) -> Result<String> {
-        let who = loaders(ctx)?.user(self.0.actor).await?;
-        Ok(sentence(&self.0, who.as_deref()))
-    }
-}
-
-/// What a notification tells, as a sentence.
-fn sentence(told: &notifications::Notification, who: Option<&users::User>) -> String {
-    use break_glass::NotificationKind as Kind;
-
-    let who = match who {
-        Some(user) => format!("{} ({})", user.username, user.role.as_str().to_lowercase()),
-        None => "Somebody".to_owned(),
-    };
-    match told.kind {
-        Kind::BreakGlassOpened => format!(
-            "{who} opened emergency access to your records without your consent; administrators review it."
-        ),
-        Kind::BreakGlassJustified => {
-            format!("{who} reviewed emergency access and found that it was justified.")
-        }
-        Kind::BreakGlassUnjustified => {
-            format!("{who} reviewed emergency access and found that it was not justified.")
-        }
-        Kind::BreakGlassEscalated => {
-            format!("Nobody has reviewed emergency access by {who} within 72 hours: review it now.")
-        }
-        Kind::RepresentativeAppointed => {
-            format!(
-                "{who} made a representation by which you act for somebody, or somebody for you."
-            )
-        }
-        Kind::RepresentationEnded => {
-            format!(
-                "{who} ended a representation by which you acted for somebody, or somebody for you."
-            )
-        }
+    /// The whole notification as one sentence.
+    async fn sentence(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "The language of the sentence.",
+            default_with = "Some(Language::English)"
+        )]
+        language: Option<Language>,
+    ) -> Result<String> {
+        let actor = loaders(ctx)?.user(self.0.actor).await?;
+        // A variable that is left out comes as null.
+        let language = language.unwrap_or(Language::English).into();
+        let sentence = sentence::of(self.0.kind, actor.as_deref(), language);
+        Ok(sentence)
     }
 }
 

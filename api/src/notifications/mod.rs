@@ -2,4 +2,5 @@
 
 pub(crate) mod graphql;
 mod list;
+mod sentence;
 mod subscription;

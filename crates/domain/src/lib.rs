@@ -12,6 +12,7 @@ pub mod deletion;
 pub mod environment;
 pub mod ids;
 pub mod integrity;
+pub mod language;
 pub mod monitoring;
 pub mod organizations;
 pub mod purpose;

@@ -1,6 +1,6 @@
 //! Why data is touched: codes of HL7 v3 PurposeOfUse, and which of them contains which.
 
-use crate::{text::text_enum, users::Role};
+use crate::{language::Phrase, text::text_enum, users::Role};
 
 text_enum! {
     /// A code of HL7 v3 PurposeOfUse.
@@ -128,24 +128,31 @@ impl Purpose {
     }
 
     /// The purpose in words, for sentences a patient reads.
-    pub const fn in_words(self) -> &'static str {
+    pub const fn in_words(self) -> Phrase {
         match self {
-            Self::Treatment => "treatment",
-            Self::EmergencyTreatment => "emergency treatment",
-            Self::BreakGlass => "an emergency",
-            Self::EmergencyRoomTreatment => "treatment in an emergency room",
-            Self::Coordination => "coordination of care",
-            Self::ClinicalTrial => "a clinical trial",
-            Self::PopulationHealth => "population health",
-            Self::Payment => "payment",
-            Self::Operations => "running the service",
-            Self::SystemAdministration => "system administration",
-            Self::Compliance => "compliance",
-            Self::RecordManagement => "record management",
-            Self::Research => "research",
-            Self::Marketing => "marketing",
-            Self::PublicHealth => "public health",
-            Self::PatientRequest => "the patient's own request",
+            Self::Treatment => Phrase::new("treatment", "perawatan"),
+            Self::EmergencyTreatment => Phrase::new("emergency treatment", "perawatan darurat"),
+            Self::BreakGlass => Phrase::new("an emergency", "keadaan darurat"),
+            Self::EmergencyRoomTreatment => Phrase::new(
+                "treatment in an emergency room",
+                "perawatan di instalasi gawat darurat",
+            ),
+            Self::Coordination => Phrase::new("coordination of care", "koordinasi perawatan"),
+            Self::ClinicalTrial => Phrase::new("a clinical trial", "uji klinis"),
+            Self::PopulationHealth => Phrase::new("population health", "kesehatan populasi"),
+            Self::Payment => Phrase::new("payment", "pembayaran"),
+            Self::Operations => Phrase::new("running the service", "operasional layanan"),
+            Self::SystemAdministration => {
+                Phrase::new("system administration", "administrasi sistem")
+            }
+            Self::Compliance => Phrase::new("compliance", "kepatuhan"),
+            Self::RecordManagement => Phrase::new("record management", "pengelolaan rekam medis"),
+            Self::Research => Phrase::new("research", "penelitian"),
+            Self::Marketing => Phrase::new("marketing", "pemasaran"),
+            Self::PublicHealth => Phrase::new("public health", "kesehatan masyarakat"),
+            Self::PatientRequest => {
+                Phrase::new("the patient's own request", "permintaan pasien sendiri")
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     ids::{RepresentationId, RepresentativeProposalId, UserId},
+    language::Phrase,
     text::text_enum,
 };
 
@@ -33,11 +34,11 @@ text_enum! {
 
 impl Relationship {
     /// As a sentence has it.
-    pub const fn in_words(self) -> &'static str {
+    pub const fn in_words(self) -> Phrase {
         match self {
-            Self::Parent => "parent",
-            Self::Guardian => "guardian",
-            Self::Carer => "carer",
+            Self::Parent => Phrase::new("parent", "orang tua"),
+            Self::Guardian => Phrase::new("guardian", "wali"),
+            Self::Carer => Phrase::new("carer", "pengasuh"),
         }
     }
 }

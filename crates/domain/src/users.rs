@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     ids::{OrganizationId, UserId},
+    language::{Language, Phrase},
     text::text_enum,
 };
 pub use names::{
@@ -34,6 +35,17 @@ text_enum! {
     }
 }
 
+impl Role {
+    /// As a sentence has it.
+    pub const fn in_words(self) -> Phrase {
+        match self {
+            Self::Patient => Phrase::new("patient", "pasien"),
+            Self::Doctor => Phrase::new("doctor", "dokter"),
+            Self::Admin => Phrase::new("admin", "administrator"),
+        }
+    }
+}
+
 /// Signs what nobody logged in did, such as a failed log-in under an unknown name.
 pub const ANONYMOUS: UserId = UserId(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001));
 /// Signs what the relay did.
@@ -42,6 +54,11 @@ pub const RELAY: UserId = UserId(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000
 pub const INDEXER: UserId = UserId(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0003));
 /// Signs what a timer did.
 pub const SCHEDULER: UserId = UserId(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0004));
+
+/// What signs what the service did, as a sentence has it.
+const THE_SYSTEM: Phrase = Phrase::new("The system", "Sistem");
+/// Whoever is not known, as a sentence has it.
+pub const SOMEBODY: Phrase = Phrase::new("Somebody", "Seseorang");
 
 /// An account as others may come to see it. Never holds the password hash.
 #[derive(Clone)]
@@ -68,6 +85,15 @@ impl User {
     /// Whether it is nobody's, but signs what the service did.
     pub fn is_system(&self) -> bool {
         [ANONYMOUS, RELAY, INDEXER, SCHEDULER].contains(&self.id)
+    }
+
+    /// Who it is, as a sentence has it: `dr.bo (doctor)`.
+    pub fn in_words(&self, language: Language) -> String {
+        if self.is_system() {
+            return THE_SYSTEM.said_in(language).to_owned();
+        }
+        let role = self.role.in_words().said_in(language);
+        format!("{} ({role})", self.username)
     }
 }
 

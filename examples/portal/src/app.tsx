@@ -16,7 +16,7 @@ import { NOTICE_FEED, UNREAD } from './pages/notices-queries';
 import { Button, Notice } from './ui';
 import { useLostFocus } from './ui/focus';
 import { LiveChoice } from './ui/live-choice';
-import { type English, type Language, language, loadLanguage, t, time } from './words';
+import { type English, type Language, language, loadLanguage, sentenceLanguage, t, time } from './words';
 import { role } from './words/labels';
 
 const Home = lazy(() => import('./pages/home'));
@@ -176,7 +176,7 @@ const isWithin = (here: string, href: string): boolean => href === '/representat
 
 function Unread() {
   const [result, again] = useQuery({ query: UNREAD });
-  const { events, missed } = useFeed(NOTICE_FEED, {}, (data) => data.notifications, { isAlways: true });
+  const { events, missed } = useFeed(NOTICE_FEED, { language: sentenceLanguage() }, (data) => data.notifications, { isAlways: true });
   const latest = events[0];
   useReread(latestOf(latest, missed), again);
   const count = result.data?.unreadNotifications ?? 0;

@@ -14,9 +14,12 @@ const source = await readFile(join(portal, 'src/records/queries.ts'), 'utf8');
 const { definitions } = parse([...source.matchAll(/graphql\(`([^`]*)`\)/g)].map(([, text]) => text).join('\n'));
 const fragments = new Map(definitions.filter((each) => each.kind === Kind.FRAGMENT_DEFINITION).map((each) => [each.name.value, each]));
 
-/** Counts the fields of a selection, fragments spread, and notes what is asked of which type. */
+const SUMMARIES = ['CommonSummary', 'OrderedSummary', 'PastSummary'];
+
+/** Counts the fields of a selection as it is sent, fragments spread, and notes what is asked of which type. */
 function walk({ selections }, type, asked = new Map()) {
-  let count = 0;
+  // The client asks for `__typename` in every selection.
+  let count = selections.some((each) => each.name?.value === '__typename') ? 0 : 1;
   const of = asked.get(type) ?? new Set();
   asked.set(type, of);
   for (const each of selections) {
@@ -34,7 +37,7 @@ function walk({ selections }, type, asked = new Map()) {
 
 test('a summary is asked for whole', () => {
   const asked = new Map();
-  for (const name of ['MeasuredSummary', 'PastSummary', 'ToldSummary']) walk(fragments.get(name).selectionSet, schema.getType('RecordSummary'), asked);
+  for (const name of SUMMARIES) walk(fragments.get(name).selectionSet, schema.getType('RecordSummary'), asked);
   const common = asked.get(schema.getType('RecordSummary'));
   assert.ok(asked.size > 20, `${asked.size} types`);
   for (const kind of schema.getPossibleTypes(schema.getType('RecordSummary'))) assert.ok(asked.has(kind), kind.name);
@@ -49,10 +52,22 @@ test('each part of a summary has a name', async () => {
   // They have ways of their own to be shown.
   const shown = new Set(['Coding', 'Concept', 'Measurement', 'Party', 'Quantity', 'ReferenceRange']);
   const asked = new Map();
-  for (const name of ['MeasuredSummary', 'PastSummary', 'ToldSummary']) walk(fragments.get(name).selectionSet, schema.getType('RecordSummary'), asked);
+  for (const name of SUMMARIES) walk(fragments.get(name).selectionSet, schema.getType('RecordSummary'), asked);
   for (const [type, fields] of asked) {
     if (shown.has(type.name)) continue;
     assert.deepEqual([...fields].filter((field) => !names.has(field) && !['__typename', 'unsupportedModifiers'].includes(field)), [], type.name);
+  }
+});
+
+test('a record is asked for by the part that has the summary of its type', () => {
+  const typesOf = (name) => fragments.get(name).selectionSet.selections.filter((each) => each.kind === Kind.INLINE_FRAGMENT).map((each) => each.typeCondition.name.value);
+  const parts = new Map([...source.matchAll(/^  ([A-Z_]+): '(common|ordered|past)',$/gm)].map(([, type, part]) => [type, part]));
+  const types = schema.getType('RecordType').getValues().map((value) => value.name);
+  assert.deepEqual([...parts.keys()].sort(), types.toSorted());
+  for (const [type, part] of parts) {
+    const summary = `${type.toLowerCase().replaceAll(/(?:^|_)(\w)/g, (_, letter) => letter.toUpperCase())}Summary`;
+    const holders = SUMMARIES.filter((name) => typesOf(name).includes(summary));
+    assert.deepEqual(holders.map((name) => name.toLowerCase()), [`${part}summary`], type);
   }
 });
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use tests::{Person, World, documents, eventually, id, text};
+use tests::{Answer, Person, World, documents, eventually, id, text};
 
 const LOGS: &str = "query Logs($user: UUID, $resource: UUID, $action: AuditAction, $filter: AuditLogFilterInput,
         $first: Int, $after: String) {
@@ -302,6 +302,54 @@ async fn who_saw_a_record_is_told_to_its_patient_alone_with_the_lists_that_showe
     assert!(world.audit_rows(&read).await.len() >= 2);
     let read = format!("action_type = 'AUDIT_READ' AND user_id = '{}'", dr_bo.id);
     assert!(world.audit_rows(&read).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_patient_reads_the_log_in_indonesian_and_in_english_where_no_language_is_named() {
+    const LOG: &str = "query Log($language: Language) { myAccessLog(first: 50) { nodes {
+        english: sentence named: sentence(language: $language) indonesian: sentence(language: INDONESIAN) } } }";
+    const WHO: &str = "query Who($id: UUID!, $language: Language) { medicalRecord(id: $id) {
+        accessLog(first: 50) { nodes { sentence(language: $language) } } } }";
+    let world = World::start().await;
+    let (ana, _, record, _) = lived_in(&world).await;
+
+    let answer = ana.asks(LOG, json!({ "language": "INDONESIAN" })).await;
+    let unnamed = ana.asks(LOG, json!({})).await;
+    let of_record = json!({ "id": record, "language": "INDONESIAN" });
+    let of_record = ana.asks(WHO, of_record).await;
+
+    let log = |answer: &Answer| {
+        let nodes = answer.data()["myAccessLog"]["nodes"].as_array();
+        nodes.expect("a list").clone()
+    };
+    let nodes = log(&answer);
+    assert!(nodes.iter().all(|it| it["named"] == it["indonesian"]));
+    assert!(log(&unnamed).iter().all(|it| it["named"] == it["english"]));
+    let told: BTreeSet<_> = nodes
+        .iter()
+        .map(|it| (text(&it["english"]), text(&it["indonesian"])))
+        .collect();
+    let opened =
+        "dr.bo (dokter) membuka satu rekam medis Anda, untuk perawatan, dengan persetujuan Anda.";
+    for (english, indonesian) in [
+        (
+            "You added a record to your file.",
+            "Anda menambahkan rekam medis ke berkas Anda.",
+        ),
+        (
+            "dr.bo (doctor) tried to reach your data and was refused, for treatment.",
+            "dr.bo (dokter) mencoba mengakses data Anda dan ditolak, untuk perawatan.",
+        ),
+        (
+            "dr.bo (doctor) opened a record of yours, for treatment, by your consent.",
+            opened,
+        ),
+    ] {
+        let pair = (english.to_owned(), indonesian.to_owned());
+        assert!(told.contains(&pair), "{pair:?} in {told:#?}");
+    }
+    let of_record = of_record.data()["medicalRecord"]["accessLog"]["nodes"].to_string();
+    assert!(of_record.contains(opened), "{of_record}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ const OPEN: &str = "mutation Open($input: BreakGlassInput!) {
 }";
 const LIST: &str = "query N($unreadOnly: Boolean, $first: Int, $after: Cursor) {
   notifications(unreadOnly: $unreadOnly, first: $first, after: $after) {
-    nodes { id kind at readAt sentence windowId who { id } cursor }
+    nodes { id kind at readAt sentence indonesian: sentence(language: INDONESIAN) windowId who { id } cursor }
     pageInfo { hasNextPage endCursor }
   }
 }";
@@ -68,6 +68,10 @@ async fn people_read_what_they_were_told_and_mark_it_and_nobody_elses() {
     assert_eq!(
         newest["sentence"],
         "dr.bo (doctor) opened emergency access to your records without your consent; administrators review it."
+    );
+    assert_eq!(
+        newest["indonesian"],
+        "dr.bo (dokter) membuka akses darurat ke rekam medis Anda tanpa persetujuan Anda; administrator meninjaunya."
     );
     assert_eq!(found["pageInfo"]["hasNextPage"], true);
     let after = json!({ "first": 1, "after": found["pageInfo"]["endCursor"] });

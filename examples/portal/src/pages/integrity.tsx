@@ -6,8 +6,7 @@ import { useFeed } from '../api/feed';
 import { session } from '../api/session';
 import { graphql } from '../gql';
 import type { IntegrityEventKind } from '../gql/graphql';
-import { Folded } from '../records/summary';
-import { Button, Card, Check, Empty, Facts, Loaded, Notice, Page, Table, Tag } from '../ui';
+import { Button, Card, Check, Empty, Facts, Folded, Loaded, Notice, Page, Table, Tag, Verbatim } from '../ui';
 import { t, time } from '../words';
 import { event, finding } from '../words/labels';
 import { useHealth } from './health';
@@ -107,7 +106,7 @@ function Health() {
         <>
           <p><Tag kind={health.isReady ? 'good' : 'bad'}>{health.isReady ? t('ready') : t('not ready')}</Tag> <span className="small">{new URL('health/ready', apiUrl).href}</span></p>
           {failing.length > 0 ? <Facts of={failing} /> : null}
-          <Folded label={t('What the service answered')} text={health.text} />
+          <Folded label={t('What the service answered')}><Verbatim text={health.text} /></Folded>
         </>
       ) : <p role="status">{t('Loading …')}</p>}
     </Card>

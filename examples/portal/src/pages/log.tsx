@@ -7,13 +7,13 @@ import { useKept } from '../api/place';
 import { graphql } from '../gql';
 import { Button, Card, Choice, Empty, Loaded, Page, Pager, Table, Tag, usePaging } from '../ui';
 import { Tabs } from '../ui/tabs';
-import { day, t, time } from '../words';
+import { day, sentenceLanguage, t, time } from '../words';
 import { role } from '../words/labels';
 
 const LOG = graphql(`
-  query AccessLog($allowed: Boolean, $emergency: Boolean, $after: Cursor, $onBehalfOf: UUID) {
+  query AccessLog($allowed: Boolean, $emergency: Boolean, $language: Language, $after: Cursor, $onBehalfOf: UUID) {
     myAccessLog(grouped: true, first: 30, allowed: $allowed, emergency: $emergency, after: $after, onBehalfOf: $onBehalfOf) {
-      nodes { id at since sentence allowed emergency times recordId asRepresentative who { id username role } }
+      nodes { id at since sentence(language: $language) allowed emergency times recordId asRepresentative who { id username role } }
       pageInfo { hasNextPage endCursor }
     }
   }
@@ -27,7 +27,7 @@ const DAYS = graphql(`
   }
 `);
 const FEED = graphql(`
-  subscription AccessFeed($after: Cursor) { accessEvents(after: $after) { id at sentence allowed emergency } }
+  subscription AccessFeed($language: Language, $after: Cursor) { accessEvents(after: $after) { id at sentence(language: $language) allowed emergency } }
 `);
 
 type Which = 'all' | 'refused' | 'emergency';
@@ -46,7 +46,7 @@ export default function Log() {
 
 /** What is told of one's own data. Of a patient for whom somebody acts, nothing is. */
 function Live() {
-  const { events, missed, isOpen } = useFeed(FEED, {}, (data, extensions) => ({ ...data.accessEvents, cursor: String(extensions['cursor'] ?? data.accessEvents.id) }));
+  const { events, missed, isOpen } = useFeed(FEED, { language: sentenceLanguage() }, (data, extensions) => ({ ...data.accessEvents, cursor: String(extensions['cursor'] ?? data.accessEvents.id) }));
   const latest = events[0];
   return (
     <>
@@ -59,7 +59,7 @@ function Live() {
 export function Entries({ latest, told = 0, isLive }: { latest?: string | undefined; told?: number; isLive?: boolean }) {
   const [which, setWhich] = useKept<Which>('which', 'all');
   const paging = usePaging(which);
-  const [result, again] = useQuery({ query: LOG, variables: { allowed: which === 'refused' ? false : null, emergency: which === 'emergency' ? true : null, after: paging.after, ...useOnBehalfOf() } });
+  const [result, again] = useQuery({ query: LOG, variables: { allowed: which === 'refused' ? false : null, emergency: which === 'emergency' ? true : null, language: sentenceLanguage(), after: paging.after, ...useOnBehalfOf() } });
   const isFirst = paging.afters.length === 0;
   useReread(isFirst ? latest : undefined, again);
   return (

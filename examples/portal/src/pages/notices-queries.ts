@@ -4,5 +4,5 @@ export const UNREAD = graphql(`
   query Unread { unreadNotifications }
 `);
 export const NOTICE_FEED = graphql(`
-  subscription NoticeFeed($after: Cursor) { notifications(after: $after) { id cursor kind at sentence } }
+  subscription NoticeFeed($language: Language, $after: Cursor) { notifications(after: $after) { id cursor kind at sentence(language: $language) } }
 `);

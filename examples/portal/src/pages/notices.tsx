@@ -7,14 +7,14 @@ import { useKept } from '../api/place';
 import { graphql } from '../gql';
 import type { NoticesQuery, NotificationKind } from '../gql/graphql';
 import { Button, Card, Choice, Empty, Facts, Failure, Loaded, Page, Pager, Tag, usePaging } from '../ui';
-import { type English, t, time } from '../words';
+import { type English, sentenceLanguage, t, time } from '../words';
 import { decision, notification, purpose, reviewStatus } from '../words/labels';
 import { NOTICE_FEED, UNREAD } from './notices-queries';
 
 const NOTICES = graphql(`
-  query Notices($unreadOnly: Boolean!, $after: Cursor) {
+  query Notices($unreadOnly: Boolean!, $language: Language, $after: Cursor) {
     notifications(first: 20, unreadOnly: $unreadOnly, after: $after) {
-      nodes { id cursor kind at readAt sentence who { id username } }
+      nodes { id cursor kind at readAt sentence(language: $language) who { id username } }
       pageInfo { hasNextPage endCursor }
     }
   }
@@ -36,10 +36,10 @@ type Which = 'all' | 'unread';
 export default function Notices() {
   const [which, setWhich] = useKept<Which>('which', 'all');
   const paging = usePaging(which);
-  const [result, again] = useQuery({ query: NOTICES, variables: { unreadOnly: which === 'unread', after: paging.after } });
+  const [result, again] = useQuery({ query: NOTICES, variables: { unreadOnly: which === 'unread', language: sentenceLanguage(), after: paging.after } });
   const [count] = useQuery({ query: UNREAD });
   const [{ error }, mark] = useMutation(MARK);
-  const { events, missed } = useFeed(NOTICE_FEED, {}, (data) => data.notifications);
+  const { events, missed } = useFeed(NOTICE_FEED, { language: sentenceLanguage() }, (data) => data.notifications);
   useReread(latestOf(events[0], missed), again);
   const unread = count.data?.unreadNotifications ?? 0;
   return (

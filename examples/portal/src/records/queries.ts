@@ -3,7 +3,7 @@ import type { RequestPolicy } from '@urql/core';
 import { useQuery } from 'urql';
 import { useOnBehalfOf } from '../api/acting';
 import { graphql } from '../gql';
-import type { MeasuredRecordQuery, PastRecordQuery, PurposeOfUse, RecordType, ToldRecordQuery } from '../gql/graphql';
+import type { CommonRecordQuery, OrderedRecordQuery, PastRecordQuery, PurposeOfUse, RecordType } from '../gql/graphql';
 
 graphql(`
   fragment ConceptParts on Concept { text codings { system code display } }
@@ -39,25 +39,6 @@ graphql(`
     results { name reference } performers { name reference } interpreters { name reference }
   }
 `);
-// The api answers at most 1,000 fields of a query: hence three parts of the summaries, by what kind of record it is.
-graphql(`
-  fragment MeasuredSummary on RecordSummary {
-    __typename title date datePeriod { start end } unsupportedModifiers
-    ... on LabResultSummary {
-      tests { ...ConceptParts } reports { ...ReportParts } results { ...MeasurementParts }
-      facilities { name reference } interpreters { name reference } issued conclusions
-      documentReferences { ...ReferredParts }
-    }
-    ... on VitalSignsSummary { measurements { ...MeasurementParts } }
-    ... on ImagingSummary {
-      modalities { ...ConceptParts } examinations { ...ConceptParts } bodySites { ...ConceptParts }
-      series { modality { ...ConceptParts } bodySite { ...ConceptParts } laterality { ...ConceptParts } description started }
-      procedures { ...ConceptParts } observations { ...MeasurementParts } states { resource status }
-      reports { ...ReportParts } findings notes radiologists { name reference } performed
-      documentReferences { ...ReferredParts }
-    }
-  }
-`);
 graphql(`
   fragment ReferredParts on DocumentReferenceSummary {
     type { ...ConceptParts } status docStatus description categories { ...ConceptParts } date authors { name reference }
@@ -86,23 +67,23 @@ graphql(`
     performers { name reference } request { name reference } reasons { ...ConceptParts } dosage { ...DosageParts } notes
   }
 `);
+
+// The api answers at most 1,000 fields of a query, with those by which the client tells types apart: hence three parts of the summaries,
+// by the type of the record. The first one has what most records are: it is asked for where the type is not known.
 graphql(`
-  fragment ToldSummary on RecordSummary {
+  fragment CommonSummary on RecordSummary {
     __typename title date datePeriod { start end } unsupportedModifiers
+    ... on LabResultSummary {
+      tests { ...ConceptParts } reports { ...ReportParts } results { ...MeasurementParts }
+      facilities { name reference } interpreters { name reference } issued conclusions
+      documentReferences { ...ReferredParts }
+    }
+    ... on VitalSignsSummary { measurements { ...MeasurementParts } }
     ... on DiagnosisSummary {
       diagnoses {
         description clinicalStatus verificationStatus severity severityCodings { ...CodingParts } recorded onset abatement
         code { ...ConceptParts } doctor { name reference } categories { ...ConceptParts } bodySites { ...ConceptParts }
       }
-    }
-    ... on PrescriptionSummary {
-      medications {
-        medication { ...ConceptParts } status doNotPerform statusReason { ...ConceptParts } intent priority
-        categories { ...ConceptParts } reasons { ...ConceptParts }
-        dosages { ...DosageParts }
-        supply { ...QuantityParts } validity { start end } prescriber { name reference } authored
-      }
-      medicationStatements { ...StatementParts } medicationAdministrations { ...AdministrationParts }
     }
     ... on TreatmentPlanSummary {
       plans { title status intent description categories { ...ConceptParts } period { start end } }
@@ -129,7 +110,27 @@ graphql(`
     }
   }
 `);
-
+graphql(`
+  fragment OrderedSummary on RecordSummary {
+    __typename title date datePeriod { start end } unsupportedModifiers
+    ... on ImagingSummary {
+      modalities { ...ConceptParts } examinations { ...ConceptParts } bodySites { ...ConceptParts }
+      series { modality { ...ConceptParts } bodySite { ...ConceptParts } laterality { ...ConceptParts } description started }
+      procedures { ...ConceptParts } observations { ...MeasurementParts } states { resource status }
+      reports { ...ReportParts } findings notes radiologists { name reference } performed
+      documentReferences { ...ReferredParts }
+    }
+    ... on PrescriptionSummary {
+      medications {
+        medication { ...ConceptParts } status doNotPerform statusReason { ...ConceptParts } intent priority
+        categories { ...ConceptParts } reasons { ...ConceptParts }
+        dosages { ...DosageParts }
+        supply { ...QuantityParts } validity { start end } prescriber { name reference } authored
+      }
+      medicationStatements { ...StatementParts } medicationAdministrations { ...AdministrationParts }
+    }
+  }
+`);
 graphql(`
   fragment PastSummary on RecordSummary {
     __typename title date datePeriod { start end } unsupportedModifiers
@@ -182,15 +183,15 @@ graphql(`
   }
 `);
 
-const MEASURED_RECORD = graphql(`
-  query MeasuredRecord($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) {
-    medicalRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) { ...RecordParts summary { ...MeasuredSummary } }
+const COMMON_RECORD = graphql(`
+  query CommonRecord($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) {
+    medicalRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) { ...RecordParts summary { ...CommonSummary } }
   }
 `);
 
-const TOLD_RECORD = graphql(`
-  query ToldRecord($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) {
-    medicalRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) { ...RecordParts summary { ...ToldSummary } }
+const ORDERED_RECORD = graphql(`
+  query OrderedRecord($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) {
+    medicalRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) { ...RecordParts summary { ...OrderedSummary } }
   }
 `);
 
@@ -200,35 +201,47 @@ const PAST_RECORD = graphql(`
   }
 `);
 
-const RECORD_KIND = graphql(`
-  query RecordKind($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) { medicalRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) { id recordType } }
-`);
+type Part = 'common' | 'ordered' | 'past';
 
-const MEASURED: ReadonlySet<RecordType> = new Set(['VITAL_SIGNS', 'LAB_RESULT', 'IMAGING']);
+/** By which of them the summary of a record is asked for. */
+const PARTS: Record<RecordType, Part> = {
+  DIAGNOSIS: 'common',
+  IMAGING: 'ordered',
+  LAB_RESULT: 'common',
+  MEDICAL_HISTORY: 'past',
+  PRESCRIPTION: 'ordered',
+  TREATMENT_PLAN: 'common',
+  VACCINATION: 'common',
+  VITAL_SIGNS: 'common',
+};
 const known = new Map<string, RecordType>();
 
-/** Remembers the type of a record that was listed, so that it need not be asked for. */
+/** Remembers the types of records: one whose type is known is opened by one operation, which is one row in the patient's log. */
 export function remember(records: readonly { id: string; recordType: RecordType }[]): void {
   records.forEach(({ id, recordType }) => known.set(id, recordType));
 }
 
-export type FoundRecord = NonNullable<MeasuredRecordQuery['medicalRecord'] | ToldRecordQuery['medicalRecord'] | PastRecordQuery['medicalRecord']>;
+function partOf(id: string): Part {
+  const type = known.get(id);
+  return type ? PARTS[type] : 'common';
+}
+
+export type FoundRecord = NonNullable<CommonRecordQuery['medicalRecord'] | OrderedRecordQuery['medicalRecord'] | PastRecordQuery['medicalRecord']>;
 
 /** A record with all of its summary. */
 export function useRecord(id: string, purpose: PurposeOfUse | undefined, requestPolicy: RequestPolicy = 'cache-and-network') {
   const variables = { id, purpose: purpose ?? null, ...useOnBehalfOf() };
-  const [kind] = useQuery({ query: RECORD_KIND, variables, pause: known.has(id) });
-  const type = known.get(id) ?? kind.data?.medicalRecord?.recordType;
-  const isMeasured = type !== undefined && MEASURED.has(type);
-  const isPast = type === 'MEDICAL_HISTORY';
-  const isTold = type !== undefined && !isMeasured && !isPast;
-  const [measured, againMeasured] = useQuery({ query: MEASURED_RECORD, variables, requestPolicy, pause: !isMeasured });
-  const [past, againPast] = useQuery({ query: PAST_RECORD, variables, requestPolicy, pause: !isPast });
-  const [told, againTold] = useQuery({ query: TOLD_RECORD, variables, requestPolicy, pause: !isTold });
-  const result = type === undefined ? kind : isMeasured ? measured : isPast ? past : told;
-  const found = isMeasured ? measured.data : isPast ? past.data : told.data;
-  const data: FoundRecord | undefined = found?.medicalRecord ?? undefined;
-  const again = isMeasured ? againMeasured : isPast ? againPast : againTold;
+  const [common, againCommon] = useQuery({ query: COMMON_RECORD, variables, requestPolicy, pause: partOf(id) !== 'common' });
+  const first = common.data?.medicalRecord;
+  // Its type was not known: of another one than those, the summary is not there yet.
+  if (first?.id === id) remember([first]);
+  const part = partOf(id);
+  const [ordered, againOrdered] = useQuery({ query: ORDERED_RECORD, variables, requestPolicy, pause: part !== 'ordered' });
+  const [past, againPast] = useQuery({ query: PAST_RECORD, variables, requestPolicy, pause: part !== 'past' });
+  const result = part === 'ordered' ? ordered : part === 'past' ? past : common;
+  const data: FoundRecord | undefined = result.data?.medicalRecord ?? undefined;
+  if (data?.successor) remember([{ id: data.successor.id, recordType: data.recordType }]);
+  const again = part === 'ordered' ? againOrdered : part === 'past' ? againPast : againCommon;
   return { data, error: result.error, fetching: result.fetching, isSettled: !result.fetching && !result.stale, again };
 }
 
@@ -236,14 +249,14 @@ export const HISTORY = graphql(`
   query History($id: UUID!, $purpose: PurposeOfUse, $onBehalfOf: UUID) {
     medicalRecord(id: $id, purpose: $purpose, onBehalfOf: $onBehalfOf) {
       id
-      history(first: 50) { nodes { id version isCurrent isWithdrawn reason createdAt author { id username } } }
+      history(first: 50) { nodes { id recordType version isCurrent isWithdrawn reason createdAt author { id username } } }
     }
   }
 `);
 
 export const RECORD_ACCESS = graphql(`
-  query RecordAccess($id: UUID!) {
-    medicalRecord(id: $id) { id accessLog(first: 20) { nodes { id at sentence allowed } } }
+  query RecordAccess($id: UUID!, $language: Language) {
+    medicalRecord(id: $id) { id accessLog(first: 20) { nodes { id at sentence(language: $language) allowed } } }
   }
 `);
 

@@ -7,13 +7,13 @@ import { session } from '../api/session';
 import { attachmentsOf } from '../fhir/attachments';
 import { prettyJson } from '../fhir/digits';
 import type { DeletionRequestType, PurposeOfUse } from '../gql/graphql';
-import { Button, Card, Choice, DialogTrigger, Empty, Facts, Failure, Field, Form, Loaded, Notice, Page, Popup, Tag, save } from '../ui';
-import { fhirDate, t, time } from '../words';
+import { Button, Card, Choice, DialogTrigger, Empty, Facts, Failure, Field, Folded, Form, Loaded, Notice, Page, Popup, Tag, Verbatim, save } from '../ui';
+import { fhirDate, sentenceLanguage, t, time } from '../words';
 import { anchor, closedAs, closing, closingReason, deletionType, recordType, verdict } from '../words/labels';
 import { Files } from './files';
 import { useNewerVersion } from './follow';
 import { ERASE_RECORD, type FoundRecord as Found, HISTORY, RECORD_ACCESS, VERIFY, WITHDRAW_RECORD, remember, useRecord } from './queries';
-import { Folded, Summary } from './summary';
+import { Summary } from './summary';
 
 interface Of {
   id: string;
@@ -61,7 +61,7 @@ function Followed({ id, purpose }: Of) {
             <States of={found} {...(purpose ? { purpose } : {})} />
             <Card title={t('Summary')}>
               {found.summary ? <Summary of={found.summary} /> : <Empty>{t('There is no summary: read the document.')}</Empty>}
-              {found.canonical ? <Folded label={t('The document, as it was hashed')} text={prettyJson(found.canonical)} /> : null}
+              {found.canonical ? <Folded label={t('The document, as it was hashed')}><Verbatim text={prettyJson(found.canonical)} /></Folded> : null}
             </Card>
             <RecordFiles of={found} {...(purpose ? { purpose } : {})} />
             <Anchor of={found} {...(purpose ? { purpose } : {})} />
@@ -211,39 +211,54 @@ function Anchor({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
   );
 }
 
-/** Its versions. To ask for them is written into the patient's log: of a record that has one, nothing is asked. The page is at the address of the one that was opened: no link leads there where another one is shown. */
-function History({ id, purpose, opened }: Of & { opened?: { id: string; show: () => void } }) {
+interface Versioned extends Of {
+  opened?: { id: string; show: () => void };
+}
+
+/**
+ * Its versions. Each of them that is shown is written into the patient's log, so they are asked for when somebody wants to see them. The page is
+ * at the address of the one that was opened: no link leads there where another one is shown.
+ */
+function History(of: Versioned) {
+  return <Card title={t('Versions')}><Folded label={t('Show the versions')}><Versions {...of} /></Folded></Card>;
+}
+
+function Versions({ id, purpose, opened }: Versioned) {
   const [result] = useQuery({ query: HISTORY, variables: { id, purpose: purpose ?? null, ...useOnBehalfOf() } });
-  const versions = result.data?.medicalRecord?.history.nodes;
-  if (!versions || versions.length < 2) return null;
+  const found = result.data?.medicalRecord?.history.nodes;
+  if (found) remember(found);
   return (
-    <Card title={t('Versions')}>
-      <ol className="plain">
-        {versions.map((version) => (
-          <li key={version.id}>
-            {version.id === id ? <strong>{t('version {0}', version.version)}</strong> : version.id === opened?.id ? <Button kind="quiet" onPress={opened.show}>{t('version {0}', version.version)}</Button> : <Link href={`/records/${version.id}${suffixOf(purpose)}`}>{t('version {0}', version.version)}</Link>}
-            {' '}{time(version.createdAt)} {version.author?.username ?? ''} {version.isWithdrawn ? <Tag kind="bad">{t('entered in error')}</Tag> : null}
-            {version.reason ? <span className="small"> {version.reason}</span> : null}
-          </li>
-        ))}
-      </ol>
-    </Card>
+    <Loaded of={{ fetching: result.fetching, error: result.error, data: found }}>
+      {(versions) => (
+        <ol className="plain">
+          {versions.map((version) => (
+            <li key={version.id}>
+              {version.id === id ? <strong>{t('version {0}', version.version)}</strong> : version.id === opened?.id ? <Button kind="quiet" onPress={opened.show}>{t('version {0}', version.version)}</Button> : <Link href={`/records/${version.id}${suffixOf(purpose)}`}>{t('version {0}', version.version)}</Link>}
+              {' '}{time(version.createdAt)} {version.author?.username ?? ''} {version.isWithdrawn ? <Tag kind="bad">{t('entered in error')}</Tag> : null}
+              {version.reason ? <span className="small"> {version.reason}</span> : null}
+            </li>
+          ))}
+        </ol>
+      )}
+    </Loaded>
   );
 }
 
+/** Who saw it: looking is written into the log, too, and is asked for when the patient wants to see it. */
 function WhoSawIt({ id }: { id: string }) {
-  const [result] = useQuery({ query: RECORD_ACCESS, variables: { id } });
-  const log = result.data?.medicalRecord?.accessLog;
+  return <Card title={t('Who saw this record')}><Folded label={t('Show who saw it')}><Accesses id={id} /></Folded></Card>;
+}
+
+function Accesses({ id }: { id: string }) {
+  const [result] = useQuery({ query: RECORD_ACCESS, variables: { id, language: sentenceLanguage() } });
   return (
-    <Card title={t('Who saw this record')}>
-      <Loaded of={{ fetching: result.fetching, error: result.error, data: log ?? undefined }}>
-        {(found) => (
-          found.nodes.length === 0 ? <Empty>{t('There is nothing.')}</Empty> : <ul className="plain log">
-            {found.nodes.map((entry) => <li key={entry.id}><span className="when">{time(entry.at)}</span> {entry.allowed ? null : <Tag kind="bad">{t('refused')}</Tag>} {entry.sentence}</li>)}
-          </ul>
-        )}
-      </Loaded>
-    </Card>
+    <Loaded of={{ fetching: result.fetching, error: result.error, data: result.data?.medicalRecord?.accessLog ?? undefined }}>
+      {(found) => (
+        found.nodes.length === 0 ? <Empty>{t('There is nothing.')}</Empty> : <ul className="plain log">
+          {found.nodes.map((entry) => <li key={entry.id}><span className="when">{time(entry.at)}</span> {entry.allowed ? null : <Tag kind="bad">{t('refused')}</Tag>} {entry.sentence}</li>)}
+        </ul>
+      )}
+    </Loaded>
   );
 }
 

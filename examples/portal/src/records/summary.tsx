@@ -1,6 +1,6 @@
 // Shows a summary whole. It goes through whatever was asked for, and knows names for it: a field without a name of
 // ours is shown by its own, and nothing is left out because nobody thought of it.
-import { type ReactNode, useState } from 'react';
+import type { ReactNode } from 'react';
 import type { CodingPartsFragment, ConceptPartsFragment, MeasurementPartsFragment, QuantityPartsFragment } from '../gql/graphql';
 import { Notice, Tag } from '../ui';
 import { type English, fhirDate, t } from '../words';
@@ -207,17 +207,6 @@ export function rangeText(of: MeasurementPartsFragment['referenceRanges'][number
   const high = of.high ? quantity(of.high) : '';
   const between = low && high ? `${low} – ${high}` : low ? `≥ ${low}` : high ? `≤ ${high}` : '';
   return [between, of.text].filter(Boolean).join(', ');
-}
-
-/** A list longer than a screen begins short. */
-export function Folded({ text, label }: { text: string; label: string }) {
-  const [isOpen, setOpen] = useState(false);
-  return (
-    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>{label}</summary>
-      {isOpen ? <pre className="document" tabIndex={0}>{text}</pre> : null}
-    </details>
-  );
 }
 
 const isSaid = (value: Json): boolean => value !== null && value !== undefined && value !== '' && !(Array.isArray(value) && value.length === 0);

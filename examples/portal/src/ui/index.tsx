@@ -322,6 +322,22 @@ export function Copyable({ text, label }: { text: string; label: string }) {
   );
 }
 
+/** What is shown once it is unfolded, and asked for then, where it is asked for. */
+export function Folded({ label, children }: { label: string; children: ReactNode }) {
+  const [isUnfolded, setUnfolded] = useState(false);
+  return (
+    <details onToggle={(event) => event.currentTarget.open && setUnfolded(true)}>
+      <summary>{label}</summary>
+      {isUnfolded ? children : null}
+    </details>
+  );
+}
+
+/** A text as it was written by a program. */
+export function Verbatim({ text }: { text: string }) {
+  return <pre className="document" tabIndex={0}>{text}</pre>;
+}
+
 export function Empty({ children }: { children: ReactNode }) {
   return <p className="empty">{children}</p>;
 }

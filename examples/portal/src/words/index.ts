@@ -1,6 +1,7 @@
 // What people read, in English and Indonesian. The English text is the key: a text that has no Indonesian one does
 // not compile.
 import { store } from '../api/store';
+import type { Language as SentenceLanguage } from '../gql/graphql';
 import type { indonesian } from './indonesian';
 
 export type Language = 'en' | 'id';
@@ -39,6 +40,9 @@ function keptLanguage(): string | null {
     return null;
   }
 }
+
+/** The language of the sentences that the api writes, as it names it. */
+export const sentenceLanguage = (): SentenceLanguage => (language.get() === 'id' ? 'INDONESIAN' : 'ENGLISH');
 
 export const locale = (): string => (language.get() === 'id' ? 'id-ID' : 'en-GB');
 
