@@ -80,11 +80,11 @@ impl DataDeletionRequest {
         self.0.row.request_type.into()
     }
 
-    /// The status of the request. It is `pending` until the person has verified it
-    /// (`verifyDeletionRequest`), `under_review` until administrators have decided, and `on_hold` while a
+    /// The status of the request. It is `PENDING` until the person has verified it
+    /// (`verifyDeletionRequest`), `UNDER_REVIEW` until administrators have decided, and `ON_HOLD` while a
     /// legal hold covers some of it.
-    async fn status(&self) -> &str {
-        self.0.row.status.as_str()
+    async fn status(&self) -> DeletionStatus {
+        self.0.row.status.into()
     }
 
     /// The categories of records that the request is about.
@@ -403,7 +403,7 @@ pub(crate) struct RequestDataDeletionInput {
 /// The result of `requestDataDeletion`: the stored request.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct RequestDataDeletionPayload {
-    /// The request, with the status `pending`.
+    /// The request, with the status `PENDING`.
     request: DataDeletionRequest,
 }
 
@@ -453,7 +453,7 @@ pub(crate) struct VerifyDeletionRequestInput {
 /// The result of `verifyDeletionRequest`: the verified request.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct VerifyDeletionRequestPayload {
-    /// The request, `under_review` or `on_hold`, with its scope.
+    /// The request, `UNDER_REVIEW` or `ON_HOLD`, with its scope.
     request: DataDeletionRequest,
 }
 
@@ -478,7 +478,7 @@ pub(crate) struct ReviewDeletionInput {
 /// The result of `reviewDeletion`: the request as it stands then.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct ReviewDeletionPayload {
-    /// The request; it stays `under_review` where a second administrator has to approve it.
+    /// The request; it stays `UNDER_REVIEW` where a second administrator has to approve it.
     request: DataDeletionRequest,
 }
 
@@ -528,7 +528,7 @@ pub(crate) struct CancelDeletionInput {
 /// The result of `cancelDeletion`: the request that was taken back.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct CancelDeletionPayload {
-    /// The request, with the status `cancelled`.
+    /// The request, with the status `CANCELLED`.
     request: DataDeletionRequest,
 }
 
@@ -565,7 +565,7 @@ impl DeletionMutation {
     /// Makes what the caller's linked wallet is to sign to verify a request of theirs. The signature goes to
     /// `verifyDeletionRequest` within ten minutes; what was made before for the same request is good no more.
     ///
-    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not `pending`, not in time, or no wallet is linked), `THROTTLED`.
+    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not PENDING, not in time, or no wallet is linked), `THROTTLED`.
     async fn deletion_challenge(
         &self,
         ctx: &Context<'_>,
@@ -583,9 +583,9 @@ impl DeletionMutation {
 
     /// Verifies a request of the caller by their password or by the signature of their linked wallet, and by a code where
     /// they have a second factor. Its scope is computed, and administrators can decide. With the fifth wrong proof the
-    /// request is `expired`.
+    /// request is `EXPIRED`.
     ///
-    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not `pending`, or not in time; no wallet is linked, nothing waits for its
+    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not PENDING, or not in time; no wallet is linked, nothing waits for its
     /// signature, or its ten minutes are over), `BAD_USER_INPUT` (`currentPassword`: neither of the two was given;
     /// `signature`: both were, or it is of something else or of another wallet), `WRONG_CREDENTIALS`,
     /// `SECOND_FACTOR_REQUIRED`, `THROTTLED`, `BUSY`, `UNAVAILABLE` where the wallet is a contract and the chain does not
@@ -639,7 +639,7 @@ impl DeletionMutation {
     }
 
     /// Places a legal hold: nothing that it covers is erased while it is in force, and requests that it covers are
-    /// `on_hold`, also those that are being carried out. Needs the role ADMIN.
+    /// `ON_HOLD`, also those that are being carried out. Needs the role ADMIN.
     ///
     /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (one's own data, `recordIds`, `reason`), `CONFLICT`
     /// (`patientId`: the data was erased), `LIMIT_REACHED`.
