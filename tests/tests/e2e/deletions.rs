@@ -13,17 +13,18 @@ const VERIFY: &str = "mutation($input: VerifyDeletionRequestInput!) {
 }";
 const REVIEW: &str = "mutation($input: ReviewDeletionInput!) {
   reviewDeletion(input: $input) {
-    request { id status approvedCategories approvedRecordIds overridesRetention scheduledFor firstApprovalBy secondApprovalBy }
+    request { id status approvedCategories approvedRecordIds overridesRetention scheduledFor
+      firstApprovalBy firstApprover { id email } secondApprovalBy secondApprover { id email } }
   }
 }";
 const CANCEL: &str = "mutation($input: CancelDeletionInput!) {
   cancelDeletion(input: $input) { request { id status } }
 }";
 const PLACE: &str = "mutation($input: PlaceHoldInput!) {
-  placeHold(input: $input) { hold { id patientId dataCategories recordIds } }
+  placeHold(input: $input) { hold { id patientId patient { id email } placedBy placer { id email } dataCategories recordIds } }
 }";
 const RELEASE: &str = "mutation($input: ReleaseHoldInput!) {
-  releaseHold(input: $input) { isReleased hold { id } }
+  releaseHold(input: $input) { isReleased hold { id releaseProposer { id } } }
 }";
 const WHY: &str = "the person may ask for it";
 
@@ -277,6 +278,9 @@ async fn an_account_is_erased_only_by_two_administrators_neither_of_them_its_own
     let first = approves(&ada, &request).await;
     assert_eq!(first["status"], "UNDER_REVIEW");
     assert_eq!(first["firstApprovalBy"], ada.id.as_str());
+    let named = |person: &Person| json!({ "id": person.id, "email": null });
+    assert_eq!(first["firstApprover"], named(&ada));
+    assert_eq!(first["secondApprover"], Value::Null);
     reviews(
         &ada,
         &request,
@@ -288,6 +292,7 @@ async fn an_account_is_erased_only_by_two_administrators_neither_of_them_its_own
     let second = approves(&adi, &request).await;
     assert_eq!(second["status"], "SCHEDULED");
     assert_eq!(second["secondApprovalBy"], adi.id.as_str());
+    assert_eq!(second["secondApprover"], named(&adi));
     assert_eq!(second["overridesRetention"], true);
     let in_days = "SELECT round(extract(epoch FROM scheduled_for - confirmed_at) / 86400) AS days
                    FROM data_deletion_requests";
@@ -477,8 +482,12 @@ async fn what_a_hold_covers_waits_until_two_administrators_release_it() {
     holds(&ada, &ana, nobody).await.fails_with("NOT_FOUND");
 
     let answer = holds(&ada, &ana, json!({ "dataCategories": ["VITAL_SIGNS"] })).await;
-    let hold = id(&answer.data()["placeHold"]["hold"]);
+    let placed = &answer.data()["placeHold"]["hold"];
+    let hold = id(placed);
 
+    let named = |person: &Person| json!({ "id": person.id, "email": null });
+    assert_eq!(placed["patient"], named(&ana));
+    assert_eq!(placed["placer"], named(&ada));
     assert_eq!(status(&world, &scheduled).await, "on_hold");
     assert_eq!(status(&world, &elsewhere).await, "under_review");
     // An account goes with all that is in it.
@@ -494,6 +503,8 @@ async fn what_a_hold_covers_waits_until_two_administrators_release_it() {
 
     let first = releases(&ada, &hold).await;
     assert_eq!(first.data()["releaseHold"]["isReleased"], false);
+    let proposed = &first.data()["releaseHold"]["hold"]["releaseProposer"];
+    assert_eq!(proposed["id"], ada.id.as_str());
     releases(&ada, &hold).await.fails_with("CONFLICT");
     assert_eq!(status(&world, &scheduled).await, "on_hold");
     let second = releases(&adi, &hold).await;
