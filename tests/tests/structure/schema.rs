@@ -86,7 +86,7 @@ fn innermost(of_type: &Value) -> &str {
 fn values_in(description: &str) -> BTreeSet<String> {
     let quoted = description.split('`').skip(1).step_by(2);
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let words = description.split(|c| !is_word(c));
+    let words = description.split(|c: char| !is_word(c));
     let is_value = |it: &&str| it.len() > 1 && !it.contains(|c: char| c.is_lowercase());
     let capitals = words.filter(is_value).map(str::to_owned);
     quoted
