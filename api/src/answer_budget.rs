@@ -13,7 +13,7 @@ use std::{
 
 use axum::body::Bytes;
 
-use crate::{error::Error, party::Party};
+use crate::{codes::ServiceLimit, error::Error, party::Party};
 
 /// When to try again where other answers take all there is. Unit: seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -103,6 +103,7 @@ impl AnswerBudget {
         let limits = self.0.memory.0.limits;
         let busy = Error::Busy {
             retry_after_seconds: RETRY_AFTER_SECONDS,
+            limit: Some(ServiceLimit::AnswerMemory),
         };
         // Under the lock, because fields of one answer charge at once.
         let mut held = self.0.memory.held();

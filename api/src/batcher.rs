@@ -17,7 +17,7 @@ use tokio::{
 };
 use tracing::{Instrument as _, Span};
 
-use crate::{error::Error, instruments::instruments};
+use crate::{codes::ServiceLimit, error::Error, instruments::instruments};
 
 /// How a batcher batches.
 #[derive(Debug, Clone, Copy)]
@@ -258,6 +258,7 @@ where
 const fn busy() -> Error {
     Error::Busy {
         retry_after_seconds: 1,
+        limit: Some(ServiceLimit::Queue),
     }
 }
 
@@ -278,7 +279,7 @@ pub(crate) enum BatchFailure {
 impl BatchFailure {
     /// Another process was a moment earlier: the same again finds what it did.
     pub(crate) const fn busy() -> Self {
-        Self::Refused(busy())
+        Self::Refused(Error::met_another())
     }
 
     /// Whether it says nothing of any member: then serving each alone fails alike, and what was sent to a

@@ -1,5 +1,5 @@
 //! Every code that a client branches on, over whatever way it is told (`docs/errors.md`): the codes of errors, the limits
-//! that a document can exceed, and what a WebSocket is closed with. A test holds them against the page.
+//! that a document can exceed and those of the service, and what a WebSocket is closed with. A test holds them against the page.
 
 use std::fmt;
 
@@ -184,6 +184,43 @@ impl QueryLimit {
     }
 }
 
+codes! {
+    /// Which limit of the service an operation met: the `extensions.limit` of an error with the code `BUSY` or `THROTTLED`.
+    ///
+    /// None of them says whose use it was, nor whether there is a name or an account: what is refused before anybody is known is
+    /// refused alike for all.
+    ServiceLimit [cfg(test)] {
+        /// The memory of answers that are being made.
+        AnswerMemory = "ANSWER_MEMORY",
+        /// Attempts to get in, by name and address, and others that are counted.
+        Attempts = "ATTEMPTS",
+        /// Attempts that wait to be counted.
+        WaitingAttempts = "WAITING_ATTEMPTS",
+        /// Contracts that are asked about a signature.
+        ContractCalls = "CONTRACT_CALLS",
+        /// What an account, or an address, may ask for in a minute.
+        CostAMinute = "COST_A_MINUTE",
+        /// What an account, or an address, may ask for at a time.
+        CostAtOnce = "COST_AT_ONCE",
+        /// Connections to the database, and the time of its statements.
+        Database = "DATABASE",
+        /// Passwords that wait to be hashed.
+        PasswordHashing = "PASSWORD_HASHING",
+        /// Streams that are open without an account.
+        PublicStreams = "PUBLIC_STREAMS",
+        /// Records that wait to be written or disclosed.
+        Queue = "QUEUE",
+        /// Streams and sockets that are open of an account, or from an address.
+        Streams = "STREAMS",
+        /// Operations that go on though nobody waits for them any more.
+        Tasks = "TASKS",
+        /// Imports and exports at a time.
+        Transfers = "TRANSFERS",
+        /// Bytes of files that an account may send in a day.
+        UploadedBytes = "UPLOADED_BYTES",
+    }
+}
+
 /// What a document has too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Excess {
@@ -306,6 +343,17 @@ mod tests {
         let ours = QueryLimit::ALL.iter().map(|limit| limit.as_str());
 
         assert_eq!(page, ours.collect(), "docs/errors.md beside `QueryLimit`");
+    }
+
+    #[test]
+    fn the_page_of_errors_names_every_limit_of_the_service_and_no_other() {
+        let page = rows("`limit` of the service")
+            .into_iter()
+            .flat_map(|(cell, _)| named(cell));
+        let page: BTreeSet<&str> = page.collect();
+        let ours = ServiceLimit::ALL.iter().map(|limit| limit.as_str());
+
+        assert_eq!(page, ours.collect(), "docs/errors.md beside `ServiceLimit`");
     }
 
     /// The first table of the page, whose third column says of each code whether a form can mend it.

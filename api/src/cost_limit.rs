@@ -18,7 +18,7 @@ use tokio::{
 };
 use vault::digest;
 
-use crate::{error::Error, party::Party};
+use crate::{codes::ServiceLimit, error::Error, party::Party};
 
 /// How long the budget lasts.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -269,7 +269,7 @@ impl CostLimiter {
                 });
             }
             if usage.waiting.len() >= MAX_WAITING {
-                return Err(over_budget(MAX_WAIT));
+                return Err(over_budget(MAX_WAIT, ServiceLimit::CostAtOnce));
             }
             let (waiter, turn) = oneshot::channel();
             usage.waiting.push_back((weight, waiter));
@@ -278,7 +278,7 @@ impl CostLimiter {
         match tokio::time::timeout(MAX_WAIT, turn).await {
             Ok(Ok(running)) => Ok(running),
             Ok(Err(_)) => Err(Error::Unavailable),
-            Err(_) => Err(over_budget(MAX_WAIT)),
+            Err(_) => Err(over_budget(MAX_WAIT, ServiceLimit::CostAtOnce)),
         }
     }
 
@@ -297,7 +297,7 @@ impl CostLimiter {
                 return Ok(());
             }
             if let Some(until) = usage.exhausted_until.filter(|until| *until > now) {
-                return Err(over_budget(until - now));
+                return Err(over_budget(until - now, ServiceLimit::CostAMinute));
             }
             cost.saturating_add(usage.owed)
         };
@@ -318,12 +318,12 @@ impl CostLimiter {
                 if usage.pay(cost, limits, Instant::now()) {
                     Ok(())
                 } else {
-                    Err(over_budget(MAX_WAIT))
+                    Err(over_budget(MAX_WAIT, ServiceLimit::CostAMinute))
                 }
             }
             BudgetLease::Exhausted { wait } => {
                 usage.exhausted_until = Some(Instant::now() + wait);
-                Err(over_budget(wait))
+                Err(over_budget(wait, ServiceLimit::CostAMinute))
             }
         }
     }
@@ -366,9 +366,10 @@ impl Usages {
     }
 }
 
-fn over_budget(wait: Duration) -> Error {
+fn over_budget(wait: Duration, limit: ServiceLimit) -> Error {
     Error::OverBudget {
         retry_after_seconds: seconds_of(wait),
+        limit,
     }
 }
 

@@ -6,7 +6,7 @@ use std::{future::Future, panic::resume_unwind, time::Duration};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::error::Error;
+use crate::{codes::ServiceLimit, error::Error};
 
 /// How many pieces of work may be under way that came by request. A client that leaves at once no longer holds
 /// a connection, but its work does go on.
@@ -28,6 +28,7 @@ impl DetachedTasks {
         if self.0.len() >= MAX_TASKS {
             return Err(Error::Busy {
                 retry_after_seconds: 1,
+                limit: Some(ServiceLimit::Tasks),
             });
         }
         match self.0.spawn(work.in_current_span()).await {

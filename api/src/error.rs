@@ -15,7 +15,7 @@ use domain::{
 use store::StoreError;
 use vault::keyring::KeysUnavailable;
 
-use crate::codes::ErrorCode;
+use crate::codes::{ErrorCode, ServiceLimit};
 
 /// Why a request was not carried out.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -90,6 +90,8 @@ pub(crate) enum Error {
     Busy {
         /// When to try again.
         retry_after_seconds: u32,
+        /// Of what there is too much; `None` where the operation met another one that is not over.
+        limit: Option<ServiceLimit>,
     },
     /// They have tried too often; see `crate::throttle`.
     #[error("too many attempts; try again in {retry_after_seconds} s")]
@@ -104,6 +106,8 @@ pub(crate) enum Error {
     OverBudget {
         /// When to try again.
         retry_after_seconds: u32,
+        /// Whether it is what they may have in a minute, or at a time.
+        limit: ServiceLimit,
     },
     /// This account has sent as much as one may in a day; see `crate::upload_limit`.
     #[error(
@@ -184,12 +188,14 @@ impl Error {
         match self {
             Self::Busy {
                 retry_after_seconds,
+                ..
             }
             | Self::Throttled {
                 retry_after_seconds,
             }
             | Self::OverBudget {
                 retry_after_seconds,
+                ..
             }
             | Self::OverUploads {
                 retry_after_seconds,
@@ -211,6 +217,26 @@ impl Error {
             | Self::AnswerTooLarge { .. }
             | Self::Unavailable
             | Self::Internal => None,
+        }
+    }
+
+    /// Another operation is under way, or was a moment ago, that this one must not meet: the same again finds what it left.
+    pub(crate) const fn met_another() -> Self {
+        Self::Busy {
+            retry_after_seconds: 1,
+            limit: None,
+        }
+    }
+
+    /// Which limit of the service was met, if one was.
+    pub(crate) const fn limit(&self) -> Option<ServiceLimit> {
+        match self {
+            Self::Busy { limit, .. } => *limit,
+            // By the name, by the address or by both: that would tell of others' attempts.
+            Self::Throttled { .. } => Some(ServiceLimit::Attempts),
+            Self::OverBudget { limit, .. } => Some(*limit),
+            Self::OverUploads { .. } => Some(ServiceLimit::UploadedBytes),
+            _ => None,
         }
     }
 
@@ -314,6 +340,9 @@ impl Error {
         if let Some(seconds) = self.retry_after() {
             extensions.set("retryAfterSeconds", seconds);
         }
+        if let Some(limit) = self.limit() {
+            extensions.set("limit", limit.as_str());
+        }
     }
 }
 
@@ -374,6 +403,7 @@ impl From<StoreError> for Error {
                 tracing::warn!(sql_state, "The database is busy");
                 Self::Busy {
                     retry_after_seconds: 2,
+                    limit: Some(ServiceLimit::Database),
                 }
             }
             StoreError::Unreachable(_) => {

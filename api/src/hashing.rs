@@ -12,7 +12,7 @@ use std::{
 use domain::{audit::Origin, throttle::Network};
 use tokio::sync::oneshot;
 
-use crate::error::Error;
+use crate::{codes::ServiceLimit, error::Error};
 
 /// How many passwords may be hashed or wait for it. One takes about 40 ms.
 const QUEUED: usize = 128;
@@ -94,6 +94,7 @@ impl Hashing {
         if !queues.may_enter(network) {
             return Err(Error::Busy {
                 retry_after_seconds: 5,
+                limit: Some(ServiceLimit::PasswordHashing),
             });
         }
         *queues.held.entry(network).or_default() += 1;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use vault::token::Bearer;
 
 use crate::{
-    codes::ErrorCode,
+    codes::{ErrorCode, ServiceLimit},
     connection_limiter::Permit,
     dependencies::Leasing,
     instruments::instruments,
@@ -147,10 +147,13 @@ impl LeaseRefused {
     /// As it is told.
     pub(crate) fn rejection(self) -> Rejected {
         match self {
-            Self::TooMany => Rejected::new(
-                ErrorCode::Busy,
-                "too many streams are open of this account, or from this address: close one",
-            ),
+            Self::TooMany => Rejected {
+                limit: Some(ServiceLimit::Streams),
+                ..Rejected::new(
+                    ErrorCode::Busy,
+                    "too many streams are open of this account, or from this address: close one",
+                )
+            },
             Self::SessionEnded => LeaseEnd::SessionEnded.rejection(),
         }
     }

@@ -86,7 +86,7 @@
 //! - `cost_limit`: limits what the requests of a party cost at a time and in a minute
 //! - `upload_limit`: limits how many bytes of files an account sends in a day
 //! - `answer_budget`: limits how many bytes answers have
-//! - `parsed_documents`: keeps what GraphQL documents were parsed to, by their texts
+//! - `parsed_documents`: keeps what GraphQL documents were parsed and counted to, by their texts
 //! - `documents`: the documents that clients name by their hash instead of sending them
 //! - `query_limits`: counts what a GraphQL document costs before it runs, and refuses one that costs too much
 //! - `input_limits`: the limits of its variables

@@ -1,4 +1,4 @@
-//! Keeps what GraphQL documents were parsed to, by their texts: a frontend sends the same few for ever, and parsing
+//! Keeps what GraphQL documents were parsed and counted to, by their texts: a frontend sends the same few for ever, and parsing
 //! one takes longer than everything else that is done with it before it runs.
 //!
 //! Only what passed the limits of documents is kept, and no text with a string or a comment in it: what somebody writes into a document instead
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_graphql::parser::types::ExecutableDocument;
 use quick_cache::{Weighter, sync::Cache};
 
-use crate::literals;
+use crate::{literals, query_limits::FixedCount};
 
 /// The longest text that is kept. Unit: bytes. GraphiQL's introspection query has 1.7 KiB.
 const MAX_DOCUMENT: usize = 4 * 1024;
@@ -18,16 +18,24 @@ const CAPACITY: u64 = 128 * 1024;
 /// How many documents are expected to be kept at a time: queries have some 500 bytes.
 const EXPECTED: usize = 256;
 
+/// What a text was parsed to.
+pub(crate) struct ParsedDocument {
+    /// The document.
+    pub(crate) document: ExecutableDocument,
+    /// What it was counted to, where that does not depend on its variables.
+    pub(crate) count: Option<FixedCount>,
+}
+
 /// Parsed documents. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct ParsedDocuments(Arc<Cache<Box<str>, Arc<ExecutableDocument>, ByLength>>);
+pub(crate) struct ParsedDocuments(Arc<Cache<Box<str>, Arc<ParsedDocument>, ByLength>>);
 
 /// A document weighs as much as its text is long.
 #[derive(Clone)]
 struct ByLength;
 
-impl Weighter<Box<str>, Arc<ExecutableDocument>> for ByLength {
-    fn weight(&self, text: &Box<str>, _document: &Arc<ExecutableDocument>) -> u64 {
+impl Weighter<Box<str>, Arc<ParsedDocument>> for ByLength {
+    fn weight(&self, text: &Box<str>, _document: &Arc<ParsedDocument>) -> u64 {
         text.len() as u64
     }
 }
@@ -39,17 +47,24 @@ impl ParsedDocuments {
     }
 
     /// What this text was parsed to, if it is kept.
-    pub(crate) fn get(&self, text: &str) -> Option<Arc<ExecutableDocument>> {
+    pub(crate) fn get(&self, text: &str) -> Option<Arc<ParsedDocument>> {
         if text.len() > MAX_DOCUMENT {
             return None;
         }
         self.0.get(text)
     }
 
-    /// Keeps what a text was parsed to, if it is one to be kept.
-    pub(crate) fn keep(&self, text: &str, document: &ExecutableDocument) {
+    /// Keeps what a text was parsed and counted to, if it is one to be kept.
+    pub(crate) fn keep(
+        &self,
+        text: &str,
+        document: &ExecutableDocument,
+        count: Option<FixedCount>,
+    ) {
         if text.len() <= MAX_DOCUMENT && !literals::holds_free_text(text) {
-            self.0.insert(text.into(), Arc::new(document.clone()));
+            let document = document.clone();
+            let parsed = ParsedDocument { document, count };
+            self.0.insert(text.into(), Arc::new(parsed));
         }
     }
 }
@@ -63,7 +78,7 @@ mod tests {
     fn kept(texts: &[&str]) -> ParsedDocuments {
         let documents = ParsedDocuments::new();
         for text in texts {
-            documents.keep(text, &parse_query(text).expect("it parses"));
+            documents.keep(text, &parse_query(text).expect("it parses"), None);
         }
         documents
     }
@@ -95,7 +110,7 @@ mod tests {
             .collect();
         let documents = kept(&[&long]);
         for text in &many {
-            documents.keep(text, &parse_query(text).expect("it parses"));
+            documents.keep(text, &parse_query(text).expect("it parses"), None);
         }
 
         assert!(documents.get(&long).is_none());

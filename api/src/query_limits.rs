@@ -13,7 +13,7 @@ use async_graphql::{
     parser::types::{ExecutableDocument, OperationDefinition, OperationType},
 };
 
-use self::counter::{CostCounter, Sum, constant};
+use self::counter::{CostCounter, Sum, constant, json_length};
 pub(crate) use self::timer::CheckTimer;
 use crate::{
     codes::{Excess, QueryLimit},
@@ -204,6 +204,47 @@ pub(crate) struct Counted {
     pub(crate) weight: u64,
 }
 
+/// What a document was counted to that does not depend on its variables, so that it need not be counted again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FixedCount {
+    weight: u64,
+    variable_uses: u64,
+}
+
+impl FixedCount {
+    /// Whether a count with these variables could exceed no limit: not even if each were as long as the longest.
+    fn holds_for(self, variables: &Variables, limits: &QueryLimits) -> bool {
+        let longest = || variables.values().map(json_length).max().unwrap_or(0);
+        self.variable_uses == 0
+            || self.variable_uses.saturating_mul(longest()) <= limits.variable_bytes
+    }
+}
+
+/// Counts a parsed document, or takes what it was counted to before where that holds for these variables. Gives the operation that
+/// would run, and what is to be kept for the next time: nothing where the length of a list is a variable.
+///
+/// # Errors
+/// [`LimitError`].
+pub(crate) fn count(
+    document: &ExecutableDocument,
+    operation_name: Option<&str>,
+    variables: &Variables,
+    limits: &QueryLimits,
+    before: Option<FixedCount>,
+) -> Result<(Counted, Option<FixedCount>), LimitError> {
+    let before = before.filter(|fixed| fixed.holds_for(variables, limits));
+    let (weight, fixed) = match before {
+        Some(fixed) => (fixed.weight, before),
+        None => walk(document, variables, limits)?,
+    };
+    let chosen = chosen(document, operation_name).ok_or(LimitError::NoSuchOperation)?;
+    let counted = Counted {
+        kind: chosen.ty,
+        weight,
+    };
+    Ok((counted, fixed))
+}
+
 /// Counts a parsed document and gives the operation that would run.
 ///
 /// # Errors
@@ -214,6 +255,15 @@ pub(crate) fn check(
     variables: &Variables,
     limits: &QueryLimits,
 ) -> Result<Counted, LimitError> {
+    count(document, operation_name, variables, limits, None).map(|(counted, _)| counted)
+}
+
+/// Counts a whole document: what it weighs, and what of that holds with other variables, too.
+fn walk(
+    document: &ExecutableDocument,
+    variables: &Variables,
+    limits: &QueryLimits,
+) -> Result<(u64, Option<FixedCount>), LimitError> {
     let definitions = document.operations.iter().count() + document.fragments.len();
     if definitions > limits.definitions {
         return Err(too_much(
@@ -251,17 +301,16 @@ pub(crate) fn check(
     }
     for name in document.fragments.keys() {
         // Validated once more by itself, whether anything spreads it or not.
-        let copied = cost.fragment(name)?.variable_bytes;
-        total.variable_bytes = total.variable_bytes.saturating_add(copied);
+        let copied = cost.fragment(name)?;
+        total.variable_bytes = total.variable_bytes.saturating_add(copied.variable_bytes);
+        total.variable_uses = total.variable_uses.saturating_add(copied.variable_uses);
     }
     total.check(limits)?;
-    let chosen = chosen(document, operation_name);
-    chosen
-        .map(|operation| Counted {
-            kind: operation.ty,
-            weight,
-        })
-        .ok_or(LimitError::NoSuchOperation)
+    let fixed = FixedCount {
+        weight,
+        variable_uses: total.variable_uses,
+    };
+    Ok((weight, (!cost.has_variable_lengths()).then_some(fixed)))
 }
 
 /// The operation that would run: the one of this name, or the only one.
@@ -435,6 +484,53 @@ mod tests {
         assert_eq!(weight(both, none()), Ok(1 + 100 * 2));
         let plain = "{ consents { nodes { id } } }";
         assert_eq!(weight(plain, none()), Ok(1 + 20 * 2));
+    }
+
+    /// What is kept of a count gives what a new count gives, for short variables and for long ones.
+    #[test]
+    fn a_document_that_was_counted_is_counted_alike_with_other_variables() {
+        let limits = QueryLimits::new(false);
+        let short = serde_json::json!({ "v": "x", "n": 3, "ids": ["a"] });
+        let long = serde_json::json!({ "v": "x".repeat(1_900_000), "n": 90, "ids": vec!["a"; 90] });
+        let kept = [
+            "{ me { id } }",
+            "query($v: JSON) { a(b: $v) }",
+            "query($v: JSON) { a(b: $v) c(b: $v) d(b: $v) }",
+            "query($v: JSON) { users(first: 9) { nodes { a(b: $v) } } }",
+            "query($v: JSON) { ...f } fragment f on Q { a(b: [$v, $v]) }",
+        ];
+        let counted_anew = [
+            "query($n: Int) { users(first: $n) { nodes { id } } }",
+            "query($n: Int) { users(last: $n) { nodes { id } } }",
+            "query($ids: [ID!]!) { nodes(ids: $ids) { id } }",
+        ];
+        for text in kept.iter().chain(&counted_anew) {
+            let document = parse_query(text).unwrap();
+            let with = |variables: &serde_json::Value, before| {
+                let variables = Variables::from_json(variables.clone());
+                count(&document, None, &variables, &limits, before)
+            };
+            let (_, fixed) = with(&short, None).unwrap();
+
+            assert_eq!(fixed.is_some(), kept.contains(text), "{text}");
+            for variables in [&short, &long] {
+                assert_eq!(with(variables, fixed), with(variables, None));
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_that_was_counted_still_needs_the_name_of_its_operation() {
+        let document = parse_query("query A { a } mutation B { b }").unwrap();
+        let (limits, none) = (QueryLimits::new(false), Variables::default());
+        let (_, fixed) = count(&document, Some("A"), &none, &limits, None).unwrap();
+
+        let kind = |name| {
+            let counted = count(&document, name, &none, &limits, fixed);
+            counted.map(|(counted, _)| counted.kind)
+        };
+        assert_eq!(kind(Some("B")), Ok(OperationType::Mutation));
+        assert_eq!(kind(None), Err(LimitError::NoSuchOperation));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use async_graphql::{Response, ServerError};
 
-use crate::codes::{ErrorCode, Excess};
+use crate::codes::{ErrorCode, Excess, ServiceLimit};
 
 /// The largest number that every parser of JSON reads as it is (RFC 8259, 6).
 const MAX_NUMBER: u64 = (1 << 53) - 1;
@@ -29,6 +29,8 @@ pub(crate) struct Rejected {
     pub(crate) fields: Vec<InvalidField>,
     /// Which limit of queries it exceeds, if that is why.
     pub(crate) excess: Option<Excess>,
+    /// Which limit of the service was met, if that is why.
+    pub(crate) limit: Option<ServiceLimit>,
 }
 
 impl Rejected {
@@ -40,6 +42,7 @@ impl Rejected {
             is_wrong_method: false,
             fields: Vec::new(),
             excess: None,
+            limit: None,
         }
     }
 
@@ -66,6 +69,9 @@ impl Rejected {
             extensions.set("limit", excess.limit.as_str());
             extensions.set("allowed", excess.allowed);
             extensions.set("counted", excess.counted.min(MAX_NUMBER));
+        }
+        if let Some(limit) = self.limit {
+            extensions.set("limit", limit.as_str());
         }
         error.extensions = Some(extensions);
         error

@@ -8,10 +8,7 @@ use std::{any::TypeId, cell::LazyCell, sync::Arc, time::Duration};
 use async_graphql::{
     MergedObject, MergedSubscription, Request, Response, SDLExportOptions, Schema as GraphQlSchema,
     ServerError, Value,
-    parser::{
-        parse_query,
-        types::{ExecutableDocument, OperationType},
-    },
+    parser::{parse_query, types::OperationType},
 };
 use futures::{FutureExt as _, Stream, StreamExt, stream};
 use tokio::sync::Semaphore;
@@ -55,9 +52,9 @@ use crate::{
     nodes::graphql::NodeQuery,
     notifications::graphql::{NotificationMutation, NotificationQuery, NotificationSubscription},
     organizations::graphql::{OrganizationMutation, OrganizationQuery},
-    parsed_documents::ParsedDocuments,
+    parsed_documents::{ParsedDocument, ParsedDocuments},
     party::Party,
-    query_limits::{self, CheckTimer, QueryLimits},
+    query_limits::{self, CheckTimer, FixedCount, QueryLimits},
     records::{
         AmendmentMutation, ImportMutation,
         decrypted::DecryptedRecords,
@@ -307,15 +304,17 @@ impl Schema {
         let name = request.operation_name.clone();
         // Lent to the query limits and given back: they may hold a whole document.
         let variables = std::mem::take(&mut request.variables);
-        let is_new = self.parse(&mut request, &mut timer)?;
+        let known = self.parse(&mut request, &mut timer)?;
+        let before = known.as_ref().and_then(|known| known.count);
         let document = request.parsed_query().map_err(|error| unparsed(&error))?;
-        let counted = timer
-            .measure(|| query_limits::check(document, name.as_deref(), &variables, &self.limits))
+        let name = name.as_deref();
+        let (counted, fixed) = timer
+            .measure(|| query_limits::count(document, name, &variables, &self.limits, before))
             .map_err(limit_error)?;
         self.inputs
             .check(document, &variables)
             .map_err(|errors| too_long(&errors))?;
-        let chosen = query_limits::chosen(document, name.as_deref());
+        let chosen = query_limits::chosen(document, name);
         let exchange = chosen.and_then(Exchange::alone);
         let only_refreshes = OnlyRefreshes(exchange.is_some());
         let shown = exchange.and_then(|it| it.shown_token(&variables, cookie.as_ref()));
@@ -324,8 +323,8 @@ impl Schema {
             self.input_types.check(definitions, &variables)
         });
         request.variables = variables;
-        if is_new {
-            self.keep_parsed(&mut request);
+        if known.is_none() {
+            self.keep_parsed(&mut request, fixed);
         }
         let wanted = match (counted.kind, via) {
             (_, Via::Events)
@@ -374,11 +373,15 @@ impl Schema {
         Ok((counted.kind, request))
     }
 
-    /// Parses the document of a request, or takes what the same text was parsed to; says whether it was parsed.
-    fn parse(&self, request: &mut Request, timer: &mut CheckTimer) -> Result<bool, Rejected> {
+    /// Parses the document of a request, or takes what the same text was parsed to; gives that, where it is known.
+    fn parse(
+        &self,
+        request: &mut Request,
+        timer: &mut CheckTimer,
+    ) -> Result<Option<Arc<ParsedDocument>>, Rejected> {
         if let Some(known) = self.parsed.get(&request.query) {
-            request.set_parsed_query(ExecutableDocument::clone(&known));
-            return Ok(false);
+            request.set_parsed_query(known.document.clone());
+            return Ok(Some(known));
         }
         self.check_text(&request.query, timer)?;
         if let Some(at) = literals::open_text(&request.query) {
@@ -397,14 +400,14 @@ impl Schema {
             return Err(Rejected::new(ErrorCode::GraphqlValidationFailed, refusal));
         }
         request.set_parsed_query(document);
-        Ok(true)
+        Ok(None)
     }
 
-    /// Keeps what the document of a request was parsed to, which the limits let through.
-    fn keep_parsed(&self, request: &mut Request) {
+    /// Keeps what the document of a request was parsed and counted to, which the limits let through.
+    fn keep_parsed(&self, request: &mut Request, count: Option<FixedCount>) {
         let text = std::mem::take(&mut request.query);
         if let Ok(document) = request.parsed_query() {
-            self.parsed.keep(&text, document);
+            self.parsed.keep(&text, document, count);
         }
         request.query = text;
     }

@@ -28,7 +28,7 @@ use store::{
 use tokio::sync::Semaphore;
 use vault::digest;
 
-use crate::{error::Error, instruments::instruments};
+use crate::{codes::ServiceLimit, error::Error, instruments::instruments};
 
 /// How many attempts look at their counters at once: attempts from one address wait for one row, and
 /// must not take all connections with them.
@@ -189,6 +189,7 @@ pub(crate) async fn pass(
 ) -> Result<Pass, Error> {
     let _place = throttle.waiting.try_acquire().map_err(|_| Error::Busy {
         retry_after_seconds: 5,
+        limit: Some(ServiceLimit::WaitingAttempts),
     })?;
     let _turn = throttle
         .at_once

@@ -586,7 +586,7 @@ async function run() {
     await press('Prove who you are');
     await type('Password', people.patient.password, { within: '[role="dialog"] ' });
     await press('Prove it', '[role="dialog"] ');
-    await see('[data-status="under_review"]', /administrators decide/);
+    await see('[data-status="UNDER_REVIEW"]', /administrators decide/);
     await look('requested');
     await logOut();
     return 'under review';
@@ -693,8 +693,8 @@ async function run() {
   await step('it is erased', async () => {
     await logIn(people.patient);
     await open('My data');
-    await see('[data-status="completed"]', /carried out/);
-    await see('[data-status="completed"]', /Save the certificate/);
+    await see('[data-status="COMPLETED"]', /carried out/);
+    await see('[data-status="COMPLETED"]', /Save the certificate/);
     await look('erased');
     await open('My records');
     await see('.timeline', /Metformin/);

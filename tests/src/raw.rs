@@ -37,6 +37,12 @@ impl Reply {
         let code = &self.json()["errors"][0]["extensions"]["code"];
         code.as_str().unwrap_or_default().to_owned()
     }
+
+    /// The limit that its first error names; empty where it names none.
+    pub fn limit(&self) -> String {
+        let limit = &self.json()["errors"][0]["extensions"]["limit"];
+        limit.as_str().unwrap_or_default().to_owned()
+    }
 }
 
 impl Program {

@@ -29,7 +29,7 @@ use crate::{
     graphql::{
         asks_nodes_for,
         document::Document,
-        enums::Language,
+        enums::{Language, PurposeOfUse},
         event::{EventCursor, stream_start},
         global_id::{GlobalId, NodeKind},
         loaders, request, request_for,
@@ -130,8 +130,13 @@ impl AuditLog {
         self.0.request_id
     }
 
-    /// Why the data was accessed: a code of `PurposeOfUse`.
-    async fn purpose(&self) -> &str {
+    /// Why the data was accessed; null where the row states a purpose that is not known here: see `purposeCode`.
+    async fn purpose(&self) -> Option<PurposeOfUse> {
+        known_purpose(&self.0)
+    }
+
+    /// The purpose as the row states it, also where `purpose` is null because it is not known here.
+    async fn purpose_code(&self) -> &str {
         &self.0.purpose
     }
 
@@ -253,8 +258,13 @@ impl AccessLogEntry {
         i32::try_from(self.row.run.records).unwrap_or(i32::MAX)
     }
 
-    /// Why the data was accessed: a code of `PurposeOfUse`.
-    async fn purpose(&self) -> &str {
+    /// Why the data was accessed; null where the row states a purpose that is not known here: see `purposeCode`.
+    async fn purpose(&self) -> Option<PurposeOfUse> {
+        known_purpose(&self.row)
+    }
+
+    /// The purpose as the row states it, also where `purpose` is null because it is not known here.
+    async fn purpose_code(&self) -> &str {
         &self.row.purpose
     }
 
@@ -517,6 +527,11 @@ impl AuditSubscription {
             })
         }))
     }
+}
+
+/// The purpose of a row. The table holds any text: rows of another version, or of somebody who wrote to the database.
+fn known_purpose(row: &AuditRow) -> Option<PurposeOfUse> {
+    row.purpose.parse::<Purpose>().ok().map(Into::into)
 }
 
 /// Rows of the trail, with the people whom they name.

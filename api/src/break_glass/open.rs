@@ -99,9 +99,7 @@ pub(super) async fn open(
     };
     if !patient_keys::establish(&mut tx, &prepared, &[asked.patient]).await? {
         // Somebody made a key, or destroyed one, a moment ago.
-        return Err(Error::Busy {
-            retry_after_seconds: 1,
-        });
+        return Err(Error::met_another());
     }
     let window = window_of(caller, asked, key, now);
     insert(&mut tx, caller, &window).await?;

@@ -35,7 +35,7 @@ use self::transfer_request::TransferRequest;
 use crate::{
     app::App,
     caller::{Caller, RequestContext, audit_second_factor_refusal},
-    codes::ErrorCode,
+    codes::{ErrorCode, ServiceLimit},
     cors,
     cost_limit::STREAM_COST,
     error::Error,
@@ -142,6 +142,7 @@ impl From<Error> for TransferRefused {
             message: message.to_owned(),
         });
         refused.refusal.fields = fields.collect();
+        refused.refusal.limit = error.limit();
         if let Error::Document(issues) = &error {
             let issues = issues.iter().map(|issue| InvalidField {
                 field: issue.path.clone(),
@@ -172,13 +173,15 @@ impl From<NoRoom> for TransferRefused {
                 let refusal = format!(
                     "{OF_ACCOUNT} of these are under way for this account: wait for one of them"
                 );
-                Self {
-                    retry_after: Some(TRY_AGAIN),
-                    ..Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::Busy, refusal)
-                }
+                let mut refused =
+                    Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::Busy, refusal);
+                refused.retry_after = Some(TRY_AGAIN);
+                refused.refusal.limit = Some(ServiceLimit::Transfers);
+                refused
             }
             NoRoom::OfAll => Error::Busy {
                 retry_after_seconds: TRY_AGAIN,
+                limit: Some(ServiceLimit::Transfers),
             }
             .into(),
         }
@@ -306,6 +309,7 @@ async fn wait_where_busy(error: Error, left: u32) -> Result<u32, Ending> {
     match error {
         Error::Busy {
             retry_after_seconds,
+            ..
         } if left > 0 => {
             tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await;
             Ok(left - 1)

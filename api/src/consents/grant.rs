@@ -299,9 +299,7 @@ async fn remember(
     if idempotency::insert(tx, GRANT, &[remembered]).await? {
         return Ok(());
     }
-    Err(Error::Busy {
-        retry_after_seconds: 1,
-    })
+    Err(Error::met_another())
 }
 
 /// The consent that is given by these terms now.

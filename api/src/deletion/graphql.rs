@@ -6,7 +6,7 @@ use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{
     consents::Category,
-    deletion::{Coverage, DeletionRequest, ScopeOfType},
+    deletion::{Approval, Coverage, DeletionRequest, ScopeOfType},
     ids::{DeletionRequestId, LegalHoldId, RecordId, UserId},
     records::Reason,
 };
@@ -26,6 +26,7 @@ use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{
+        asks_nodes_for,
         document::Document,
         enums::{
             DataCategory, DeletionDecision, DeletionRequestType, DeletionStatus,
@@ -80,11 +81,11 @@ impl DataDeletionRequest {
         self.0.row.request_type.into()
     }
 
-    /// The status of the request. It is `pending` until the person has verified it
-    /// (`verifyDeletionRequest`), `under_review` until administrators have decided, and `on_hold` while a
+    /// The status of the request. It is `PENDING` until the person has verified it
+    /// (`verifyDeletionRequest`), `UNDER_REVIEW` until administrators have decided, and `ON_HOLD` while a
     /// legal hold covers some of it.
-    async fn status(&self) -> &str {
-        self.0.row.status.as_str()
+    async fn status(&self) -> DeletionStatus {
+        self.0.row.status.into()
     }
 
     /// The categories of records that the request is about.
@@ -129,9 +130,19 @@ impl DataDeletionRequest {
         self.0.row.first_approval.map(|it| it.by.0)
     }
 
+    /// The administrator who approved the request first; null while nobody did.
+    async fn first_approver(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        Ok(administrator(ctx, self.0.row.first_approval).await?)
+    }
+
     /// The ID of the second administrator who approved it, where an account is to be erased.
     async fn second_approval_by(&self) -> Option<Uuid> {
         self.0.row.second_approval.map(|it| it.by.0)
+    }
+
+    /// The second administrator who approved it, where an account is to be erased; null while nobody did.
+    async fn second_approver(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        Ok(administrator(ctx, self.0.row.second_approval).await?)
     }
 
     /// By what the person verified the request; null before that.
@@ -226,6 +237,11 @@ impl LegalHold {
         self.0.row.patient.0
     }
 
+    /// The person whose data is kept.
+    async fn patient(&self, ctx: &Context<'_>) -> Result<User> {
+        Ok(User::load(ctx, self.0.row.patient).await?)
+    }
+
     /// The categories of records that are kept.
     async fn data_categories(&self) -> Vec<DataCategory> {
         categories_of(&self.0.row.covers)
@@ -246,6 +262,11 @@ impl LegalHold {
         self.0.row.placed.by.0
     }
 
+    /// The administrator who placed the hold.
+    async fn placer(&self, ctx: &Context<'_>) -> Result<User> {
+        Ok(User::load(ctx, self.0.row.placed.by).await?)
+    }
+
     /// The time at which the hold was placed.
     async fn placed_at(&self) -> Time {
         Time(self.0.row.placed.at)
@@ -254,6 +275,11 @@ impl LegalHold {
     /// The ID of the administrator who was the first to release it; null while nobody did.
     async fn release_proposed_by(&self) -> Option<Uuid> {
         self.0.row.release_proposed.map(|it| it.by.0)
+    }
+
+    /// The administrator who was the first to release it; null while nobody did.
+    async fn release_proposer(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        Ok(administrator(ctx, self.0.row.release_proposed).await?)
     }
 
     /// The time at which a second administrator released it; null while it is in force.
@@ -355,6 +381,7 @@ impl DeletionQuery {
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, LegalHoldId(id)));
         let found = holds::list(&app.pool, &app.seals, &caller, from, size).await?;
+        prepare_people(ctx, &found).await?;
         let found = found.into_iter().map(|it| LegalHold(Arc::new(it)));
         let page = Connection::new(found.collect(), size, after.is_some(), |it: &LegalHold| {
             cursors.at(&it.page_key())
@@ -363,13 +390,42 @@ impl DeletionQuery {
     }
 }
 
-/// Requests, with the people whose they are.
+/// The administrator who took a step, if anybody did.
+async fn administrator(ctx: &Context<'_>, step: Option<Approval>) -> Result<Option<User>, Error> {
+    match step {
+        Some(step) => Ok(Some(User::load(ctx, step.by).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Fetches whom holds name, in one statement.
+async fn prepare_people(
+    ctx: &Context<'_>,
+    holds: &[Explained<domain::deletion::LegalHold>],
+) -> Result<(), Error> {
+    if asks_nodes_for(ctx, &["patient", "placer", "releaseProposer"]) {
+        let named = |hold: &Explained<domain::deletion::LegalHold>| {
+            let proposer = hold.row.release_proposed.map(|it| it.by);
+            [Some(hold.row.patient), Some(hold.row.placed.by), proposer]
+        };
+        let people = holds.iter().flat_map(named).flatten();
+        loaders(ctx)?.prepare_users(people.collect()).await;
+    }
+    Ok(())
+}
+
+/// Requests, with the people whose they are and who approved them.
 async fn shown(
     ctx: &Context<'_>,
     found: Vec<Explained<DeletionRequest>>,
 ) -> Result<Vec<DataDeletionRequest>, Error> {
-    let subjects = found.iter().map(|request| request.row.user).collect();
-    loaders(ctx)?.prepare_users(subjects).await;
+    let named = |request: &Explained<DeletionRequest>| {
+        let approvals = [request.row.first_approval, request.row.second_approval];
+        let [first, second] = approvals.map(|approval| approval.map(|it| it.by));
+        [Some(request.row.user), first, second]
+    };
+    let people = found.iter().flat_map(named).flatten();
+    loaders(ctx)?.prepare_users(people.collect()).await;
     let found = found.into_iter();
     Ok(found.map(|it| DataDeletionRequest(Arc::new(it))).collect())
 }
@@ -403,7 +459,7 @@ pub(crate) struct RequestDataDeletionInput {
 /// The result of `requestDataDeletion`: the stored request.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct RequestDataDeletionPayload {
-    /// The request, with the status `pending`.
+    /// The request, with the status `PENDING`.
     request: DataDeletionRequest,
 }
 
@@ -453,7 +509,7 @@ pub(crate) struct VerifyDeletionRequestInput {
 /// The result of `verifyDeletionRequest`: the verified request.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct VerifyDeletionRequestPayload {
-    /// The request, `under_review` or `on_hold`, with its scope.
+    /// The request, `UNDER_REVIEW` or `ON_HOLD`, with its scope.
     request: DataDeletionRequest,
 }
 
@@ -478,7 +534,7 @@ pub(crate) struct ReviewDeletionInput {
 /// The result of `reviewDeletion`: the request as it stands then.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct ReviewDeletionPayload {
-    /// The request; it stays `under_review` where a second administrator has to approve it.
+    /// The request; it stays `UNDER_REVIEW` where a second administrator has to approve it.
     request: DataDeletionRequest,
 }
 
@@ -528,7 +584,7 @@ pub(crate) struct CancelDeletionInput {
 /// The result of `cancelDeletion`: the request that was taken back.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct CancelDeletionPayload {
-    /// The request, with the status `cancelled`.
+    /// The request, with the status `CANCELLED`.
     request: DataDeletionRequest,
 }
 
@@ -565,7 +621,7 @@ impl DeletionMutation {
     /// Makes what the caller's linked wallet is to sign to verify a request of theirs. The signature goes to
     /// `verifyDeletionRequest` within ten minutes; what was made before for the same request is good no more.
     ///
-    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not `pending`, not in time, or no wallet is linked), `THROTTLED`.
+    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not PENDING, not in time, or no wallet is linked), `THROTTLED`.
     async fn deletion_challenge(
         &self,
         ctx: &Context<'_>,
@@ -583,9 +639,9 @@ impl DeletionMutation {
 
     /// Verifies a request of the caller by their password or by the signature of their linked wallet, and by a code where
     /// they have a second factor. Its scope is computed, and administrators can decide. With the fifth wrong proof the
-    /// request is `expired`.
+    /// request is `EXPIRED`.
     ///
-    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not `pending`, or not in time; no wallet is linked, nothing waits for its
+    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not PENDING, or not in time; no wallet is linked, nothing waits for its
     /// signature, or its ten minutes are over), `BAD_USER_INPUT` (`currentPassword`: neither of the two was given;
     /// `signature`: both were, or it is of something else or of another wallet), `WRONG_CREDENTIALS`,
     /// `SECOND_FACTOR_REQUIRED`, `THROTTLED`, `BUSY`, `UNAVAILABLE` where the wallet is a contract and the chain does not
@@ -639,7 +695,7 @@ impl DeletionMutation {
     }
 
     /// Places a legal hold: nothing that it covers is erased while it is in force, and requests that it covers are
-    /// `on_hold`, also those that are being carried out. Needs the role ADMIN.
+    /// `ON_HOLD`, also those that are being carried out. Needs the role ADMIN.
     ///
     /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (one's own data, `recordIds`, `reason`), `CONFLICT`
     /// (`patientId`: the data was erased), `LIMIT_REACHED`.

@@ -165,7 +165,7 @@ impl ReasonKey {
                 return Ok(Some(Self { patient, prepared }));
             }
         }
-        Err(busy())
+        Err(Error::met_another())
     }
 
     /// Seals the reason of a row about the patient, in the transaction that stores it.
@@ -196,12 +196,6 @@ impl ReasonKey {
             let sealed = key.key().seal_reason(&binding(key.id()), reason);
             (key.id(), sealed)
         }))
-    }
-}
-
-fn busy() -> Error {
-    Error::Busy {
-        retry_after_seconds: 1,
     }
 }
 

@@ -1,12 +1,26 @@
 //! What is to be said of a document, in the schema.
 
-use async_graphql::SimpleObject;
+use async_graphql::{Enum, SimpleObject};
+
+/// How severe a fault of a document is: FHIR's value set `issue-severity`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "fhir::Severity")]
+pub(crate) enum IssueSeverity {
+    /// Nothing of the document could be checked.
+    Fatal,
+    /// The document is refused for it.
+    Error,
+    /// The document is stored, and lacks something.
+    Warning,
+    /// Nothing is wrong: something to know of the document.
+    Information,
+}
 
 /// One fault of a document, as in `extensions.issues` of an error, or something to know of one that was stored.
 #[derive(Debug, Clone, SimpleObject)]
 pub(crate) struct DocumentIssue {
-    /// How severe the fault is: `fatal`, `error` or `information`.
-    severity: String,
+    /// How severe the fault is; in `extensions.issues` of an error it is written in small letters, as FHIR does.
+    severity: IssueSeverity,
     /// The kind of fault: a code of FHIR's value set `issue-type`.
     code: String,
     /// The faulty element of the document, as a `FHIRPath`.
@@ -20,7 +34,7 @@ pub(crate) struct DocumentIssue {
 impl From<fhir::Issue> for DocumentIssue {
     fn from(issue: fhir::Issue) -> Self {
         Self {
-            severity: issue.severity.as_str().to_owned(),
+            severity: issue.severity.into(),
             code: issue.code.as_str().to_owned(),
             path: issue.path,
             rule: issue.rule,

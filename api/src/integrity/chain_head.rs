@@ -9,6 +9,7 @@ use store::index_status::IndexedHead;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
+    codes::ServiceLimit,
     error::Error,
     feed::{Feed, Follower, told},
     limits::{PUBLIC_RETRY_AFTER, PublicStreams, RoomPermit},
@@ -123,6 +124,7 @@ pub(super) fn follow(
 ) -> Result<impl Stream<Item = Result<KnownHead, Error>> + use<>, Error> {
     let permit = places.take(network).ok_or(Error::Busy {
         retry_after_seconds: PUBLIC_RETRY_AFTER,
+        limit: Some(ServiceLimit::PublicStreams),
     })?;
     let mut heads = heads.0.clone();
     heads.mark_changed();

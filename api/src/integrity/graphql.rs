@@ -39,6 +39,7 @@ use crate::{
         scalars::{Address, ChainId, Hash, Time, TxHash},
     },
     records::graphql::{self as records, MedicalRecord},
+    users::graphql::User,
 };
 
 /// The contract that records are anchored in, and how far its events have been read.
@@ -286,6 +287,17 @@ impl IntegrityEvent {
     /// The ID of the patient whose record it is; null where there is no record.
     async fn patient_id(&self) -> Option<Uuid> {
         self.0.entry.patient.map(|id| id.0)
+    }
+
+    /// The patient whose record it is; null where there is no record. Each event for which it is asked for costs as much as the
+    /// request; null, with `THROTTLED`, where the minute has no more of it.
+    async fn patient(&self, ctx: &Context<'_>) -> Option<Result<User>> {
+        let id = self.0.entry.patient?;
+        let found = async {
+            charge_answer(ctx).await?;
+            User::load(ctx, id).await
+        };
+        Some(Box::pin(found).await.map_err(Into::into))
     }
 
     /// The hash of the record, or the hash found on the chain; null where there is none.

@@ -14,6 +14,7 @@ use vault::blind_index::IndexKey;
 
 use super::subscription::LogStart;
 use crate::{
+    codes::ServiceLimit,
     cursor::{ListCursors, bad_cursor},
     error::Error,
     feed::{BATCH, Feed, Follower, Listener, told},
@@ -50,6 +51,7 @@ pub(super) async fn follow(
 ) -> Result<impl Stream<Item = Result<Arc<RegistryFeedRow>, Error>>, Error> {
     let permit = places.take(network).ok_or(Error::Busy {
         retry_after_seconds: PUBLIC_RETRY_AFTER,
+        limit: Some(ServiceLimit::PublicStreams),
     })?;
     // Listening begins before the log is read, so nothing falls between the two.
     let log = feed.listen_to_registry_events();

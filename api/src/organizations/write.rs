@@ -102,9 +102,7 @@ pub(super) async fn update(
     let action = AuditAction::OrganizationUpdate;
     require_administrator(pool, caller, action).await?;
     let Some(mut tx) = hold_members(pool, caller, id).await? else {
-        return Err(Error::Busy {
-            retry_after_seconds: 1,
-        });
+        return Err(Error::met_another());
     };
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {

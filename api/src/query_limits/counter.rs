@@ -31,6 +31,8 @@ pub(super) struct Sum {
     /// How many objects are shown of which something else has the ID.
     pub(super) referred: u64,
     pub(super) variable_bytes: u64,
+    /// How often variables stand where they are copied, however long they are.
+    pub(super) variable_uses: u64,
 }
 
 impl Sum {
@@ -46,6 +48,7 @@ impl Sum {
             weight: self.weight.saturating_add(other.weight),
             referred: self.referred.saturating_add(other.referred),
             variable_bytes: self.variable_bytes.saturating_add(other.variable_bytes),
+            variable_uses: self.variable_uses.saturating_add(other.variable_uses),
         }
     }
 
@@ -94,7 +97,7 @@ fn variables_in<'a>(value: &'a Value, names: &mut Vec<&'a Name>) {
 }
 
 /// About how long a value is as JSON. Unit: bytes.
-fn json_length(value: &Const) -> u64 {
+pub(super) fn json_length(value: &Const) -> u64 {
     let length = match value {
         Const::String(text) => text.len() as u64,
         Const::Binary(bytes) => bytes.len() as u64,
@@ -118,6 +121,8 @@ pub(super) struct CostCounter<'a> {
     fragments: HashMap<Name, Sum>,
     lengths: HashMap<Name, u64>,
     stack: Vec<Name>,
+    /// Whether how long a list is depends on a variable.
+    has_variable_lengths: bool,
 }
 
 impl<'a> CostCounter<'a> {
@@ -134,7 +139,13 @@ impl<'a> CostCounter<'a> {
             fragments: HashMap::new(),
             lengths: HashMap::new(),
             stack: Vec::new(),
+            has_variable_lengths: false,
         }
+    }
+
+    /// Whether the same document could be counted otherwise with other variables, but for how long these are.
+    pub(super) const fn has_variable_lengths(&self) -> bool {
+        self.has_variable_lengths
     }
 
     /// What these selections come to.
@@ -178,7 +189,7 @@ impl<'a> CostCounter<'a> {
         }
         let inner = self.selection_set(&field.selection_set.node)?;
         let times = self.length(field);
-        let variable_bytes = self.variable_bytes(field);
+        let (variable_uses, variable_bytes) = self.variables_of(field);
         let is_grouped = field
             .get_argument("grouped")
             .map_or(field.name.node == GROUPED, |grouped| {
@@ -208,6 +219,10 @@ impl<'a> CostCounter<'a> {
                 .variable_bytes
                 .saturating_mul(times)
                 .saturating_add(variable_bytes),
+            variable_uses: inner
+                .variable_uses
+                .saturating_mul(times)
+                .saturating_add(variable_uses),
             weight: inner
                 .weight
                 .saturating_mul(times)
@@ -219,13 +234,14 @@ impl<'a> CostCounter<'a> {
         })
     }
 
-    /// How long the variables are that a field is given, each as often as it stands there: each time the field
+    /// How many variables a field is given and how long they are, each as often as it stands there: each time the field
     /// is run, they are copied.
-    fn variable_bytes(&mut self, field: &Field) -> u64 {
+    fn variables_of(&mut self, field: &Field) -> (u64, u64) {
         let mut names = Vec::new();
         for (_, argument) in &field.arguments {
             variables_in(&argument.node, &mut names);
         }
+        let uses = names.len() as u64;
         let variables = self.variables;
         let lengths = names.into_iter().map(|name| {
             if let Some(known) = self.lengths.get(name) {
@@ -235,7 +251,7 @@ impl<'a> CostCounter<'a> {
             self.lengths.insert(name.clone(), length);
             length
         });
-        lengths.fold(0, u64::saturating_add)
+        (uses, lengths.fold(0, u64::saturating_add))
     }
 
     /// Whether a `__typename` is asked for as validation would have it.
@@ -271,11 +287,12 @@ impl<'a> CostCounter<'a> {
 
     /// How often what is in this field may appear: `first` or `last`, for a list; as often as there are `ids`, for objects that
     /// are asked for by them.
-    fn length(&self, field: &Field) -> u64 {
+    fn length(&mut self, field: &Field) -> u64 {
         let name = field.name.node.as_str();
         if name == BY_IDS
             && let Some(ids) = field.get_argument("ids")
         {
+            self.has_variable_lengths |= matches!(ids.node, Value::Variable(_));
             return self.length_of_list(&ids.node);
         }
         // Most fields have nothing in them that could appear more than once.
@@ -295,6 +312,10 @@ impl<'a> CostCounter<'a> {
             })
         };
         let sizes = [size("first"), size("last")];
+        self.has_variable_lengths |= ["first", "last"].into_iter().any(|argument| {
+            let size = field.get_argument(argument);
+            size.is_some_and(|size| matches!(size.node, Value::Variable(_)))
+        });
         // What it may be at most where it cannot be known; the larger one, where both ways are named and one is null.
         let most = |size: Option<u64>| size.unwrap_or(MAX_SIZE.unsigned_abs().into());
         match sizes.into_iter().flatten().map(most).max() {

@@ -79,9 +79,7 @@ pub(super) async fn answer_replays<'a>(
             others.push(permitted);
         } else {
             // The same request is being stored: the next try finds it.
-            permitted.asked.answer(Err(Error::Busy {
-                retry_after_seconds: 1,
-            }));
+            permitted.asked.answer(Err(Error::met_another()));
         }
     }
     audit::insert(tx, &reads).await?;

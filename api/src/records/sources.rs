@@ -107,9 +107,7 @@ pub(super) async fn answer_known<'a>(
         match compare(&permitted, &of, &known, &there) {
             Ok(None) if in_this_batch.insert(of) => others.push(permitted),
             // The same document is being stored: the next try finds it.
-            Ok(None) => permitted.asked.answer(Err(Error::Busy {
-                retry_after_seconds: 1,
-            })),
+            Ok(None) => permitted.asked.answer(Err(Error::met_another())),
             Ok(Some((record, answer))) => {
                 reads.push(read_again(record, &permitted));
                 let (purpose, draft) = (permitted.purpose, permitted.asked.draft);

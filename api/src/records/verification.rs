@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use async_graphql::Object;
 use chrono::DateTime;
+use domain::integrity;
 
 use super::{
     graphql::MedicalRecord,
-    verify::{self, Verdict, Verification},
+    verify::{ChainStatus, Verdict, Verification},
 };
-use crate::graphql::scalars::{Address, Hash, Time};
+use crate::graphql::{
+    enums::ClosingReason,
+    scalars::{Address, Hash, Time},
+};
 
 /// The result of comparing a record with its hash and with the chain, at the time of the request.
 #[derive(Debug)]
@@ -68,10 +72,9 @@ impl RecordVerification {
         DateTime::from_timestamp(seconds, 0).map(Time)
     }
 
-    /// The status of the hash, as the registry states: NONE where it does not know it, ACTIVE,
-    /// SUPERSEDED, REVOKED or ERASED.
-    async fn chain_status(&self) -> &'static str {
-        verify::status_text(self.0.on_chain.as_ref())
+    /// The status of the hash, as the registry states.
+    async fn chain_status(&self) -> ChainStatus {
+        ChainStatus::of(self.0.on_chain.as_ref())
     }
 
     /// The hash of the version that superseded this one, as the registry states; null where the verdict
@@ -92,11 +95,17 @@ impl RecordVerification {
         Some(Address(ending.by.to_string()))
     }
 
-    /// The code of the reason for which the hash was revoked or erased, as the registry states: 1 for a record that
-    /// was entered in error; null where it was not, or was superseded.
-    async fn chain_reason(&self) -> Option<u8> {
-        let reason = self.0.on_chain?.ending?.reason;
-        (reason != 0).then_some(reason)
+    /// The reason for which the hash was revoked or erased, as the registry states; null where it was not, or was superseded, or
+    /// where `chainReasonCode` is a code that is not known here.
+    async fn chain_reason(&self) -> Option<ClosingReason> {
+        let code = self.0.reason_code()?;
+        integrity::ClosingReason::of(code).map(Into::into)
+    }
+
+    /// The code of that reason as the registry holds it, such as 1 for a record that was entered in error; null where the hash was
+    /// not revoked or erased.
+    async fn chain_reason_code(&self) -> Option<u8> {
+        self.0.reason_code()
     }
 
     /// The time at which the verification was made.

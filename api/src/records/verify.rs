@@ -43,6 +43,44 @@ pub(crate) struct Verification {
     pub(crate) checked_at: DateTime<Utc>,
 }
 
+impl Verification {
+    /// The code of the reason for which the registry holds the hash as revoked or erased; it has none for what was superseded.
+    pub(super) fn reason_code(&self) -> Option<u8> {
+        let reason = self.on_chain?.ending?.reason;
+        (reason != 0).then_some(reason)
+    }
+}
+
+/// The status of a hash, as the registry on the chain states it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, async_graphql::Enum)]
+pub(crate) enum ChainStatus {
+    /// The registry does not know the hash.
+    None,
+    /// The hash is anchored, and its record stands.
+    Active,
+    /// A newer version of the record superseded the one with this hash.
+    Superseded,
+    /// The record was declared wrong.
+    Revoked,
+    /// The document of the record was destroyed, with its key and its salt.
+    Erased,
+}
+
+impl ChainStatus {
+    /// What the registry says became of a hash.
+    pub(super) const fn of(on_chain: Option<&OnChainAnchor>) -> Self {
+        match on_chain {
+            None => Self::None,
+            Some(anchor) => match anchor.status {
+                OnChainStatus::Active => Self::Active,
+                OnChainStatus::Superseded => Self::Superseded,
+                OnChainStatus::Revoked => Self::Revoked,
+                OnChainStatus::Erased => Self::Erased,
+            },
+        }
+    }
+}
+
 /// The verdict of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, async_graphql::Enum)]
 pub(crate) enum Verdict {
@@ -263,15 +301,3 @@ fn no_answer(error: chain::ClientError) -> Error {
     Error::Unavailable
 }
 
-/// What the registry says became of a hash.
-pub(crate) const fn status_text(on_chain: Option<&chain::OnChainAnchor>) -> &'static str {
-    match on_chain {
-        None => "NONE",
-        Some(anchor) => match anchor.status {
-            OnChainStatus::Active => "ACTIVE",
-            OnChainStatus::Superseded => "SUPERSEDED",
-            OnChainStatus::Revoked => "REVOKED",
-            OnChainStatus::Erased => "ERASED",
-        },
-    }
-}

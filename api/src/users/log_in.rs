@@ -71,9 +71,7 @@ pub(crate) async fn log_in(
     };
     let Passed { mut tx, proof } = shown;
     if !is_unchanged(credentials.seals, &mut tx, context, &known, renewed).await? {
-        return Err(Error::Busy {
-            retry_after_seconds: 1,
-        });
+        return Err(Error::met_another());
     }
     let logged_in = begin(issuer, &mut tx, context, &known.user, proof.is_shown()).await?;
     pass.logged_in(credentials.throttle, &mut tx, &known.user)

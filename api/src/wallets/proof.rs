@@ -7,7 +7,7 @@ use chain::{ChainAddress, Client, MessageHash, signed_by_key};
 use domain::wallets::ProvenBy;
 use tokio::sync::Semaphore;
 
-use crate::error::Error;
+use crate::{codes::ServiceLimit, error::Error};
 
 /// How many contracts are asked at once.
 const CONTRACT_CALLS: usize = 8;
@@ -47,6 +47,7 @@ impl Prover {
         }
         let _permit = self.contract_calls.try_acquire().map_err(|_| Error::Busy {
             retry_after_seconds: 5,
+            limit: Some(ServiceLimit::ContractCalls),
         })?;
         let asked = self.chain.contract_accepts(address, message, signature);
         match tokio::time::timeout(WITHIN, asked).await {

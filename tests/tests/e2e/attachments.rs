@@ -452,6 +452,7 @@ async fn an_account_sends_so_many_bytes_of_files_in_a_day_and_others_have_their_
         (refused.status, refused.code().as_str()),
         (429, "THROTTLED")
     );
+    assert_eq!(refused.limit(), "UPLOADED_BYTES");
     let wait = refused.header("retry-after").parse::<u32>();
     assert!(wait.is_ok_and(|wait| wait > 60), "{:?}", refused.headers);
     assert_eq!(short.status, 201, "{}", short.body);

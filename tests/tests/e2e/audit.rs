@@ -33,6 +33,38 @@ async fn rows_of(world: &World, request: &str) -> Vec<Value> {
     rows
 }
 
+/// The trail stays readable, whatever somebody wrote into it.
+#[tokio::test]
+async fn a_purpose_that_is_not_known_is_null_and_shown_as_the_row_states_it() {
+    const OWN: &str = "{ myAccessLog(first: 1, action: RECORD_CREATE) { nodes { purpose purposeCode } } }";
+    const ALL: &str = "query($of: UUID) {
+      auditLogs(userId: $of, actionType: RECORD_CREATE, first: 1) { nodes { purpose purposeCode } } }";
+    let world = World::start().await;
+    let (ana, admin) = (world.patient("ana").await, world.admin("ada").await);
+    ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    let known = ana.asks(OWN, json!({})).await;
+    world
+        .executes(&format!(
+            "INSERT INTO audit_logs (user_id, action_type, resource_type, resource_id, ip_address, request_id, purpose,
+                 retention_period, data_classification, encryption_status, patient_id)
+             SELECT user_id, action_type, resource_type, resource_id, ip_address, request_id, 'FUN', retention_period,
+                 data_classification, encryption_status, patient_id
+             FROM audit_logs WHERE action_type = 'RECORD_CREATE' AND patient_id = '{}'",
+            ana.id
+        ))
+        .await;
+
+    let own = ana.asks(OWN, json!({})).await;
+    let all = admin.asks(ALL, json!({ "of": ana.id })).await;
+
+    let wanted = json!({ "purpose": "PATRQT", "purposeCode": "PATRQT" });
+    assert_eq!(known.data()["myAccessLog"]["nodes"][0], wanted);
+    let wanted = json!({ "purpose": null, "purposeCode": "FUN" });
+    assert_eq!(own.data()["myAccessLog"]["nodes"][0], wanted);
+    assert_eq!(all.data()["auditLogs"]["nodes"][0], wanted);
+}
+
 #[tokio::test]
 async fn a_row_says_who_did_what_why_and_by_which_consent() {
     let world = World::start().await;

@@ -152,7 +152,11 @@ async fn a_withdrawn_record_is_closed_on_the_chain_with_its_reason_and_is_no_fin
             &verified["chainStatus"],
             &verified["chainReason"]
         ),
-        (&json!("REVOKED"), &json!("REVOKED"), &json!(1))
+        (
+            &json!("REVOKED"),
+            &json!("REVOKED"),
+            &json!("ENTERED_IN_ERROR")
+        )
     );
     assert!(text(&verified["chainEndedBy"]).eq_ignore_ascii_case(&registrar));
     let verified = ana.asks(VERIFY, json!({ "id": id(&first) })).await;

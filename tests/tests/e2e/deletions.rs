@@ -13,17 +13,18 @@ const VERIFY: &str = "mutation($input: VerifyDeletionRequestInput!) {
 }";
 const REVIEW: &str = "mutation($input: ReviewDeletionInput!) {
   reviewDeletion(input: $input) {
-    request { id status approvedCategories approvedRecordIds overridesRetention scheduledFor firstApprovalBy secondApprovalBy }
+    request { id status approvedCategories approvedRecordIds overridesRetention scheduledFor
+      firstApprovalBy firstApprover { id email } secondApprovalBy secondApprover { id email } }
   }
 }";
 const CANCEL: &str = "mutation($input: CancelDeletionInput!) {
   cancelDeletion(input: $input) { request { id status } }
 }";
 const PLACE: &str = "mutation($input: PlaceHoldInput!) {
-  placeHold(input: $input) { hold { id patientId dataCategories recordIds } }
+  placeHold(input: $input) { hold { id patientId patient { id email } placedBy placer { id email } dataCategories recordIds } }
 }";
 const RELEASE: &str = "mutation($input: ReleaseHoldInput!) {
-  releaseHold(input: $input) { isReleased hold { id } }
+  releaseHold(input: $input) { isReleased hold { id releaseProposer { id } } }
 }";
 const WHY: &str = "the person may ask for it";
 
@@ -209,7 +210,7 @@ async fn only_its_subject_verifies_a_request_and_five_wrong_passwords_end_it() {
     let seen = &answer.data()["verifyDeletionRequest"]["request"];
     assert_eq!(
         *seen,
-        json!({ "id": other, "status": "under_review", "scope": [] })
+        json!({ "id": other, "status": "UNDER_REVIEW", "scope": [] })
     );
     verifies(&budi, &other, &budi.password)
         .await
@@ -275,8 +276,11 @@ async fn an_account_is_erased_only_by_two_administrators_neither_of_them_its_own
     }
 
     let first = approves(&ada, &request).await;
-    assert_eq!(first["status"], "under_review");
+    assert_eq!(first["status"], "UNDER_REVIEW");
     assert_eq!(first["firstApprovalBy"], ada.id.as_str());
+    let named = |person: &Person| json!({ "id": person.id, "email": null });
+    assert_eq!(first["firstApprover"], named(&ada));
+    assert_eq!(first["secondApprover"], Value::Null);
     reviews(
         &ada,
         &request,
@@ -286,8 +290,9 @@ async fn an_account_is_erased_only_by_two_administrators_neither_of_them_its_own
     .await
     .fails_with("CONFLICT");
     let second = approves(&adi, &request).await;
-    assert_eq!(second["status"], "scheduled");
+    assert_eq!(second["status"], "SCHEDULED");
     assert_eq!(second["secondApprovalBy"], adi.id.as_str());
+    assert_eq!(second["secondApprover"], named(&adi));
     assert_eq!(second["overridesRetention"], true);
     let in_days = "SELECT round(extract(epoch FROM scheduled_for - confirmed_at) / 86400) AS days
                    FROM data_deletion_requests";
@@ -303,7 +308,7 @@ async fn an_account_is_erased_only_by_two_administrators_neither_of_them_its_own
     let rejected = reviews(&adi, &own, "REJECT", json!({})).await;
     assert_eq!(
         rejected.data()["reviewDeletion"]["request"]["status"],
-        "rejected"
+        "REJECTED"
     );
     let rows = trail(&world, &own).await;
     assert_eq!(
@@ -369,7 +374,7 @@ async fn in_the_days_of_grace_only_the_subject_reads_until_they_take_it_back() {
     let request = verified(&ana, vital_signs()).await;
     dr_bo.reads(&record).await.data();
 
-    assert_eq!(approves(&ada, &request).await["status"], "scheduled");
+    assert_eq!(approves(&ada, &request).await["status"], "SCHEDULED");
 
     dr_bo.reads(&record).await.fails_with("NOT_FOUND");
     dr_bo.verifies(&record).await.fails_with("NOT_FOUND");
@@ -410,7 +415,7 @@ async fn in_the_days_of_grace_only_the_subject_reads_until_they_take_it_back() {
     let taken_back = cancels(&ana, &request).await;
     assert_eq!(
         taken_back.data()["cancelDeletion"]["request"]["status"],
-        "cancelled"
+        "CANCELLED"
     );
     dr_bo.reads(&record).await.data();
     dr_bo.reads(&id(&written)).await.data();
@@ -438,14 +443,14 @@ async fn a_restriction_lasts_until_its_subject_lifts_it() {
     )
     .await;
     let decided = &answer.data()["reviewDeletion"]["request"];
-    assert_eq!(decided["status"], "partially_approved");
+    assert_eq!(decided["status"], "PARTIALLY_APPROVED");
     assert_eq!(decided["approvedRecordIds"], json!([one]));
     dr_bo.reads(&one).await.fails_with("NOT_FOUND");
     dr_bo.reads(&other).await.data();
     let answer = reviews(&ada, &wider, "APPROVE", json!({})).await;
     assert_eq!(
         answer.data()["reviewDeletion"]["request"]["status"],
-        "approved"
+        "APPROVED"
     );
     dr_bo.reads(&other).await.fails_with("NOT_FOUND");
 
@@ -477,8 +482,12 @@ async fn what_a_hold_covers_waits_until_two_administrators_release_it() {
     holds(&ada, &ana, nobody).await.fails_with("NOT_FOUND");
 
     let answer = holds(&ada, &ana, json!({ "dataCategories": ["VITAL_SIGNS"] })).await;
-    let hold = id(&answer.data()["placeHold"]["hold"]);
+    let placed = &answer.data()["placeHold"]["hold"];
+    let hold = id(placed);
 
+    let named = |person: &Person| json!({ "id": person.id, "email": null });
+    assert_eq!(placed["patient"], named(&ana));
+    assert_eq!(placed["placer"], named(&ada));
     assert_eq!(status(&world, &scheduled).await, "on_hold");
     assert_eq!(status(&world, &elsewhere).await, "under_review");
     // An account goes with all that is in it.
@@ -486,7 +495,7 @@ async fn what_a_hold_covers_waits_until_two_administrators_release_it() {
     let answer = verifies(&ana, &request, &ana.password).await;
     assert_eq!(
         answer.data()["verifyDeletionRequest"]["request"]["status"],
-        "on_hold"
+        "ON_HOLD"
     );
     reviews(&ada, &request, "APPROVE", json!({}))
         .await
@@ -494,6 +503,8 @@ async fn what_a_hold_covers_waits_until_two_administrators_release_it() {
 
     let first = releases(&ada, &hold).await;
     assert_eq!(first.data()["releaseHold"]["isReleased"], false);
+    let proposed = &first.data()["releaseHold"]["hold"]["releaseProposer"];
+    assert_eq!(proposed["id"], ada.id.as_str());
     releases(&ada, &hold).await.fails_with("CONFLICT");
     assert_eq!(status(&world, &scheduled).await, "on_hold");
     let second = releases(&adi, &hold).await;
@@ -581,14 +592,14 @@ async fn administrators_find_what_waits_for_them_oldest_first() {
     assert_eq!(
         seen.data()["deletionQueue"]["nodes"],
         json!([
-            { "id": first, "status": "under_review", "scope": [{ "recordType": "VITAL_SIGNS", "records": 1 }] },
-            { "id": second, "status": "under_review", "scope": [] },
+            { "id": first, "status": "UNDER_REVIEW", "scope": [{ "recordType": "VITAL_SIGNS", "records": 1 }] },
+            { "id": second, "status": "UNDER_REVIEW", "scope": [] },
         ])
     );
     let seen = ada.asks(QUEUE, json!({ "status": "PENDING" })).await;
     assert_eq!(
         seen.data()["deletionQueue"]["nodes"],
-        json!([{ "id": waiting, "status": "pending", "scope": [] }])
+        json!([{ "id": waiting, "status": "PENDING", "scope": [] }])
     );
     for person in [&ana, &world.doctor("bo").await] {
         person.asks(QUEUE, json!({})).await.fails_with("FORBIDDEN");

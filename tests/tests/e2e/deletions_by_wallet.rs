@@ -79,7 +79,7 @@ async fn the_linked_wallet_verifies_a_request_and_the_trail_says_that_it_did() {
     assert_eq!(message["scope"], scope);
     assert_eq!(
         verified.data()["verifyDeletionRequest"]["request"],
-        json!({ "id": request, "status": "under_review", "verificationMethod": "WALLET" })
+        json!({ "id": request, "status": "UNDER_REVIEW", "verificationMethod": "WALLET" })
     );
     let rows = world
         .audit_rows(&format!(

@@ -117,13 +117,13 @@ async fn what_is_stored_while_a_category_is_erased_stays() {
     .await;
     assert_eq!(told["verdict"], "ERASED");
     let query = "query($id: UUID!) { verifyRecord(id: $id) {
-        verdict contentMatches computedHash chainStatus chainReason record { id } } }";
+        verdict contentMatches computedHash chainStatus chainReason chainReasonCode record { id } } }";
     let told = ana.asks(query, json!({ "id": old })).await;
     assert_eq!(
         told.data()["verifyRecord"],
         json!({
             "verdict": "ERASED", "contentMatches": false, "computedHash": null, "chainStatus": "ERASED",
-            "chainReason": 2, "record": { "id": old },
+            "chainReason": "PATIENT_ASKED", "chainReasonCode": 2, "record": { "id": old },
         })
     );
     dr_bo.verifies(&old).await.fails_with("NOT_FOUND");

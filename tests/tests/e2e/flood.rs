@@ -188,6 +188,7 @@ async fn an_account_and_an_address_have_so_many_sockets() {
     let events = world.api.posts(&headers, r#"{"query":"{ me { id } }"}"#);
     for reply in [export, events.await] {
         assert_eq!((reply.status, reply.code().as_str()), (429, "BUSY"));
+        assert_eq!(reply.limit(), "STREAMS");
     }
     let mut elsewhere = opens(&world.api, away).await.expect("a socket");
     assert_eq!(introduces(&mut elsewhere, &hers).await, Err(4430));

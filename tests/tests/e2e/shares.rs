@@ -314,6 +314,7 @@ async fn imports_and_exports_for_a_stranger_are_paid_as_other_refusals_are() {
     let import = (NDJSON, "");
     let report = eve.imports(&world.api, &ana, import, heart_rates(1)).await;
     assert_eq!(report.reply.code(), "THROTTLED");
+    assert_eq!(report.reply.limit(), "COST_A_MINUTE");
 
     let condition = format!(
         "patient_id = '{}' AND action_type = 'ACCESS_DENIED'",
@@ -378,6 +379,7 @@ async fn slow_imports_of_one_account_leave_room_for_others() {
 
     assert_eq!(third.reply.status, 429);
     assert_eq!(third.reply.code(), "BUSY");
+    assert_eq!(third.reply.limit(), "TRANSFERS");
     assert_eq!(third.reply.header("retry-after"), "5");
     assert_eq!(other.end["created"], 8);
     drop(slow);

@@ -612,7 +612,8 @@ async fn an_event_stream_goes_on_after_the_last_event_that_its_client_has() {
 #[tokio::test]
 async fn a_stream_can_be_of_some_kinds_and_of_one_patient() {
     const NARROWED: &str = "subscription N($types: [IntegrityEventKind!], $patientId: UUID) {
-        integrityEvents(after: \"earliest\", types: $types, patientId: $patientId) { kind patientId } }";
+        integrityEvents(after: \"earliest\", types: $types, patientId: $patientId) {
+            kind patientId patient { id email } } }";
     let world = World::start().await;
     let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
     let kim = world.admin("kim").await;
@@ -656,6 +657,7 @@ async fn a_stream_can_be_of_some_kinds_and_of_one_patient() {
             let event = &data["integrityEvents"];
             let told = (text(&event["kind"]), text(&event["patientId"]));
             assert_eq!(told, (kind.to_owned(), whose.id.clone()), "{variables}");
+            assert_eq!(event["patient"], json!({ "id": whose.id, "email": null }));
         }
     }
     let begun = "action_type = 'AUDIT_READ' AND new_value -> 'types' ->> 0 = 'ANCHOR_PENDING'";

@@ -62,6 +62,7 @@ async fn who_guesses_must_wait_is_told_how_long_and_then_may_go_on() {
         let reply = log_in(&world.api, here, login, &ana.password).await;
 
         assert_eq!(reply.code(), "THROTTLED", "even with the right password");
+        assert_eq!(reply.limit(), "ATTEMPTS");
         let told = &reply.json()["errors"][0]["extensions"]["retryAfterSeconds"];
         assert_eq!(told.to_string(), reply.header("retry-after"));
         assert!((1..=8).contains(&told.as_u64().expect("seconds")), "{told}");

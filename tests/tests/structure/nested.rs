@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use tests::{Answer, World, documents, id, text};
+use tests::{Answer, Person, World, documents, id, text};
 
 /// Who asks, in the order of the columns of [`CASES`].
 const CALLERS: [&str; 6] = [
@@ -52,7 +52,7 @@ const ADMINISTRATORS: Wanted = [
 /// `null`; or `none` where the list above it is empty.
 struct Case(&'static str, &'static str, &'static str, Wanted);
 
-const CASES: [Case; 48] = [
+const CASES: [Case; 53] = [
     Case(
         "MedicalRecord.patient",
         r#"{ medicalRecord(id: "$SECOND") { patient { id } } }"#,
@@ -268,6 +268,36 @@ const CASES: [Case; 48] = [
         "/dataDeletionRequests/nodes/0/subject",
         ["UNAUTHENTICATED", "shown", "none", "none", "none", "shown"],
     ),
+    Case(
+        "DataDeletionRequest.firstApprover",
+        "{ dataDeletionRequests { nodes { firstApprover { id } } } }",
+        "/dataDeletionRequests/nodes/0/firstApprover",
+        ["UNAUTHENTICATED", "null", "none", "none", "none", "null"],
+    ),
+    Case(
+        "DataDeletionRequest.secondApprover",
+        "{ dataDeletionRequests { nodes { secondApprover { id } } } }",
+        "/dataDeletionRequests/nodes/0/secondApprover",
+        ["UNAUTHENTICATED", "null", "none", "none", "none", "null"],
+    ),
+    Case(
+        "LegalHold.patient",
+        "{ legalHolds { nodes { patient { id } } } }",
+        "/legalHolds/nodes/0/patient",
+        ADMINISTRATORS,
+    ),
+    Case(
+        "LegalHold.placer",
+        "{ legalHolds { nodes { placer { id } } } }",
+        "/legalHolds/nodes/0/placer",
+        ADMINISTRATORS,
+    ),
+    Case(
+        "LegalHold.releaseProposer",
+        "{ legalHolds { nodes { releaseProposer { id } } } }",
+        "/legalHolds/nodes/0/releaseProposer",
+        ADMINISTRATORS,
+    ),
     // Everybody has a log of their own, and nobody another's.
     Case(
         "AccessLogEntry.who",
@@ -403,8 +433,9 @@ const CASES: [Case; 48] = [
 ];
 
 /// Who is told which event is a test of its own (`events_are_delivered_to_those_who_may_see_the_record`).
-const ELSEWHERE: [&str; 3] = [
+const ELSEWHERE: [&str; 4] = [
     "IntegrityEvent.finding",
+    "IntegrityEvent.patient",
     // `record_updates` of the tests over the real programs.
     "IntegrityEvent.record",
     "RecordUpdate.record",
@@ -457,6 +488,7 @@ async fn what_is_hidden_at_the_root_is_hidden_below_it() {
     kim.asks(proposed, json!({ "patient": budi.id, "id": dewi.id }))
         .await
         .data();
+    is_held(&budi, &kim).await;
     let organization = world.organization("RS Harapan", "ID").await;
     world.joins(&bo, &organization).await;
     let callers = [world.nobody(), ana.clone(), budi, citra, bo, kim];
@@ -488,6 +520,17 @@ async fn what_is_hidden_at_the_root_is_hidden_below_it() {
     }
 
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Holds data of a patient, and proposes to release it.
+async fn is_held(patient: &Person, admin: &Person) {
+    let place = r#"mutation($id: UUID!) { placeHold(input: {
+        patientId: $id, dataCategories: [IMAGING], reason: "a court of law has asked for it"
+    }) { hold { id } } }"#;
+    let placed = admin.asks(place, json!({ "id": patient.id })).await;
+    let hold = id(&placed.data()["placeHold"]["hold"]);
+    let release = "mutation($id: UUID!) { releaseHold(input: { id: $id }) { isReleased } }";
+    admin.asks(release, json!({ "id": hold })).await.data();
 }
 
 fn outcome(answer: &Answer, place: &str) -> String {

@@ -1,6 +1,9 @@
 //! The GraphQL schema as a manual: everything in it says what it is.
 
-use std::fs;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use serde_json::{Value, json};
 use tests::{World, manual, text};
@@ -71,6 +74,98 @@ async fn every_type_field_argument_and_value_is_described() {
         missing.is_empty(),
         "a description has at least {MIN_WORDS} words: {missing:#?}"
     );
+}
+
+/// The name of a type, without what says that it is a list or never null.
+fn innermost(of_type: &Value) -> &str {
+    let name = of_type["name"].as_str();
+    name.unwrap_or_else(|| innermost(&of_type["ofType"]))
+}
+
+/// What a description writes as a value: in back-quotes, or in capital letters.
+fn values_in(description: &str) -> BTreeSet<String> {
+    let quoted = description.split('`').skip(1).step_by(2);
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let words = description.split(|c: char| !is_word(c));
+    let is_value = |it: &&str| it.len() > 1 && !it.contains(|c: char| c.is_lowercase());
+    let capitals = words.filter(is_value).map(str::to_owned);
+    quoted
+        .map(|it| it.to_uppercase().replace('-', "_"))
+        .chain(capitals)
+        .collect()
+}
+
+/// The texts and numbers among fields, arguments and fields of inputs that are described by an enum's name, or by two of its values.
+fn undeclared_lists(types: &[Value]) -> Vec<String> {
+    let enums: BTreeMap<_, BTreeSet<_>> = types
+        .iter()
+        .filter(|it| it["kind"] == "ENUM")
+        .map(|it| {
+            let values = list(&it["enumValues"]).iter();
+            let values = values.map(|value| text(&value["name"]));
+            (text(&it["name"]), values.collect())
+        })
+        .collect();
+    let mut found = Vec::new();
+    let mut look = |name: String, it: &Value| {
+        let description = it["description"].as_str().unwrap_or_default();
+        if !["String", "Int"].contains(&innermost(&it["type"])) {
+            return;
+        }
+        let written = values_in(description);
+        let of = enums.iter().find(|(of, values)| {
+            description.contains(&format!("`{of}`")) || values.intersection(&written).count() > 1
+        });
+        found.extend(of.map(|(of, _)| format!("{name} is {of}: {description:?}")));
+    };
+    for of_type in types {
+        for part in ["fields", "inputFields"] {
+            for member in list(&of_type[part]) {
+                let name = format!("{}.{}", text(&of_type["name"]), text(&member["name"]));
+                for argument in list(&member["args"]) {
+                    look(format!("{name}({})", text(&argument["name"])), argument);
+                }
+                look(name, member);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn what_is_described_as_a_closed_list_is_an_enum() {
+    const TYPES: &str = "{ __schema { types {
+        kind name
+        fields(includeDeprecated: true) {
+            name description type { ...Named } args { name description type { ...Named } }
+        }
+        inputFields { name description type { ...Named } }
+        enumValues(includeDeprecated: true) { name }
+    } } }
+    fragment Named on __Type { name ofType { name ofType { name ofType { name } } } }";
+    let described = |description: &str| {
+        json!([
+            { "kind": "ENUM", "name": "Colour", "enumValues": [{ "name": "RED" }, { "name": "DEEP_BLUE" }] },
+            { "kind": "OBJECT", "name": "Car", "fields": [
+                { "name": "colour", "description": description, "type": { "name": "String" } },
+            ] },
+        ])
+    };
+    for (description, is_list) in [
+        ("The colour: a code of `Colour`.", true),
+        ("The colour: `red` or `deep-blue`.", true),
+        ("The colour: RED, or else DEEP_BLUE.", true),
+        ("The colour, such as `red`.", false),
+    ] {
+        let found = undeclared_lists(list(&described(description)));
+        assert_eq!(!found.is_empty(), is_list, "{description}");
+    }
+    let world = World::start().await;
+
+    let answer = world.nobody().asks(TYPES, json!({})).await;
+
+    let found = undeclared_lists(list(&answer.data()["__schema"]["types"]));
+    assert!(found.is_empty(), "texts that are enums: {found:#?}");
 }
 
 #[test]

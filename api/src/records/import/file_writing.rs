@@ -118,6 +118,7 @@ impl FileWriting<'_> {
             match files::store(disclosure, decryption, caller, asked, file).await {
                 Err(Error::Busy {
                     retry_after_seconds,
+                    ..
                 }) => tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await,
                 answer => return answer,
             }

@@ -419,6 +419,7 @@ async fn store_in_turn(writer: &Writer, draft: &Draft) -> Result<Stored, Error> 
         match writer.store_in_turn(draft.clone()).await {
             Err(Error::Busy {
                 retry_after_seconds,
+                ..
             }) => tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await,
             answer => return answer,
         }

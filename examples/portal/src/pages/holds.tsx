@@ -11,7 +11,7 @@ import { t, time } from '../words';
 import { dataCategory } from '../words/labels';
 
 graphql(`
-  fragment HoldParts on LegalHold { id patientId dataCategories recordIds reason placedBy placedAt releaseProposedBy releasedAt }
+  fragment HoldParts on LegalHold { id patient { id username } dataCategories recordIds reason placer { id username } placedAt releaseProposedBy releasedAt }
 `);
 const HOLDS = graphql(`
   query Holds($after: Cursor) { legalHolds(first: 20, after: $after) { nodes { ...HoldParts } pageInfo { hasNextPage endCursor } } }
@@ -66,9 +66,9 @@ function HoldItem({ of }: { of: HoldPartsFragment }) {
       {isProposed ? <Notice kind="warn">{isMine ? t('You have asked to release it; another administrator has to, too.') : t('One administrator has asked to release it; another one has to, too.')}</Notice> : null}
       <Facts of={[
         [t('Reason'), of.reason],
-        [t('Whose'), <code key="patient">{of.patientId}</code>],
+        [t('Whose'), of.patient.username],
         [t('Records'), of.recordIds.length > 0 ? of.recordIds.map((id) => <code key={id}>{id} </code>) : null],
-        [t('Placed'), time(of.placedAt)],
+        [t('Placed'), `${time(of.placedAt)}, ${of.placer.username}`],
       ]} />
     </li>
   );

@@ -111,7 +111,7 @@ function Ask() {
 function Requests() {
   const [result, again] = useQuery({ query: REQUESTS });
   const nodes = result.data?.dataDeletionRequests?.nodes;
-  const isMoving = nodes?.some((each) => ['under_review', 'approved', 'scheduled', 'executing', 'partially_approved'].includes(each.status));
+  const isMoving = nodes?.some((each) => ['UNDER_REVIEW', 'APPROVED', 'SCHEDULED', 'EXECUTING', 'PARTIALLY_APPROVED'].includes(each.status));
   // Nothing tells of a decision: while one is awaited, a page that is looked at asks again.
   useEffect(() => {
     if (!isMoving) return undefined;
@@ -142,19 +142,19 @@ export function Scope({ of }: { of: DataDeletionRequest['scope'] }) {
 
 function RequestItem({ of }: { of: DataDeletionRequest }) {
   const [, cancel] = useMutation(CANCEL);
-  const isPending = of.status === 'pending';
-  const canCancel = !['completed', 'cancelled', 'rejected', 'expired', 'executing'].includes(of.status) || (of.requestType === 'RESTRICTION' && of.status === 'completed');
+  const isPending = of.status === 'PENDING';
+  const canCancel = !['COMPLETED', 'CANCELLED', 'REJECTED', 'EXPIRED', 'EXECUTING'].includes(of.status) || (of.requestType === 'RESTRICTION' && of.status === 'COMPLETED');
   return (
     <li data-status={of.status}>
       <p>
-        <strong>{deletionType(of.requestType)}</strong> {of.dataCategories.map(dataCategory).join(', ')} <Tag kind={of.status === 'completed' ? 'good' : isPending ? 'warn' : 'plain'}>{deletionStatus(of.status)}</Tag>
+        <strong>{deletionType(of.requestType)}</strong> {of.dataCategories.map(dataCategory).join(', ')} <Tag kind={of.status === 'COMPLETED' ? 'good' : isPending ? 'warn' : 'plain'}>{deletionStatus(of.status)}</Tag>
         <span className="small"> {time(of.requestedAt)}{of.scheduledFor ? ` · ${t('from {0}', time(of.scheduledFor))}` : ''}{of.completedAt ? ` · ${time(of.completedAt)}` : ''}</span>
       </p>
       {of.reason ? <p className="small">{t('Reason')}: {of.reason}</p> : null}
       <Scope of={of.scope} />
       <div className="actions">
         {isPending ? <Prove id={of.id} /> : null}
-        {of.status === 'completed' ? <Certificate id={of.id} /> : null}
+        {of.status === 'COMPLETED' ? <Certificate id={of.id} /> : null}
         {canCancel ? <Confirm kind="quiet" label={t('Take it back')} title={t('Take the request back?')} text={<p>{deletionType(of.requestType)}</p>} action={async () => (await cancel({ input: { id: of.id } })).error} /> : null}
       </div>
     </li>

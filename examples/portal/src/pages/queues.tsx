@@ -62,7 +62,7 @@ function Deletions() {
                 <p><strong>{each.subject.username}</strong>: {[deletionType(each.requestType), each.dataCategories.map(dataCategory).join(', ')].filter(Boolean).join(': ')} <Tag>{deletionStatus(each.status)}</Tag> <span className="small">{time(each.requestedAt)}</span></p>
                 <Scope of={each.scope} />
                 {each.firstApprovalBy ? <Notice kind="warn">{t('One administrator has approved it; another one has to.')}</Notice> : null}
-                {each.status === 'under_review' ? <Decide of={each as DataDeletionRequest} done={() => again({ requestPolicy: 'network-only' })} /> : null}
+                {each.status === 'UNDER_REVIEW' ? <Decide of={each as DataDeletionRequest} done={() => again({ requestPolicy: 'network-only' })} /> : null}
               </li>
             ))}
           </ul><Pager of={paging} info={found.pageInfo} back={t('Newer')} on={t('Older')} /></>

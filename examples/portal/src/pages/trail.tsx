@@ -14,7 +14,7 @@ const TRAIL = graphql(`
   query AuditTrail($userId: UUID, $filter: AuditLogFilterInput, $after: Cursor) {
     auditLogs(userId: $userId, filter: $filter, first: 30, after: $after) {
       nodes {
-        id eventTime actionType resourceType resourceId recordIds oldValue newValue ipAddress userAgent requestId purpose consentReference
+        id eventTime actionType resourceType resourceId recordIds oldValue newValue ipAddress userAgent requestId purposeCode consentReference
         dataClassification isCrossBorder destinationCountry encryptionStatus retentionPeriod user { id username } onBehalfOf { id username }
       }
       pageInfo { hasNextPage endCursor }
@@ -129,7 +129,7 @@ function Row({ of }: { of: RowNode }) {
       <span className="when">{time(of.eventTime)}</span>{' '}
       {of.actionType === REFUSED ? <Tag kind="bad">{t('refused')}</Tag> : null}
       {of.isCrossBorder ? <Tag kind="warn">{of.destinationCountry ? country(of.destinationCountry) : t('another country')}</Tag> : null}
-      <strong>{of.actionType}</strong> · {of.user.username}{of.onBehalfOf ? ` (${t('for {0}', of.onBehalfOf.username)})` : ''} <span className="small">{of.resourceType} · {of.purpose} · {of.ipAddress}</span>
+      <strong>{of.actionType}</strong> · {of.user.username}{of.onBehalfOf ? ` (${t('for {0}', of.onBehalfOf.username)})` : ''} <span className="small">{of.resourceType} · {of.purposeCode} · {of.ipAddress}</span>
       <details>
         <summary aria-label={t('More of row {0}', of.id)}>{t('More')}</summary>
         <Facts of={[

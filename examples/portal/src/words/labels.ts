@@ -183,11 +183,7 @@ const deletionStatuses: Record<DeletionStatus, English> = {
   VERIFIED: 'verified',
 };
 export const DELETION_STATUSES = Object.keys(deletionStatuses) as DeletionStatus[];
-/** The api writes the status of a request in small letters. */
-export const deletionStatus = (of: string): string => {
-  const word = deletionStatuses[of.toUpperCase() as DeletionStatus] as English | undefined;
-  return word ? t(word) : of;
-};
+export const deletionStatus = (of: DeletionStatus): string => t(deletionStatuses[of]);
 
 const reviews: Record<BreakGlassReviewStatus, English> = { ESCALATED: 'late', PENDING: 'waits', REVIEWED: 'reviewed' };
 export const reviewStatus = (of: BreakGlassReviewStatus): string => t(reviews[of]);

@@ -50,7 +50,7 @@ pub(super) async fn erasure(
     let status = &proven["verifyDeletionRequest"]["request"]["status"];
     expect(
         status,
-        &json!("under_review"),
+        &json!("UNDER_REVIEW"),
         "the request is under review",
     )?;
     steps.done(format_args!("request {request}, {}", show(status)));
@@ -72,7 +72,7 @@ pub(super) async fn erasure(
         "{status}, then erased: {}, on the chain {} for reason {}",
         show(&closed["verdict"]),
         show(&closed["chainStatus"]),
-        closed["chainReason"]
+        show(&closed["chainReason"])
     ));
 
     steps.step("The certificate names it, and the audit trail holds the certificate's hash");
