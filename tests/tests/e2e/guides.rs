@@ -151,6 +151,21 @@ fn patients(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
+/// By which names patients are called in examples.
+pub(crate) fn named_patients(examples: &[Example]) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for example in examples {
+        patients(&example.resource, &mut named);
+    }
+    named
+}
+
+/// The header that maps all of these names to somebody.
+pub(crate) fn mapped_to(person: &Person, named: &BTreeSet<String>) -> String {
+    let map = named.iter().map(|name| format!("{}={name}", person.id));
+    map.collect::<Vec<_>>().join("&")
+}
+
 /// What an example became, to say what must stand where it refers to something.
 struct Became<'a> {
     /// How the one is referred to whom all of its patients are mapped to.
@@ -481,15 +496,8 @@ fn is_rule_of_r4(rule: &str) -> bool {
 /// are.
 async fn measure(world: &World, package: &str, examples: &[Example]) -> Measured {
     let person = world.patient(&format!("guide{}", examples.len())).await;
-    let mut named = BTreeSet::new();
-    for example in examples {
-        patients(&example.resource, &mut named);
-    }
-    let map: Vec<String> = named
-        .iter()
-        .map(|name| format!("{}={name}", person.id))
-        .collect();
-    let map = map.join("&");
+    let named = named_patients(examples);
+    let map = mapped_to(&person, &named);
     let named: BTreeSet<String> = named.iter().map(|name| name_in(name)).collect();
     let mut measured = Measured::default();
     let mut reports = Vec::new();

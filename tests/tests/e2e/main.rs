@@ -56,6 +56,7 @@ mod fhir_consents;
 mod finality;
 mod flood;
 mod global_ids;
+mod guide_profiles;
 mod guides;
 mod heads;
 mod health;
