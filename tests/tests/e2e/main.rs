@@ -60,6 +60,7 @@ mod guide_profiles;
 mod guides;
 mod heads;
 mod health;
+mod hospital_documents;
 mod imported_files;
 mod index_status;
 mod indexer;
