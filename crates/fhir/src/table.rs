@@ -109,6 +109,12 @@ impl Table {
             .filter(|node| node.is_resource)
     }
 
+    /// Every resource that can occur.
+    #[cfg(test)]
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.is_resource)
+    }
+
     /// The node at a position that a [`Kind::Node`] holds.
     pub(crate) fn node(&self, at: usize) -> &Node {
         &self.nodes[at]

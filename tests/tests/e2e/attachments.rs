@@ -1,6 +1,7 @@
 //! Files of records: only what a document promises is stored for it, whoever may read the record reads its files, and nothing of
 //! them can be cut off, put in another order or left behind.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use tests::{Person, Reply, World, documents, id};
 use vault::attachment::{CHUNK, FileHash};
@@ -23,6 +24,35 @@ fn pdf() -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// A grey point as PNG and as JPEG, in base64.
+const PNG: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mOoBwAAgQCAfhwpxwAAAABJRU5ErkJggg==";
+const JPEG: &str = "/9j/4AAQSkZJRgABAQEASABIAAD/2wBDAP//////////////////////////////////////////////////////////////////////////////////////wgALCAABAAEBAREA/8QAFBABAAAAAAAAAAAAAAAAAAAAAP/aAAgBAQABPxD/2Q==";
+
+/// A file of DICOM without a picture: its preamble, its mark, what describes the file, and a modality.
+fn dicom() -> Vec<u8> {
+    // A tag of DICOM, how its value is written, its length, and the value, of an even length.
+    let element = |tag: [u8; 4], form: &[u8; 2], value: &[u8]| {
+        let length = u16::try_from(value.len()).expect("it is short");
+        [&tag[..], &form[..], &length.to_le_bytes()[..], value].concat()
+    };
+    let about = [
+        element([2, 0, 2, 0], b"UI", b"1.2.840.10008.5.1.4.1.1.7\0"),
+        element([2, 0, 3, 0], b"UI", b"1.2.3\0"),
+        element([2, 0, 16, 0], b"UI", b"1.2.840.10008.1.2.1\0"),
+    ]
+    .concat();
+    let length = u32::try_from(about.len()).expect("it is short");
+    [
+        vec![0; 128],
+        b"DICM".to_vec(),
+        element([2, 0, 0, 0], b"UL", &length.to_le_bytes()),
+        about,
+        element([8, 0, 0x60, 0], b"CS", b"OT"),
+    ]
+    .concat()
 }
 
 /// What a document says of a file.
@@ -183,6 +213,48 @@ async fn a_file_that_was_promised_is_stored_and_read_in_parts_by_whoever_may_rea
         ))
         .await;
     assert!(clear.is_empty());
+}
+
+#[tokio::test]
+async fn pictures_and_dicom_are_stored_each_as_what_it_is_and_as_nothing_else() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let picture = |base64: &str| BASE64_STANDARD.decode(base64).expect("it is base64");
+    let files = [
+        ("application/dicom", dicom(), "dcm"),
+        ("image/png", picture(PNG), "png"),
+        ("image/jpeg", picture(JPEG), "jpg"),
+    ];
+    for (own, file, ending) in &files {
+        // A report that calls the same file each of these types.
+        let said = files.iter().map(|(kind, ..)| promise(file, kind));
+        let said: Vec<Value> = said.collect();
+        let record = id(&ana.creates(&ana, "IMAGING", report(&said)).await);
+        for (place, (kind, ..)) in (1..).zip(&files) {
+            let sent = sends(&world, &ana, (&record, place), file).await;
+            let read = gets(&world, &ana, (&record, place), &[]).await;
+            let statuses = if kind == own { (201, 200) } else { (400, 404) };
+            assert_eq!((sent.status, read.status), statuses, "{own} as {kind}");
+            if kind == own {
+                assert!(read.bytes == *file, "byte for byte");
+                assert_eq!(read.header("content-type"), *own);
+                let name = format!("attachment; filename=\"{record}-{place}.{ending}\"");
+                assert_eq!(read.header("content-disposition"), name);
+            } else {
+                let field = &sent.json()["errors"][0]["extensions"]["field"];
+                assert!(field.to_string().contains(".contentType"), "{field}");
+            }
+        }
+        // The same in a document.
+        let medium = json!({
+            "resourceType": "Media", "status": "completed", "bodySite": { "text": "Wrist" },
+            "content": { "contentType": own, "data": BASE64_STANDARD.encode(file) },
+        });
+        let record = id(&ana.creates(&ana, "IMAGING", medium).await);
+        let read = gets(&world, &ana, (&record, 1), &[]).await;
+        assert_eq!((read.status, read.header("content-type")), (200, *own));
+        assert!(read.bytes == *file, "byte for byte");
+    }
 }
 
 #[tokio::test]

@@ -681,12 +681,15 @@ async fn the_command_maps_the_patients_of_a_file_wherever_in_it_they_stand() {
         patient(a, "1"),
         patient(c, "3"),
     ];
-    let bundle = format!(
-        r#"{{"type":"searchset","entry":[{}],"resourceType":"Bundle"}}"#,
-        entries.join(",")
-    );
     let (file, map) = (world.file("ward.json"), world.file("map.csv"));
-    std::fs::write(&file, bundle).expect("a file is written");
+    let writes = |entries: &[String]| {
+        let bundle = format!(
+            r#"{{"type":"searchset","entry":[{}],"resourceType":"Bundle"}}"#,
+            entries.join(",")
+        );
+        std::fs::write(&file, bundle).expect("a file is written");
+    };
+    writes(&entries);
     let lines = format!(
         "reference,account\n# of the ward\n\nurn:mrn|1,{}\n\"urn:mrn|2\", {}\n",
         ana.id, budi.id
@@ -733,6 +736,18 @@ async fn the_command_maps_the_patients_of_a_file_wherever_in_it_they_stand() {
         "{}",
         unmapped.complaint
     );
+    // Two patients of one number: nobody can tell whose a record is, and nothing is sent.
+    writes(&[beat(63, a), patient(a, "1"), patient(b, "1")]);
+    let doubled = world.runs(&dr_bo, &ana, &asked).await;
+    assert_eq!(doubled.code, Some(2));
+    assert!(
+        doubled
+            .complaint
+            .contains("two patients of the file have an id or an identifier in common"),
+        "{}",
+        doubled.complaint
+    );
+    assert_eq!(stored(&world).await, 2);
     // A map that cannot be read is told by its line, and nothing is sent.
     std::fs::write(&map, "urn:mrn|1,nobody\n").expect("a file is written");
     let wrong = world.runs(&dr_bo, &ana, &asked).await;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use async_compression::Level;
 use async_compression::tokio::bufread::GzipEncoder;
 use serde_json::{Value, json};
 use tests::transfer::{NDJSON, heart_rate, stored};
@@ -50,30 +51,39 @@ fn member(name: &str, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The tarball of a guide of these definitions.
-async fn tarball(definitions: &[Value]) -> Vec<u8> {
+/// The files of a guide of these definitions.
+fn files(definitions: &[Value]) -> Vec<(String, Vec<u8>)> {
     let manifest = json!({ "name": "guide", "version": "1.0.0", "fhirVersions": ["4.0.1"] });
-    let mut archive = member("package/package.json", manifest.to_string().as_bytes());
-    // An example of a guide is none of its definitions.
-    archive.extend(member("package/example/broken.json", b"{"));
+    let mut files = vec![
+        ("package.json".to_owned(), manifest.to_string().into_bytes()),
+        // An example of a guide is none of its definitions.
+        ("example/broken.json".to_owned(), b"{".to_vec()),
+    ];
     for (at, definition) in definitions.iter().enumerate() {
-        let name = format!("package/{at}.json");
-        archive.extend(member(&name, definition.to_string().as_bytes()));
+        files.push((format!("{at}.json"), definition.to_string().into_bytes()));
+    }
+    files
+}
+
+/// An api that holds documents against a package of these files.
+pub(crate) async fn api_with_profiles(world: &World, files: &[(String, Vec<u8>)]) -> Program {
+    let mut archive = Vec::new();
+    for (name, content) in files {
+        archive.extend(member(&format!("package/{name}"), content));
     }
     archive.extend([0; 1024]);
     let mut bytes = Vec::new();
-    let mut encoder = GzipEncoder::new(archive.as_slice());
+    let mut encoder = GzipEncoder::with_quality(archive.as_slice(), Level::Fastest);
     encoder.read_to_end(&mut bytes).await.expect("it is read");
-    bytes
+    let file = world.file("guide.tgz");
+    fs::write(&file, bytes).expect("written");
+    let more = [("MEDITRUSTAL_PROFILES", file.as_str())];
+    world.another_api("profiles", &more).await
 }
 
 /// An api that holds documents against the guide.
 async fn with_the_guide(world: &World) -> Program {
-    let file = world.file("guide.tgz");
-    let guide = tarball(&[profile(), methods()]).await;
-    fs::write(&file, guide).expect("written");
-    let more = [("MEDITRUSTAL_PROFILES", file.as_str())];
-    world.another_api("profiles", &more).await
+    api_with_profiles(world, &files(&[profile(), methods()])).await
 }
 
 /// A heart rate that declares these profiles, and says more.
@@ -100,7 +110,7 @@ fn documents() -> [String; 4] {
 }
 
 /// The places and rules of issues, as GraphQL shows them or an `OperationOutcome` holds them.
-fn told(issues: &Value) -> Vec<(String, String)> {
+pub(crate) fn told(issues: &Value) -> Vec<(String, String)> {
     let issues = issues.as_array().expect("a list").iter();
     let of = |issue: &Value| {
         let path = issue["path"]
@@ -117,14 +127,14 @@ fn told(issues: &Value) -> Vec<(String, String)> {
     issues.map(of).collect()
 }
 
-fn pairs(wanted: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn pairs(wanted: &[(&str, &str)]) -> Vec<(String, String)> {
     let wanted = wanted.iter();
     wanted
         .map(|(path, rule)| ((*path).to_owned(), (*rule).to_owned()))
         .collect()
 }
 
-const NOT_CHECKED: &str = "profile-not-checked";
+pub(crate) const NOT_CHECKED: &str = "profile-not-checked";
 
 async fn creates(person: &Person, document: &str) -> tests::Answer {
     let create = "mutation($input: CreateMedicalRecordInput!) {
