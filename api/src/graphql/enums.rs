@@ -34,7 +34,7 @@ pub(crate) enum RecordType {
     TreatmentPlan,
     /// The patient's medical history: `Condition`, `Procedure`, `FamilyMemberHistory`,
     /// `AllergyIntolerance`, `MedicationStatement`, `MedicationAdministration`, `Observation`,
-    /// `DocumentReference`, `List` and `Composition` resources.
+    /// `DiagnosticReport`, `DocumentReference`, `List` and `Composition` resources.
     MedicalHistory,
     /// Vital signs, such as blood pressure, pulse or temperature: `Observation` resources.
     VitalSigns,

@@ -12,9 +12,9 @@ mod elements;
 mod medications;
 
 use self::elements::{
-    at, has, has_choice, has_range, has_result, is_coded, is_described, is_fragment, is_icd_10,
-    is_in_units, is_last_dose, is_loinc, is_loinc_code, is_measured, is_named, is_no_known_allergy,
-    items, names_professional, says,
+    at, has, has_choice, has_range, has_result, is_coded, is_concluded, is_described, is_fragment,
+    is_icd_10, is_in_units, is_last_dose, is_loinc, is_loinc_code, is_measured, is_named,
+    is_no_known_allergy, items, names_professional, says,
 };
 use crate::issue::{Issue, IssueCode, Severity};
 use crate::json::Json;
@@ -164,10 +164,7 @@ fn lab_result(parts: &RecordParts<'_>) -> Vec<Bullet> {
     let facility = |r: &Json| has(r, "performer") || has(r, "resultsInterpreter");
     let is_here = parts.any("Observation", "value", |_| true).is_ok();
     // What is only referred to is stated if the reference says what it is, or if it is in the document.
-    let result = |r: &Json| {
-        let mut results = items(r, "result").iter();
-        results.any(|it| is_here || is_fragment(it) || is_named(it))
-    };
+    let result = |r: &Json| names_results(r) || (is_here && has(r, "result"));
     let mut bullets = vec![
         plain(
             "laboratory category",
@@ -303,6 +300,12 @@ fn treatment_plan(parts: &RecordParts<'_>) -> Vec<Bullet> {
     ]
 }
 
+/// Whether a report says of one of its results what it is, or contains it.
+fn names_results(report: &Json) -> bool {
+    let mut results = items(report, "result").iter();
+    results.any(|it| is_fragment(it) || is_named(it))
+}
+
 /// What is asked of a kind in a history.
 struct HistoryPart {
     bullet: &'static str,
@@ -315,7 +318,7 @@ struct HistoryPart {
     fills: fn(&Json) -> bool,
 }
 
-const HISTORY_PARTS: [HistoryPart; 6] = [
+const HISTORY_PARTS: [HistoryPart; 7] = [
     HistoryPart {
         bullet: "past conditions",
         kind: "Condition",
@@ -355,6 +358,14 @@ const HISTORY_PARTS: [HistoryPart; 6] = [
         names: |o| is_described(o, "code"),
         filling: "value",
         fills: has_result,
+    },
+    HistoryPart {
+        bullet: "reports",
+        kind: "DiagnosticReport",
+        naming: "code",
+        names: |r| is_described(r, "code"),
+        filling: "conclusion",
+        fills: |r| is_concluded(r) || names_results(r),
     },
     HistoryPart {
         bullet: "documents",
@@ -484,13 +495,9 @@ fn imaging(parts: &RecordParts<'_>) -> Vec<Bullet> {
     }
     bullets.push(plain(
         "findings",
-        parts.any("Observation", "value", has_result).or_else(|_| {
-            parts.any("DiagnosticReport", "conclusion", |report| {
-                has(report, "conclusion")
-                    || has(report, "conclusionCode")
-                    || has(report, "presentedForm")
-            })
-        }),
+        parts
+            .any("Observation", "value", has_result)
+            .or_else(|_| parts.any("DiagnosticReport", "conclusion", is_concluded)),
     ));
     bullets.push(plain(
         "radiologist notes",

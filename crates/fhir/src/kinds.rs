@@ -56,6 +56,7 @@ const HISTORY: &[&str] = &[
     "MedicationStatement",
     "MedicationAdministration",
     "Observation",
+    "DiagnosticReport",
     "DocumentReference",
 ];
 
@@ -209,6 +210,8 @@ fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Iss
         (RecordType::Imaging, "DiagnosticReport" | "DocumentReference") => {
             is_of_imaging || !is_of_laboratory
         }
+        // A history takes the notes of a visit, of cardiology, …: what has no type of its own.
+        (RecordType::MedicalHistory, "DiagnosticReport") => !is_of_laboratory && !is_of_imaging,
         _ => true,
     };
     if !fits {

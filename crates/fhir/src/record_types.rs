@@ -14,7 +14,7 @@ pub enum RecordType {
     /// A treatment plan: `CarePlan`, `Goal`, `ServiceRequest`, `CareTeam`.
     TreatmentPlan,
     /// A medical history: `Condition`, `Procedure`, `FamilyMemberHistory`, `AllergyIntolerance`,
-    /// `MedicationStatement`, `MedicationAdministration`, `Observation`, `DocumentReference`.
+    /// `MedicationStatement`, `MedicationAdministration`, `Observation`, `DiagnosticReport`, `DocumentReference`.
     MedicalHistory,
     /// Vital signs: `Observation`.
     VitalSigns,
@@ -82,6 +82,7 @@ impl RecordType {
                 "MedicationStatement",
                 "MedicationAdministration",
                 "Observation",
+                "DiagnosticReport",
                 "DocumentReference",
                 "List",
                 "Composition",

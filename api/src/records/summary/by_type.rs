@@ -430,6 +430,9 @@ mirrors! {
         medication_administrations: Vec<MedicationAdministrationSummary>,
         /// What was observed, such as of social history: one for each `Observation`.
         observations: Vec<Measurement>,
+        /// Reports that are neither of a laboratory nor of imaging, such as the note of a visit: each
+        /// `DiagnosticReport`, with its status and what it concludes.
+        reports: Vec<DiagnosticReportSummary>,
         /// Documents that are kept as files: one for each `DocumentReference`.
         document_references: Vec<DocumentReferenceSummary>,
         /// What a `List` or a `Composition` refers to outside of the document.

@@ -51,6 +51,7 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
             "MedicationStatement.status",
             "MedicationAdministration.status",
             "Observation.status",
+            "DiagnosticReport.status",
             "DocumentReference.status",
             "DocumentReference.docStatus",
         ],

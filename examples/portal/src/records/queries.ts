@@ -151,7 +151,7 @@ graphql(`
         manifestations { ...ConceptParts }
       }
       medicationStatements { ...StatementParts } medicationAdministrations { ...AdministrationParts }
-      observations { ...MeasurementParts } documentReferences { ...ReferredParts }
+      observations { ...MeasurementParts } reports { ...ReportParts } documentReferences { ...ReferredParts }
       referred { name reference } titles
     }
   }
