@@ -10,6 +10,7 @@
 mod documents;
 mod elements;
 mod medications;
+mod treatment_plans;
 
 use self::elements::{
     at, has, has_choice, has_range, has_result, is_coded, is_concluded, is_described, is_fragment,
@@ -107,7 +108,7 @@ pub(crate) fn of(document: &Json, roots: &[&Json], record_type: RecordType) -> C
         RecordType::Diagnosis => diagnosis(&parts),
         RecordType::LabResult => lab_result(&parts),
         RecordType::Prescription => prescription(&parts),
-        RecordType::TreatmentPlan => treatment_plan(&parts),
+        RecordType::TreatmentPlan => treatment_plans::bullets(&parts),
         RecordType::MedicalHistory => medical_history(&parts),
         RecordType::VitalSigns => vital_signs(&parts),
         RecordType::Imaging => imaging(&parts),
@@ -162,7 +163,7 @@ fn diagnosis(parts: &RecordParts<'_>) -> Vec<Bullet> {
 
 fn lab_result(parts: &RecordParts<'_>) -> Vec<Bullet> {
     let facility = |r: &Json| has(r, "performer") || has(r, "resultsInterpreter");
-    let is_here = parts.any("Observation", "value", |_| true).is_ok();
+    let is_here = parts.holds("Observation");
     // What is only referred to is stated if the reference says what it is, or if it is in the document.
     let result = |r: &Json| names_results(r) || (is_here && has(r, "result"));
     let mut bullets = vec![
@@ -244,58 +245,6 @@ fn prescription(parts: &RecordParts<'_>) -> Vec<Bullet> {
             parts.every_within(kind, "requester", |r, root| {
                 names_professional(r, "requester", root)
             }),
-        ),
-    ]
-}
-
-fn treatment_plan(parts: &RecordParts<'_>) -> Vec<Bullet> {
-    let activity =
-        |plan: &Json, found: &dyn Fn(&Json) -> bool| items(plan, "activity").iter().any(found);
-    let detail =
-        |activity: &Json, found: fn(&Json) -> bool| activity.get("detail").is_some_and(found);
-    let procedure = |a: &Json| {
-        a.get("reference")
-            .is_some_and(|it| is_fragment(it) || is_named(it))
-            || detail(a, |d| is_described(d, "code"))
-    };
-    let outcome = |a: &Json| has(a, "outcomeCodeableConcept") || has(a, "outcomeReference");
-    let named_goal = |plan: &Json| {
-        let mut goals = items(plan, "goal").iter();
-        goals.any(|goal| !is_fragment(goal) && is_named(goal))
-    };
-    vec![
-        bold(
-            "treatment objectives",
-            parts
-                .any("Goal", "description", |goal| {
-                    is_described(goal, "description")
-                })
-                .or_else(|_| parts.any("CarePlan", "goal", named_goal)),
-        ),
-        bold(
-            "procedures",
-            parts
-                .any("ServiceRequest", "code", |r| is_described(r, "code"))
-                .or_else(|_| parts.any("CarePlan", "activity", |plan| activity(plan, &procedure))),
-        ),
-        plain(
-            "timeline",
-            parts
-                .any("ServiceRequest", "occurrence", |r| {
-                    has_choice(r, "occurrence")
-                })
-                .or_else(|_| {
-                    parts.any("CarePlan", "period", |plan| {
-                        has(plan, "period")
-                            || activity(plan, &|a| detail(a, |d| has_choice(d, "scheduled")))
-                    })
-                }),
-        ),
-        plain(
-            "expected outcomes",
-            parts
-                .any("CarePlan", "activity", |plan| activity(plan, &outcome))
-                .or_else(|_| parts.any("Goal", "target", |g| has(g, "target"))),
         ),
     ]
 }
@@ -480,8 +429,7 @@ fn imaging(parts: &RecordParts<'_>) -> Vec<Bullet> {
         ),
     )];
     // A report and an observation cannot say it but by their code.
-    let can_say = |kind: &str| parts.any(kind, "", |_| true).is_ok();
-    if can_say("ImagingStudy") || can_say("Media") {
+    if parts.holds("ImagingStudy") || parts.holds("Media") {
         bullets.push(bold(
             "body part",
             parts
@@ -612,6 +560,11 @@ impl<'a> RecordParts<'a> {
         self.0
             .iter()
             .filter(move |it| resource_type(it.json) == Some(kind))
+    }
+
+    /// Whether there is a resource of this kind.
+    fn holds(&self, kind: &str) -> bool {
+        self.all(kind).next().is_some()
     }
 
     /// Where something could be stated, if anywhere.

@@ -229,8 +229,9 @@ mod tests {
                 Some(MedicalHistory),
             ),
             (bare("Condition"), None),
-            // A goal stands in a Bundle alone.
-            (bare("Goal"), None),
+            (bare("Goal"), Some(TreatmentPlan)),
+            (bare("ServiceRequest"), Some(TreatmentPlan)),
+            (bare("CareTeam"), Some(TreatmentPlan)),
             (bare("Patient"), None),
             ("{}".to_owned(), None),
             ("[]".to_owned(), None),

@@ -96,7 +96,7 @@ pub(crate) fn takes_kind(document: &Json, record_type: RecordType) -> Result<&st
     let is_taken = if kind == "Bundle" {
         record_type.may_be_bundle()
     } else {
-        record_type.roots().contains(&kind) && record_type.may_stand_alone(kind)
+        record_type.roots().contains(&kind)
     };
     if is_taken {
         Ok(kind)
@@ -159,16 +159,10 @@ fn refuse(path: impl Into<String>, record_type: RecordType, message: impl Into<S
 
 /// What a record type takes, for a person.
 fn takes(record_type: RecordType) -> String {
-    let roots = record_type.roots();
-    let alone: Vec<&str> = roots
-        .iter()
-        .copied()
-        .filter(|kind| record_type.may_stand_alone(kind))
-        .collect();
-    let mut takes = format!("{} takes {}", record_type.as_str(), alone.join(", "));
+    let roots = record_type.roots().join(", ");
+    let mut takes = format!("{} takes {roots}", record_type.as_str());
     if record_type.may_be_bundle() {
-        takes += " or a Bundle of ";
-        takes += &roots.join(", ");
+        takes += " or a Bundle of them";
     }
     takes
 }

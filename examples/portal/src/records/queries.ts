@@ -113,7 +113,12 @@ graphql(`
       }
       activities {
         code { ...ConceptParts } description status doNotPerform statusReason { ...ConceptParts } intent asNeeded
+        priority requester { name reference } reasons { ...ConceptParts }
         scheduled outcomes bodySites { ...ConceptParts } categories { ...ConceptParts }
+      }
+      careTeams {
+        name status categories { ...ConceptParts } period { start end } reasons { ...ConceptParts } organizations { name reference }
+        members { roles { ...ConceptParts } member { name reference } onBehalfOf { name reference } period { start end } }
       }
     }
     ... on VaccinationSummary {
