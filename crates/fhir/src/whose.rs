@@ -32,15 +32,21 @@ pub struct NamedPatient {
 }
 
 impl NamedPatient {
-    /// Why a document about somebody who is not known here is refused.
+    /// Why a document about somebody who is not known in an import is refused.
     pub fn unknown(&self) -> Issue {
         let message = "the document is about somebody whom this import gives no account: map them, or import them apart";
-        Issue::error(
-            IssueCode::BusinessRule,
-            self.path.as_str(),
-            "patient",
-            message,
-        )
+        self.refused(message)
+    }
+
+    /// Why a document about somebody else than the patient of its record is refused.
+    pub fn another(&self) -> Issue {
+        let message = "the document is about somebody else, or nobody can tell about whom";
+        self.refused(message)
+    }
+
+    fn refused(&self, message: &str) -> Issue {
+        let path = self.path.as_str();
+        Issue::error(IssueCode::BusinessRule, path, "patient", message)
     }
 }
 

@@ -73,6 +73,7 @@ mod maintenance;
 mod migrations;
 mod monitoring;
 mod my_data;
+mod named_patients;
 mod network;
 mod node_line;
 mod nodes;
