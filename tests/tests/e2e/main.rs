@@ -127,5 +127,6 @@ mod user_errors;
 mod verifier;
 mod verifier_program;
 mod wallets;
+mod whole_patients;
 mod whose_access;
 mod world;
