@@ -1,5 +1,6 @@
-//! Transaction Bundles in the shape that Synthea writes: one patient, everything by `urn:uuid`, claims among the records. What
-//! they say is made up, and the same each time.
+//! Transaction Bundles in the shape that Synthea writes for US Core: one patient, everything by `urn:uuid`, claims among the
+//! records, the note of each visit twice, as a report and as a document. What they say is made up, and the same each time.
+//! Synthea has no `ServiceRequest`: here the image of a visit is ordered by one, as hospitals have it.
 
 use std::io::{self, Write};
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 pub const LARGEST: (u64, u64) = (27_056, 69 << 20);
 
 /// Of what kind the entries of one encounter are, in their order; the first entry of a file is its patient.
-const ENCOUNTER: [&str; 20] = [
+const ENCOUNTER: [&str; 28] = [
     "Encounter",
     "Condition",
     "Observation",
@@ -21,29 +22,57 @@ const ENCOUNTER: [&str; 20] = [
     "Observation",
     "DiagnosticReport",
     "Procedure",
+    "Medication",
     "MedicationRequest",
     "Claim",
-    "ExplanationOfBenefit",
+    "MedicationAdministration",
     "Immunization",
+    "ServiceRequest",
+    "CareTeam",
+    "Goal",
     "CarePlan",
     "AllergyIntolerance",
     "ImagingStudy",
+    "DiagnosticReport",
+    "DocumentReference",
+    "Claim",
+    "ExplanationOfBenefit",
     "SupplyDelivery",
     "Provenance",
 ];
 
+/// How many entries an encounter has.
+pub const OF_AN_ENCOUNTER: u64 = ENCOUNTER.len() as u64;
+/// Which entry of an encounter its diagnosis is.
+const DIAGNOSIS: u64 = 1;
+/// Which of its two reports is the one of a laboratory; the other is the note of the visit.
+const LABORATORY: u64 = 9;
+/// Which one is the order of the image.
+const IMAGE_ORDER: u64 = 16;
+
 /// The kinds that records are made of.
-const RECORDS: [&str; 9] = [
+const RECORDS: [&str; 14] = [
     "Condition",
     "Observation",
     "DiagnosticReport",
     "Procedure",
     "MedicationRequest",
+    "MedicationAdministration",
     "Immunization",
+    "ServiceRequest",
+    "CareTeam",
+    "Goal",
     "CarePlan",
     "AllergyIntolerance",
     "ImagingStudy",
+    "DocumentReference",
 ];
+
+/// A line of a note, in base64; its length is a multiple of three, so that the same again follows it.
+const NOTE_LINE: &str =
+    "Tm90IGluIGRpc3RyZXNzLiBMdW5ncyBjbGVhciwgaGVhcnQgc291bmRzIHJlZ3VsYXIsIGFiZG9tZW4gc29mdC4K";
+/// How many lines a note has.
+const NOTE_LINES: usize = 20;
 
 const SNOMED: &str = "http://snomed.info/sct";
 const LOINC: &str = "http://loinc.org";
@@ -85,13 +114,13 @@ pub fn write(entries: u64, to: &mut impl Write) -> io::Result<()> {
 }
 
 fn kind_of(nth: u64) -> &'static str {
-    let place = usize::try_from((nth - 1) % ENCOUNTER.len() as u64);
+    let place = usize::try_from((nth - 1) % OF_AN_ENCOUNTER);
     ENCOUNTER[place.unwrap_or_default()]
 }
 
 /// The first entry of the encounter that an entry belongs to.
 fn encounter_of(nth: u64) -> u64 {
-    nth - (nth - 1) % ENCOUNTER.len() as u64
+    nth - (nth - 1) % OF_AN_ENCOUNTER
 }
 
 fn uuid(nth: u64) -> String {
@@ -117,9 +146,24 @@ fn doctor() -> Value {
     })
 }
 
+fn hospital() -> Value {
+    json!({
+        "reference": "Organization?identifier=https://github.com/synthetichealth/synthea|e002090d-4e92-300e-b41e-7d1f21dee4c6",
+        "display": "Fitchburg Outpatient Clinic",
+    })
+}
+
+fn drug() -> Value {
+    concept(
+        "http://www.nlm.nih.gov/research/umls/rxnorm",
+        "313782",
+        "Acetaminophen 325 MG Oral Tablet",
+    )
+}
+
 /// When an encounter was: each a day after the one before.
 fn time(nth: u64) -> String {
-    let day = encounter_of(nth) / ENCOUNTER.len() as u64;
+    let day = encounter_of(nth) / OF_AN_ENCOUNTER;
     let (year, month, day) = (1990 + day / 336, 1 + day % 336 / 28, 1 + day % 28);
     let minute = (nth - encounter_of(nth)) % 60;
     format!("{year}-{month:02}-{day:02}T09:{minute:02}:00+07:00")
@@ -154,7 +198,7 @@ fn resource(nth: u64, room: u64) -> Value {
             "subject": reference(0), "encounter": reference(visit), "onsetDateTime": time(nth), "recordedDate": time(nth),
         }),
         "Observation" => observation(nth),
-        "DiagnosticReport" => json!({
+        "DiagnosticReport" if nth - visit == LABORATORY => json!({
             "status": "final",
             "category": [concept(&format!("{HL7}/v2-0074"), "LAB", "Laboratory")],
             "code": concept(LOINC, "51990-0", "Basic Metabolic Panel"),
@@ -162,15 +206,9 @@ fn resource(nth: u64, room: u64) -> Value {
             "effectiveDateTime": time(nth), "issued": time(nth), "performer": [doctor()],
             "result": [reference(nth - 3), reference(nth - 2), reference(nth - 1)],
         }),
-        "MedicationRequest" => json!({
-            "status": "stopped", "intent": "order",
-            "medicationCodeableConcept": concept(
-                "http://www.nlm.nih.gov/research/umls/rxnorm", "313782", "Acetaminophen 325 MG Oral Tablet",
-            ),
-            "subject": reference(0), "encounter": reference(visit), "authoredOn": time(nth), "requester": doctor(),
-            "reasonReference": [reference(visit + 1)],
-            "dosageInstruction": [{ "sequence": 1, "text": "Take as needed.", "asNeededBoolean": true }],
-        }),
+        "DiagnosticReport" | "DocumentReference" => note(kind, nth),
+        "Medication" | "MedicationRequest" | "MedicationAdministration" => medicine(kind, nth),
+        "ServiceRequest" | "CareTeam" | "Goal" | "CarePlan" => plan(kind, nth),
         "Claim" => claim(nth),
         "ExplanationOfBenefit" => benefit(nth, room),
         "Provenance" => json!({
@@ -207,28 +245,121 @@ fn observation(nth: u64) -> Value {
     })
 }
 
-/// What was done, given, planned and seen.
+/// What the doctor has written about the visit, as text in a report and in a document.
+fn note(kind: &str, nth: u64) -> Value {
+    let visit = encounter_of(nth);
+    let kinds = json!({ "coding": [
+        { "system": LOINC, "code": "34117-2", "display": "History and physical note" },
+        { "system": LOINC, "code": "51847-2", "display": "Evaluation+Plan note" },
+    ] });
+    let file = json!({ "contentType": "text/plain; charset=utf-8", "data": NOTE_LINE.repeat(NOTE_LINES) });
+    if kind == "DiagnosticReport" {
+        return json!({
+            "status": "final", "category": [kinds], "code": kinds,
+            "subject": reference(0), "encounter": reference(visit),
+            "effectiveDateTime": time(visit), "issued": time(visit), "performer": [doctor()],
+            "presentedForm": [file],
+        });
+    }
+    json!({
+        // Only that of the last visit is current.
+        "status": "superseded",
+        "identifier": [{ "system": "urn:ietf:rfc:3986", "value": urn(nth - 1) }],
+        "type": kinds,
+        "category": [concept(
+            "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category", "clinical-note", "Clinical Note",
+        )],
+        "subject": reference(0), "date": time(visit), "author": [doctor()], "custodian": hospital(),
+        "content": [{
+            "attachment": file,
+            "format": {
+                "system": "http://ihe.net/fhir/ValueSet/IHE.FormatCode.codesystem",
+                "code": "urn:ihe:iti:xds:2017:mimeTypeSufficient", "display": "mimeType Sufficient",
+            },
+        }],
+        "context": { "encounter": [reference(visit)], "period": { "start": time(visit), "end": time(visit) } },
+    })
+}
+
+/// A drug, its prescription, which refers to it, and a dose that was given at once.
+fn medicine(kind: &str, nth: u64) -> Value {
+    let visit = encounter_of(nth);
+    match kind {
+        "Medication" => json!({ "status": "active", "code": drug() }),
+        "MedicationRequest" => json!({
+            "status": "stopped", "intent": "order", "medicationReference": reference(nth - 1),
+            "subject": reference(0), "encounter": reference(visit), "authoredOn": time(nth), "requester": doctor(),
+            "reasonReference": [reference(visit + DIAGNOSIS)],
+            "dosageInstruction": [{ "sequence": 1, "text": "Take as needed.", "asNeededBoolean": true }],
+        }),
+        // A MedicationAdministration.
+        _ => json!({
+            "status": "completed", "medicationCodeableConcept": drug(),
+            "subject": reference(0), "context": reference(visit), "effectiveDateTime": time(nth),
+            "dosage": { "dose": { "value": 1 }, "rateQuantity": { "value": 1 } },
+            "reasonReference": [reference(visit + DIAGNOSIS)],
+        }),
+    }
+}
+
+/// What is to be done, by whom and what for: a team and a goal before the plan that refers to them.
+fn plan(kind: &str, nth: u64) -> Value {
+    let visit = encounter_of(nth);
+    let role = |code: &str, display: &str| json!([concept(SNOMED, code, display)]);
+    match kind {
+        "ServiceRequest" => json!({
+            "status": "completed", "intent": "order",
+            "code": concept(SNOMED, "399208008", "Plain X-ray of chest (procedure)"),
+            "subject": reference(0), "encounter": reference(visit), "occurrenceDateTime": time(nth), "authoredOn": time(visit),
+            "requester": doctor(), "reasonReference": [reference(visit + DIAGNOSIS)],
+        }),
+        "CareTeam" => json!({
+            "status": "active", "subject": reference(0), "encounter": reference(visit), "period": { "start": time(nth) },
+            "reasonCode": [concept(SNOMED, "195662009", "Acute viral pharyngitis (disorder)")],
+            "participant": [
+                {
+                    "role": role("116154003", "Patient"),
+                    "member": { "reference": urn(0), "display": "Marisol867 Abernathy524" },
+                },
+                { "role": role("223366009", "Healthcare professional (occupation)"), "member": doctor() },
+                { "role": role("224891009", "Healthcare services (qualifier value)"), "member": hospital() },
+            ],
+            "managingOrganization": [hospital()],
+        }),
+        "Goal" => json!({
+            "lifecycleStatus": "accepted",
+            "achievementStatus": { "coding": [{ "system": format!("{HL7}/goal-achievement"), "code": "in-progress" }] },
+            "description": { "text": "Recover without complication" }, "subject": reference(0),
+            "target": [{ "measure": { "text": "Recover without complication" }, "dueDate": &time(nth)[..10] }],
+            "addresses": [reference(visit + DIAGNOSIS)],
+        }),
+        // A CarePlan.
+        _ => json!({
+            "status": "active", "intent": "order",
+            "category": [concept(SNOMED, "53950000", "Respiratory therapy (procedure)")],
+            "subject": reference(0), "encounter": reference(visit), "period": { "start": time(nth) },
+            "careTeam": [reference(nth - 2)], "goal": [reference(nth - 1)],
+            "addresses": [reference(visit + DIAGNOSIS)],
+            "activity": [{ "detail": {
+                "code": concept(SNOMED, "304510005", "Recommendation to avoid exercise"), "status": "in-progress",
+            }}],
+        }),
+    }
+}
+
+/// What was done, given and seen.
 fn care(kind: &str, nth: u64) -> Value {
     let visit = encounter_of(nth);
     match kind {
         "Procedure" => json!({
             "status": "completed", "code": concept(SNOMED, "430193006", "Medication Reconciliation (procedure)"),
             "subject": reference(0), "encounter": reference(visit),
-            "performedPeriod": { "start": time(nth), "end": time(nth) }, "reasonReference": [reference(visit + 1)],
+            "performedPeriod": { "start": time(nth), "end": time(nth) }, "reasonReference": [reference(visit + DIAGNOSIS)],
         }),
         "Immunization" => json!({
             "status": "completed",
             "vaccineCode": concept("http://hl7.org/fhir/sid/cvx", "140", "Influenza, seasonal, injectable"),
             "patient": reference(0), "encounter": reference(visit), "occurrenceDateTime": time(nth), "primarySource": true,
-        }),
-        "CarePlan" => json!({
-            "status": "active", "intent": "order",
-            "category": [concept(SNOMED, "53950000", "Respiratory therapy (procedure)")],
-            "subject": reference(0), "encounter": reference(visit), "period": { "start": time(nth) },
-            "addresses": [reference(visit + 1)],
-            "activity": [{ "detail": {
-                "code": concept(SNOMED, "304510005", "Recommendation to avoid exercise"), "status": "in-progress",
-            }}],
         }),
         "AllergyIntolerance" => json!({
             "clinicalStatus": { "coding": [{ "system": format!("{HL7}/allergyintolerance-clinical"), "code": "active" }] },
@@ -241,6 +372,7 @@ fn care(kind: &str, nth: u64) -> Value {
         }),
         "ImagingStudy" => json!({
             "status": "available", "subject": reference(0), "encounter": reference(visit), "started": time(nth),
+            "basedOn": [reference(visit + IMAGE_ORDER)],
             "series": [{
                 "uid": format!("1.2.840.99999999.1.{nth}"),
                 "modality": { "system": "http://dicom.nema.org/resources/ontology/DCM", "code": "DX" },
@@ -317,7 +449,8 @@ mod tests {
     #[test]
     fn a_file_has_as_many_entries_as_were_asked_for_and_their_length_in_life() {
         let mut bytes = Vec::new();
-        write(401, &mut bytes).expect("memory is written");
+        let many = 1 + 15 * OF_AN_ENCOUNTER;
+        write(many, &mut bytes).expect("memory is written");
         let bundle: Value = serde_json::from_slice(&bytes).expect("JSON");
 
         let entries = bundle["entry"].as_array().expect("a list");
@@ -331,12 +464,12 @@ mod tests {
         let names: std::collections::BTreeSet<_> =
             entries.iter().map(|it| it["fullUrl"].to_string()).collect();
 
-        assert_eq!((entries.len(), names.len()), (401, 401));
+        assert_eq!((entries.len(), names.len()), (421, 421));
         assert_eq!(
             entries.iter().filter(is_record).count() as u64,
-            records(401)
+            records(many)
         );
-        let each = bytes.len() as u64 / 401;
+        let each = bytes.len() as u64 / many;
         assert!((2400..2900).contains(&each), "{each} bytes each");
         for named in bytes
             .split(|byte| *byte == b'"')

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     bulk::compression::{Compression, decompressed_file},
-    records::import::{patients::KnownPatients, promised::NOT_AWAITED},
+    records::{import::promised::NOT_AWAITED, patients::KnownPatients},
 };
 
 /// How much of the file is read at once. Unit: bytes.

@@ -39,12 +39,12 @@ pub(crate) enum RecordType {
     /// A prescription of medicines: `MedicationRequest`, and where it is asked for `MedicationStatement` and
     /// `MedicationAdministration` resources.
     Prescription,
-    /// A plan of the treatment, with goals and activities: `CarePlan`, `Goal`, `ServiceRequest` and
+    /// A plan of the treatment, or a part of one by itself: `CarePlan`, `Goal`, `ServiceRequest` and
     /// `CareTeam` resources.
     TreatmentPlan,
     /// The patient's medical history: `Condition`, `Procedure`, `FamilyMemberHistory`,
     /// `AllergyIntolerance`, `MedicationStatement`, `MedicationAdministration`, `Observation`,
-    /// `DocumentReference`, `List` and `Composition` resources.
+    /// `DiagnosticReport`, `DocumentReference`, `List` and `Composition` resources.
     MedicalHistory,
     /// Vital signs, such as blood pressure, pulse or temperature: `Observation` resources.
     VitalSigns,

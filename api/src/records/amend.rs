@@ -10,6 +10,7 @@ use super::{
     attachments, decrypt,
     disclosure::{Disclosed, DisclosureRequest, RecordDisclosure, Wanted},
     draft::{Follows, Stored},
+    patients,
     prepare::{self, About, PreparedContent},
 };
 use crate::{
@@ -55,9 +56,11 @@ pub(crate) async fn amend(
     let request = json!([asked.request(caller), metadata]);
     let request_hash = prepare::request_hash(&request, &submitted);
     let profiles = amending.drafting.profiles;
-    let record_type = asked.old.record.record_type;
-    let mut content = prepare::check(profiles, record_type, document, metadata)?;
+    let old = &asked.old.record;
+    let (document, whose) = patients::of_record(document, old.patient);
+    let mut content = prepare::check(profiles, old.record_type, document, metadata)?;
     attachments::check(&content.document)?;
+    whose?;
     let notes = std::mem::take(&mut content.notes);
     let stored = asked.store(amending, caller, content, request_hash).await?;
     Ok((stored, notes))

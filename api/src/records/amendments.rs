@@ -25,7 +25,7 @@ pub(crate) struct AmendMedicalRecordInput {
     /// is `CONFLICT`.
     expected_version: i32,
     /// The whole new document, a FHIR R4 resource that fits the record type, at most 1 MiB. Send it as
-    /// a variable.
+    /// a variable. It may name its patient as that of `createMedicalRecord` may.
     document: Document,
     /// Why the record is amended, in 10 to 500 characters. It is encrypted with the document.
     reason: String,

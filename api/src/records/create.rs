@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     attachments,
     draft::Stored,
+    patients,
     prepare::{self, About},
     writer::Writer,
 };
@@ -60,9 +61,11 @@ pub(crate) async fn create(
         said.push(json!(represented));
     }
     let request_hash = prepare::request_hash(&request, &submitted);
-    let (document, metadata) = (submission.document, submission.metadata);
+    let (document, whose) = patients::of_record(submission.document, patient);
+    let metadata = submission.metadata;
     let mut content = prepare::check(drafting.profiles, record_type, document, metadata)?;
     attachments::check(&content.document)?;
+    whose?;
     let about = About {
         caller,
         purpose,

@@ -571,11 +571,13 @@ async fn prepare(ctx: &Context<'_>, records: &[Record]) -> Result<(), Error> {
 /// A new record and whose it is.
 #[derive(Debug, InputObject)]
 pub(crate) struct CreateMedicalRecordInput {
-    /// The ID of the patient whose record it is.
+    /// The ID of the patient whose record it is. Where the document names its patient as a hospital does, by
+    /// `Patient/7`, an URL, `urn:uuid:…`, a contained `Patient` or an identifier with its system, that is this
+    /// account: the reference becomes `Patient/<patientId>`, and what it was stays as its `identifier`.
     patient_id: Uuid,
     /// The kind of document that the record holds.
     record_type: RecordType,
-    /// A FHIR R4 resource that fits the record type, at most 1 MiB. Send it as a variable.
+    /// A FHIR R4 resource that fits the record type, at most 1 MiB, about one patient. Send it as a variable.
     document: Document,
     /// Metadata to be stored unencrypted for searching: an object with the keys that the record type
     /// permits, and no free text. Null for none.
@@ -606,6 +608,9 @@ impl RecordMutation {
     /// Stores a new medical record and queues its anchor for the chain. It answers once the record is
     /// durable; follow the anchor with `integrityEvents`. A patient stores their own records, a doctor
     /// those of patients who consented to CREATE, a representative those of the patient for whom they act.
+    ///
+    /// The document is about `patientId`, however it names its patient, or where it names nobody. One that names another account,
+    /// or two patients, is refused.
     ///
     /// Error codes: `INVALID_DOCUMENT`, `BAD_USER_INPUT` (`document`, `metadata`, `idempotencyKey`, `onBehalfOf`),
     /// `NOT_FOUND` where the patient does not exist or the caller may not store for them, `CONFLICT`

@@ -20,6 +20,7 @@ pub(crate) mod import;
 pub(crate) mod index_key;
 pub(crate) mod list;
 pub(crate) mod patient_keys;
+pub(crate) mod patients;
 mod prepare;
 mod record_rows;
 pub(crate) mod referred;

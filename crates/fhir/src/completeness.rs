@@ -10,11 +10,12 @@
 mod documents;
 mod elements;
 mod medications;
+mod treatment_plans;
 
 use self::elements::{
-    at, has, has_choice, has_range, has_result, is_coded, is_described, is_fragment, is_icd_10,
-    is_in_units, is_last_dose, is_loinc, is_loinc_code, is_measured, is_named, is_no_known_allergy,
-    items, names_professional, says,
+    at, has, has_choice, has_range, has_result, is_coded, is_concluded, is_described, is_fragment,
+    is_icd_10, is_in_units, is_last_dose, is_loinc, is_loinc_code, is_measured, is_named,
+    is_no_known_allergy, items, names_professional, says,
 };
 use crate::issue::{Issue, IssueCode, Severity};
 use crate::json::Json;
@@ -107,7 +108,7 @@ pub(crate) fn of(document: &Json, roots: &[&Json], record_type: RecordType) -> C
         RecordType::Diagnosis => diagnosis(&parts),
         RecordType::LabResult => lab_result(&parts),
         RecordType::Prescription => prescription(&parts),
-        RecordType::TreatmentPlan => treatment_plan(&parts),
+        RecordType::TreatmentPlan => treatment_plans::bullets(&parts),
         RecordType::MedicalHistory => medical_history(&parts),
         RecordType::VitalSigns => vital_signs(&parts),
         RecordType::Imaging => imaging(&parts),
@@ -162,12 +163,9 @@ fn diagnosis(parts: &RecordParts<'_>) -> Vec<Bullet> {
 
 fn lab_result(parts: &RecordParts<'_>) -> Vec<Bullet> {
     let facility = |r: &Json| has(r, "performer") || has(r, "resultsInterpreter");
-    let is_here = parts.any("Observation", "value", |_| true).is_ok();
+    let is_here = parts.holds("Observation");
     // What is only referred to is stated if the reference says what it is, or if it is in the document.
-    let result = |r: &Json| {
-        let mut results = items(r, "result").iter();
-        results.any(|it| is_here || is_fragment(it) || is_named(it))
-    };
+    let result = |r: &Json| names_results(r) || (is_here && has(r, "result"));
     let mut bullets = vec![
         plain(
             "laboratory category",
@@ -251,56 +249,10 @@ fn prescription(parts: &RecordParts<'_>) -> Vec<Bullet> {
     ]
 }
 
-fn treatment_plan(parts: &RecordParts<'_>) -> Vec<Bullet> {
-    let activity =
-        |plan: &Json, found: &dyn Fn(&Json) -> bool| items(plan, "activity").iter().any(found);
-    let detail =
-        |activity: &Json, found: fn(&Json) -> bool| activity.get("detail").is_some_and(found);
-    let procedure = |a: &Json| {
-        a.get("reference")
-            .is_some_and(|it| is_fragment(it) || is_named(it))
-            || detail(a, |d| is_described(d, "code"))
-    };
-    let outcome = |a: &Json| has(a, "outcomeCodeableConcept") || has(a, "outcomeReference");
-    let named_goal = |plan: &Json| {
-        let mut goals = items(plan, "goal").iter();
-        goals.any(|goal| !is_fragment(goal) && is_named(goal))
-    };
-    vec![
-        bold(
-            "treatment objectives",
-            parts
-                .any("Goal", "description", |goal| {
-                    is_described(goal, "description")
-                })
-                .or_else(|_| parts.any("CarePlan", "goal", named_goal)),
-        ),
-        bold(
-            "procedures",
-            parts
-                .any("ServiceRequest", "code", |r| is_described(r, "code"))
-                .or_else(|_| parts.any("CarePlan", "activity", |plan| activity(plan, &procedure))),
-        ),
-        plain(
-            "timeline",
-            parts
-                .any("ServiceRequest", "occurrence", |r| {
-                    has_choice(r, "occurrence")
-                })
-                .or_else(|_| {
-                    parts.any("CarePlan", "period", |plan| {
-                        has(plan, "period")
-                            || activity(plan, &|a| detail(a, |d| has_choice(d, "scheduled")))
-                    })
-                }),
-        ),
-        plain(
-            "expected outcomes",
-            parts
-                .any("CarePlan", "activity", |plan| activity(plan, &outcome))
-                .or_else(|_| parts.any("Goal", "target", |g| has(g, "target"))),
-        ),
-    ]
+/// Whether a report says of one of its results what it is, or contains it.
+fn names_results(report: &Json) -> bool {
+    let mut results = items(report, "result").iter();
+    results.any(|it| is_fragment(it) || is_named(it))
 }
 
 /// What is asked of a kind in a history.
@@ -315,7 +267,7 @@ struct HistoryPart {
     fills: fn(&Json) -> bool,
 }
 
-const HISTORY_PARTS: [HistoryPart; 6] = [
+const HISTORY_PARTS: [HistoryPart; 7] = [
     HistoryPart {
         bullet: "past conditions",
         kind: "Condition",
@@ -355,6 +307,14 @@ const HISTORY_PARTS: [HistoryPart; 6] = [
         names: |o| is_described(o, "code"),
         filling: "value",
         fills: has_result,
+    },
+    HistoryPart {
+        bullet: "reports",
+        kind: "DiagnosticReport",
+        naming: "code",
+        names: |r| is_described(r, "code"),
+        filling: "conclusion",
+        fills: |r| is_concluded(r) || names_results(r),
     },
     HistoryPart {
         bullet: "documents",
@@ -469,8 +429,7 @@ fn imaging(parts: &RecordParts<'_>) -> Vec<Bullet> {
         ),
     )];
     // A report and an observation cannot say it but by their code.
-    let can_say = |kind: &str| parts.any(kind, "", |_| true).is_ok();
-    if can_say("ImagingStudy") || can_say("Media") {
+    if parts.holds("ImagingStudy") || parts.holds("Media") {
         bullets.push(bold(
             "body part",
             parts
@@ -484,13 +443,9 @@ fn imaging(parts: &RecordParts<'_>) -> Vec<Bullet> {
     }
     bullets.push(plain(
         "findings",
-        parts.any("Observation", "value", has_result).or_else(|_| {
-            parts.any("DiagnosticReport", "conclusion", |report| {
-                has(report, "conclusion")
-                    || has(report, "conclusionCode")
-                    || has(report, "presentedForm")
-            })
-        }),
+        parts
+            .any("Observation", "value", has_result)
+            .or_else(|_| parts.any("DiagnosticReport", "conclusion", is_concluded)),
     ));
     bullets.push(plain(
         "radiologist notes",
@@ -605,6 +560,11 @@ impl<'a> RecordParts<'a> {
         self.0
             .iter()
             .filter(move |it| resource_type(it.json) == Some(kind))
+    }
+
+    /// Whether there is a resource of this kind.
+    fn holds(&self, kind: &str) -> bool {
+        self.all(kind).next().is_some()
     }
 
     /// Where something could be stated, if anywhere.

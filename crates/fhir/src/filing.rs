@@ -85,14 +85,23 @@ fn of_medications(roots: &[&Json]) -> Option<RecordType> {
     (!roots.is_empty() && roots.iter().all(is_recorded)).then_some(RecordType::MedicalHistory)
 }
 
-/// A document is where its type says, and a history where that says nothing of a laboratory or of imaging.
+/// A document is where its type says, a report where its category says, and a history where that is nothing of a
+/// laboratory or of imaging. A report beside documents is where they are.
 fn of_documents(roots: &[&Json]) -> Option<RecordType> {
-    let is_document = |root: &&Json| resource_type(root) == Some("DocumentReference");
-    if roots.is_empty() || !roots.iter().all(is_document) {
+    let all = roots.iter().copied();
+    let (documents, reports): (Vec<&Json>, Vec<&Json>) =
+        all.partition(|root| resource_type(root) == Some("DocumentReference"));
+    let is_report = |root: &&Json| resource_type(root) == Some("DiagnosticReport");
+    if roots.is_empty() || !reports.iter().all(is_report) {
         return None;
     }
-    let is_laboratory = roots.iter().all(|root| kinds::is_of_laboratory(root));
-    let is_imaging = roots.iter().all(|root| kinds::is_of_imaging(root));
+    let asked = if documents.is_empty() {
+        reports
+    } else {
+        documents
+    };
+    let is_laboratory = asked.iter().all(|root| kinds::is_of_laboratory(root));
+    let is_imaging = asked.iter().all(|root| kinds::is_of_imaging(root));
     match (is_laboratory, is_imaging) {
         (true, false) => Some(RecordType::LabResult),
         (false, true) => Some(RecordType::Imaging),
@@ -197,12 +206,13 @@ mod tests {
                 with_category("DiagnosticReport", "v2-0074", "RAD"),
                 Some(Imaging),
             ),
-            (bare("DiagnosticReport"), None),
+            (bare("DiagnosticReport"), Some(MedicalHistory)),
             (in_loinc("LP29684-5"), Some(Imaging)),
             (in_loinc("LP29693-6"), Some(LabResult)),
             (in_loinc("LP7839-6"), Some(LabResult)),
-            // Cardiology: by somebody who says so.
-            (in_loinc("LP29708-2"), None),
+            // Cardiology, and the note of a visit: neither of a laboratory nor of imaging.
+            (in_loinc("LP29708-2"), Some(MedicalHistory)),
+            (in_loinc("34117-2"), Some(MedicalHistory)),
             (
                 with_category("Condition", "condition-category", "encounter-diagnosis"),
                 Some(Diagnosis),
@@ -219,8 +229,9 @@ mod tests {
                 Some(MedicalHistory),
             ),
             (bare("Condition"), None),
-            // A goal stands in a Bundle alone.
-            (bare("Goal"), None),
+            (bare("Goal"), Some(TreatmentPlan)),
+            (bare("ServiceRequest"), Some(TreatmentPlan)),
+            (bare("CareTeam"), Some(TreatmentPlan)),
             (bare("Patient"), None),
             ("{}".to_owned(), None),
             ("[]".to_owned(), None),

@@ -56,6 +56,7 @@ const HISTORY: &[&str] = &[
     "MedicationStatement",
     "MedicationAdministration",
     "Observation",
+    "DiagnosticReport",
     "DocumentReference",
 ];
 
@@ -95,7 +96,7 @@ pub(crate) fn takes_kind(document: &Json, record_type: RecordType) -> Result<&st
     let is_taken = if kind == "Bundle" {
         record_type.may_be_bundle()
     } else {
-        record_type.roots().contains(&kind) && record_type.may_stand_alone(kind)
+        record_type.roots().contains(&kind)
     };
     if is_taken {
         Ok(kind)
@@ -158,16 +159,10 @@ fn refuse(path: impl Into<String>, record_type: RecordType, message: impl Into<S
 
 /// What a record type takes, for a person.
 fn takes(record_type: RecordType) -> String {
-    let roots = record_type.roots();
-    let alone: Vec<&str> = roots
-        .iter()
-        .copied()
-        .filter(|kind| record_type.may_stand_alone(kind))
-        .collect();
-    let mut takes = format!("{} takes {}", record_type.as_str(), alone.join(", "));
+    let roots = record_type.roots().join(", ");
+    let mut takes = format!("{} takes {roots}", record_type.as_str());
     if record_type.may_be_bundle() {
-        takes += " or a Bundle of ";
-        takes += &roots.join(", ");
+        takes += " or a Bundle of them";
     }
     takes
 }
@@ -209,6 +204,8 @@ fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Iss
         (RecordType::Imaging, "DiagnosticReport" | "DocumentReference") => {
             is_of_imaging || !is_of_laboratory
         }
+        // A history takes the notes of a visit, of cardiology, …: what has no type of its own.
+        (RecordType::MedicalHistory, "DiagnosticReport") => !is_of_laboratory && !is_of_imaging,
         _ => true,
     };
     if !fits {

@@ -11,10 +11,10 @@ pub enum RecordType {
     LabResult,
     /// A prescription: `MedicationRequest`, `MedicationStatement`, `MedicationAdministration`.
     Prescription,
-    /// A treatment plan: `CarePlan`, `Goal`, `ServiceRequest`, `CareTeam`.
+    /// A treatment plan or a part of one: `CarePlan`, `Goal`, `ServiceRequest`, `CareTeam`.
     TreatmentPlan,
     /// A medical history: `Condition`, `Procedure`, `FamilyMemberHistory`, `AllergyIntolerance`,
-    /// `MedicationStatement`, `MedicationAdministration`, `Observation`, `DocumentReference`.
+    /// `MedicationStatement`, `MedicationAdministration`, `Observation`, `DiagnosticReport`, `DocumentReference`.
     MedicalHistory,
     /// Vital signs: `Observation`.
     VitalSigns,
@@ -82,6 +82,7 @@ impl RecordType {
                 "MedicationStatement",
                 "MedicationAdministration",
                 "Observation",
+                "DiagnosticReport",
                 "DocumentReference",
                 "List",
                 "Composition",
@@ -101,14 +102,6 @@ impl RecordType {
     /// Whether a document of this type may be a `Bundle` of its roots.
     pub fn may_be_bundle(self) -> bool {
         self != Self::Prescription
-    }
-
-    /// Whether a resource of this kind may stand alone and not only in a `Bundle`.
-    pub(crate) fn may_stand_alone(self, resource_type: &str) -> bool {
-        match self {
-            Self::TreatmentPlan => resource_type == "CarePlan",
-            _ => true,
-        }
     }
 }
 

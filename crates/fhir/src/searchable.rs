@@ -248,7 +248,8 @@ fn date_paths(kind: &str) -> &'static [&'static str] {
         ],
         "CarePlan" => &["period.start", "created", "period.end"],
         "CareTeam" => &["period.start", "period.end"],
-        "Goal" => &["startDate"],
+        // By when it is to be reached is a limit, and no date of it.
+        "Goal" => &["startDate", "statusDate"],
         "Procedure" => &[
             "performedDateTime",
             "performedPeriod.start",
@@ -363,6 +364,8 @@ fn coded_elements(resource: &Json) -> &'static [&'static str] {
         }
         Some("DocumentReference") => &["type"],
         Some("CarePlan") => &["activity.detail.code"],
+        Some("Goal") => &["description"],
+        Some("CareTeam") => &["category"],
         Some("FamilyMemberHistory") => &["condition.code"],
         Some("AllergyIntolerance") => &["code", "reaction.substance"],
         Some("ImagingStudy") => &["procedureCode"],
@@ -383,6 +386,8 @@ fn detailing_elements(resource: &Json) -> &'static [&'static str] {
         ],
         Some("DocumentReference") => &["context.event"],
         Some("AllergyIntolerance") => &["reaction.manifestation"],
+        Some("Goal") => &["target.measure"],
+        Some("CareTeam") => &["reasonCode"],
         Some("ImagingStudy") => &["series.bodySite"],
         Some("Condition" | "Media" | "Procedure" | "ServiceRequest") => &["bodySite"],
         _ => &[],

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use crate::canonical;
 use crate::issue::{Issue, IssueCode, Path, object, text};
 use crate::json::Json;
+use crate::reader;
 use crate::record_types::{patient_element, resource_type};
 use crate::stamp::{items_mut, member_mut, set};
 
@@ -18,6 +19,8 @@ const MAX_IDENTIFIERS: usize = 16;
 const MAX_KEY: usize = 512;
 /// How many people a document is asked for: a record is about one.
 const MAX_NAMED: usize = 16;
+/// How much the names that are kept in the places of references may add to a document. Unit: bytes.
+const MAX_KEPT: usize = 256 << 10;
 /// How far what goes with a contained patient is followed. What is left then is referred to by nothing, and
 /// refused for that (dom-3).
 const MAX_ORPHANED: usize = 8;
@@ -32,15 +35,21 @@ pub struct NamedPatient {
 }
 
 impl NamedPatient {
-    /// Why a document about somebody who is not known here is refused.
+    /// Why a document about somebody who is not known in an import is refused.
     pub fn unknown(&self) -> Issue {
         let message = "the document is about somebody whom this import gives no account: map them, or import them apart";
-        Issue::error(
-            IssueCode::BusinessRule,
-            self.path.as_str(),
-            "patient",
-            message,
-        )
+        self.refused(message)
+    }
+
+    /// Why a document about somebody else than the patient of its record is refused.
+    pub fn another(&self) -> Issue {
+        let message = "the document is about somebody else, or nobody can tell about whom";
+        self.refused(message)
+    }
+
+    fn refused(&self, message: &str) -> Issue {
+        let path = self.path.as_str();
+        Issue::error(IssueCode::BusinessRule, path, "patient", message)
     }
 }
 
@@ -158,7 +167,10 @@ impl ContainedPatients {
         let patients = patients.filter(|it| resource_type(it) == Some("Patient"));
         let known = patients.filter_map(|patient| {
             let id = id_of(patient).filter(|id| !doubled.contains(id))?;
-            let identifier = items(patient, "identifier").first().cloned();
+            let identifier = items(patient, "identifier").first();
+            // Each reference would have it: what is long is no name to keep.
+            let identifier = identifier.filter(|it| canonical::length(it) <= MAX_KEY);
+            let identifier = identifier.cloned();
             Some((id.to_owned(), (keys_of_contained(patient), identifier)))
         });
         Self(known.collect())
@@ -252,22 +264,50 @@ pub fn assign_patient(
     is_patient: &dyn Fn(&[String]) -> bool,
     patient_id: &str,
 ) -> Json {
-    let patient = format!("Patient/{patient_id}");
+    let mut assignment = Assignment {
+        is_patient,
+        patient: format!("Patient/{patient_id}"),
+        room: MAX_KEPT,
+    };
     if resource_type(&document) == Some("Bundle") {
         for entry in items_mut(&mut document, "entry") {
             if let Some(resource) = member_mut(entry, "resource") {
-                assign(resource, is_patient, &patient);
+                // In the entry, in the list, in the Bundle.
+                assign(resource, 3, &mut assignment);
             }
         }
     } else {
-        assign(&mut document, is_patient, &patient);
+        assign(&mut document, 0, &mut assignment);
     }
     document
 }
 
-fn assign(root: &mut Json, is_patient: &dyn Fn(&[String]) -> bool, patient: &str) {
+/// Who takes the place of a patient, and how much of what they were called may still be kept.
+struct Assignment<'a> {
+    is_patient: &'a dyn Fn(&[String]) -> bool,
+    /// The reference to the patient as ours.
+    patient: String,
+    /// Unit: bytes.
+    room: usize,
+}
+
+impl Assignment<'_> {
+    /// A name, if a document may have it within so many arrays and objects.
+    fn kept(&mut self, known: Json, depth: usize) -> Option<Json> {
+        let length = canonical::length(&known);
+        if length > self.room || depth + reader::depth(&known) > reader::MAX_DEPTH {
+            return None;
+        }
+        self.room -= length;
+        Some(known)
+    }
+}
+
+/// Puts the patient into a resource that is within so many arrays and objects.
+fn assign(root: &mut Json, depth: usize, assignment: &mut Assignment<'_>) {
     let patients = ContainedPatients::of(root);
-    rewrite(root, &patients, is_patient, patient);
+    rewrite(root, depth, &patients, assignment);
+    let is_patient = assignment.is_patient;
     let is_theirs = |inner: &Json| {
         let id = id_of(inner).unwrap_or_default();
         resource_type(inner) == Some("Patient")
@@ -332,13 +372,13 @@ fn local_references(json: &Json, found: &mut HashSet<String>) {
 
 fn rewrite(
     json: &mut Json,
+    depth: usize,
     patients: &ContainedPatients,
-    is_patient: &dyn Fn(&[String]) -> bool,
-    patient: &str,
+    assignment: &mut Assignment<'_>,
 ) {
     if let Json::Array(items) = json {
         for item in items {
-            rewrite(item, patients, is_patient, patient);
+            rewrite(item, depth + 1, patients, assignment);
         }
         return;
     }
@@ -352,28 +392,29 @@ fn rewrite(
         } else {
             Vec::new()
         };
-        !keys.is_empty() && is_patient(&keys)
+        !keys.is_empty() && (assignment.is_patient)(&keys)
     };
     let Json::Object(members) = json else {
         return;
     };
     if !means_them {
         for (_, member) in members {
-            rewrite(member, patients, is_patient, patient);
+            rewrite(member, depth + 1, patients, assignment);
         }
         return;
     }
     let old = members.iter().find(|(name, _)| name == "reference");
     let old = old.and_then(|(_, old)| old.as_str()).map(str::to_owned);
-    if old.as_deref() == Some(patient) {
+    if old.as_deref() == Some(assignment.patient.as_str()) {
         return;
     }
     if !members.iter().any(|(name, _)| name == "identifier")
         && let Some(known) = old.and_then(|old| known_as(&old, patients))
+        && let Some(known) = assignment.kept(known, depth + 1)
     {
         members.push(("identifier".to_owned(), known));
     }
-    set(members, "reference", text(patient));
+    set(members, "reference", text(&assignment.patient));
 }
 
 /// What somebody was called, as an identifier.
@@ -539,6 +580,45 @@ mod tests {
             keys_of_patient(&read(patient).unwrap(), Some("urn:uuid:AB")),
             ["urn:uuid:ab", "Patient/7", "urn:mrn|9"]
         );
+    }
+
+    #[test]
+    fn names_are_kept_as_far_as_a_document_stays_readable_and_of_its_size() {
+        let contained = |value: &str| {
+            format!(
+                r#","contained":[{{"resourceType":"Patient","id":"p","identifier":[{{"system":"urn:mrn","value":"{value}"}}]}}]"#
+            )
+        };
+        let subject = r##"{"reference":"#p"}"##;
+        let many = vec![subject; 30_000].join(",");
+        let performers = format!(r#","performer":[{many}]{}"#, contained(&"9".repeat(400)));
+        let crowded = observation(subject, &performers);
+        let before = canonical::length(&crowded);
+        let ours = assign_patient(crowded, &|_| true, "us");
+        let added = canonical::length(&ours).saturating_sub(before);
+        assert!(added < MAX_KEPT + 30_000 * "Patient/us".len(), "{added}");
+
+        let assigner = format!(r#"urn:mrn","assigner":{{"display":"{}"}}"#, "x".repeat(MAX_KEY));
+        let long = contained("9").replace("urn:mrn\"", &assigner);
+        let ours = assign_patient(observation(subject, &long), &|_| true, "us");
+        let bare = read(br#"{"reference":"Patient/us"}"#).unwrap();
+        assert!(ours.get("subject") == Some(&bare));
+
+        // As deep as a document may be: the reference is ours, and has no more within it.
+        let (open, close) = (r#"{"url":"x","extension":["#, "]}");
+        let nested = |levels: usize| {
+            let reference = r#"{"url":"x","valueReference":{"reference":"Patient/7"}}"#;
+            let (open, close) = (open.repeat(levels), close.repeat(levels));
+            let more = format!(r#","extension":[{open}{reference}{close}]"#);
+            let document = observation(r#"{"reference":"Patient/7"}"#, &more);
+            assign_patient(document, &|_| true, "us")
+        };
+        for (levels, deepest) in [(29, 63), (30, 64)] {
+            let ours = nested(levels);
+            assert_eq!(reader::depth(&ours), deepest, "{levels}");
+            let told = canonical::to_bytes(&ours);
+            assert!(read(&told).is_ok());
+        }
     }
 
     #[test]

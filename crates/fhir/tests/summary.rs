@@ -470,9 +470,15 @@ fn a_title_names_each_state_that_is_not_usual_of_its_kind() {
             "completed",
             "order",
             plan,
-            "X (completed)",
+            "X (ServiceRequest, completed)",
         ),
-        ("ServiceRequest", "active", "plan", plan, "X (plan)"),
+        (
+            "ServiceRequest",
+            "active",
+            "plan",
+            plan,
+            "X (ServiceRequest, plan)",
+        ),
     ] {
         assert_eq!(title(kind, status, intent, record_type), expected, "{kind}");
     }

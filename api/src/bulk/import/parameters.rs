@@ -9,7 +9,10 @@ use crate::{
     bulk::{Transfer, TransferRefused, compression::Compression, query::QueryParameters},
     codes::ErrorCode,
     error::Error,
-    records::import::{Entry, Import, MAX_BYTES, check_source, patients::ImportPatients},
+    records::{
+        import::{Entry, Import, MAX_BYTES, check_source},
+        patients::PatientAccounts,
+    },
     wire::content_type,
 };
 
@@ -146,7 +149,7 @@ pub(super) fn asked(
     }
     asked.complete()?;
     let import = Import {
-        patients: ImportPatients::new(patient, map)?,
+        patients: PatientAccounts::new(patient, map)?,
         purpose,
         prefers,
         key,

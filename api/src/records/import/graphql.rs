@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::{
     Entry, Import, check_source, interrupts,
-    patients::ImportPatients,
     report::{Imported, Totals},
     together::{self, ImportedEntry},
 };
@@ -23,7 +22,7 @@ use crate::{
         payload::Payload,
         request_for,
     },
-    records::{draft::SourceAnswer, graphql::MedicalRecord},
+    records::{draft::SourceAnswer, graphql::MedicalRecord, patients::PatientAccounts},
 };
 
 /// How many entries one mutation takes.
@@ -182,7 +181,7 @@ impl ImportMutation {
         let map = input.patients.unwrap_or_default().into_iter();
         let map = map.map(|it| (it.reference, UserId(it.patient_id)));
         let import = Import {
-            patients: ImportPatients::new(Some(UserId(input.patient_id)), map)?,
+            patients: PatientAccounts::new(Some(UserId(input.patient_id)), map)?,
             purpose: input.purpose.map(Into::into),
             prefers: None,
             key: input.key,

@@ -9,7 +9,6 @@ pub(crate) mod files;
 pub(crate) mod foresee;
 pub(crate) mod graphql;
 pub(crate) mod named;
-pub(crate) mod patients;
 pub(crate) mod prepared;
 pub(crate) mod promised;
 pub(crate) mod references;
@@ -33,11 +32,12 @@ use store::{Pool, audit, users};
 
 pub(crate) use entry::{Entry, Exported, LONG_ENTRY, MAX_AROUND_FILES, MAX_BYTES};
 
-use self::{patients::ImportPatients, prepared::Prepared, report::Imported};
+use self::{prepared::Prepared, report::Imported};
 
 use super::{
     attachments,
     draft::{Draft, DraftSource, Follows, SourceAnswer, Stored},
+    patients::PatientAccounts,
     prepare::{self, About},
     restore,
     writer::Writer,
@@ -55,7 +55,7 @@ const MAX_SOURCE: usize = 255;
 #[derive(Debug, Clone)]
 pub(crate) struct Import {
     /// Whose records.
-    pub(crate) patients: ImportPatients,
+    pub(crate) patients: PatientAccounts,
     /// Why; `None` for what the caller's role acts for.
     pub(crate) purpose: Option<Purpose>,
     /// Of which type those are that could be of several.

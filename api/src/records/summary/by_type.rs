@@ -327,6 +327,8 @@ mirrors! {
         goals: Vec<TreatmentGoal>,
         /// What is to be done: each `activity` of the plans, and each `ServiceRequest`.
         activities: Vec<TreatmentActivity>,
+        /// Who looks after the patient: each `CareTeam`.
+        care_teams: Vec<TreatmentTeam>,
         /// The elements of the document that can turn the rest into its opposite and that this summary
         /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
         /// `List.mode=changes`. Where the list is not empty, read the document before you act.
@@ -393,6 +395,12 @@ mirrors! {
         status_reason: Option<Concept>,
         /// The `intent` of a `ServiceRequest`: order, plan, proposal, …
         intent: Option<String>,
+        /// The `priority` of a `ServiceRequest`: routine, urgent, asap or stat.
+        priority: Option<String>,
+        /// Who asked for the activity: `requester` of a `ServiceRequest`.
+        requester: Option<Party>,
+        /// What the activity is done for: each `reasonCode`, then each `reasonReference` in words.
+        reasons: Vec<Concept>,
         /// Whether, or for which complaint, it is done only as needed: `asNeeded[x]` of a
         /// `ServiceRequest` as text.
         as_needed: Option<String>,
@@ -405,6 +413,36 @@ mirrors! {
         scheduled: Option<String>,
         /// What the activity resulted in: `outcomeCodeableConcept` and `outcomeReference` as text.
         outcomes: Vec<String>,
+    }
+
+    /// One team that looks after the patient, read from a `CareTeam`.
+    TreatmentTeam of CareTeam {
+        /// The `name` of the team.
+        name: Option<String>,
+        /// The `status` of the team: proposed, active, suspended, inactive or entered-in-error.
+        status: Option<String>,
+        /// The kinds of team that it is: `category`.
+        categories: Vec<Concept>,
+        /// The `period` in which the team is one.
+        period: Option<Period>,
+        /// What there is a team for: each `reasonCode`, then each `reasonReference` in words.
+        reasons: Vec<Concept>,
+        /// Who belongs to the team: each `participant`, the patient too where the document names them.
+        members: Vec<TreatmentTeamMember>,
+        /// The organisations that are responsible for the team: each `managingOrganization`.
+        organizations: Vec<Party>,
+    }
+
+    /// One member of a team, read from a `participant` of a `CareTeam`.
+    TreatmentTeamMember of CareTeamMember {
+        /// What the member does in the team: each `role`.
+        roles: Vec<Concept>,
+        /// Who it is: `member`.
+        member: Option<Party>,
+        /// The organisation for which the member acts: `onBehalfOf`.
+        on_behalf_of: Option<Party>,
+        /// The `period` in which the member belongs to the team.
+        period: Option<Period>,
     }
 
     /// The main statements of a document of the type `MEDICAL_HISTORY`.
@@ -430,6 +468,9 @@ mirrors! {
         medication_administrations: Vec<MedicationAdministrationSummary>,
         /// What was observed, such as of social history: one for each `Observation`.
         observations: Vec<Measurement>,
+        /// Reports that are neither of a laboratory nor of imaging, such as the note of a visit: each
+        /// `DiagnosticReport`, with its status and what it concludes.
+        reports: Vec<DiagnosticReportSummary>,
         /// Documents that are kept as files: one for each `DocumentReference`.
         document_references: Vec<DocumentReferenceSummary>,
         /// What a `List` or a `Composition` refers to outside of the document.

@@ -147,6 +147,13 @@ pub(super) fn has_result(observation: &Json) -> bool {
             .any(|key| has(observation, key))
 }
 
+/// A conclusion, in words or by a code, or the report as a file.
+pub(super) fn is_concluded(report: &Json) -> bool {
+    ["conclusion", "conclusionCode", "presentedForm"]
+        .iter()
+        .any(|key| has(report, key))
+}
+
 pub(super) fn has_range(observation: &Json) -> bool {
     has(observation, "referenceRange")
         || items(observation, "component")

@@ -6,6 +6,7 @@ use super::elements::{Coding, Concept, Party, Period};
 use super::measurement::{Measurement, measurement};
 use super::medication::{MedicationGiven, MedicationTaken, given, taken};
 use super::parts::{Part, Parts, distinct};
+use super::report::{Report, report};
 use super::silent::silent;
 use super::text;
 
@@ -32,6 +33,8 @@ pub struct MedicalHistorySummary {
     pub medication_administrations: Vec<MedicationGiven>,
     /// Each `Observation`: of social history, of a survey, of an examination.
     pub observations: Vec<Measurement>,
+    /// Each `DiagnosticReport`, with its state: of a visit, of cardiology, …
+    pub reports: Vec<Report>,
     /// Each `DocumentReference`.
     pub document_references: Vec<ReferredDocument>,
     /// What a `List` or a `Composition` refers to outside of the document.
@@ -176,6 +179,7 @@ impl MedicalHistorySummary {
             medication_statements: parts.all("MedicationStatement").map(taken).collect(),
             medication_administrations: parts.all("MedicationAdministration").map(given).collect(),
             observations: parts.all("Observation").map(measurement).collect(),
+            reports: parts.all("DiagnosticReport").map(report).collect(),
             referred: distinct(listed.chain(composed).filter(outside).filter_map(Party::of)),
             titles: titled.filter_map(|it| it.written("title")).collect(),
         }

@@ -6,6 +6,7 @@
 //! Whoever shows a summary shows the document: it is health data, so its `Debug` says no more than
 //! its type's name.
 
+mod care_team;
 mod diagnosis;
 mod document;
 mod elements;
@@ -25,6 +26,7 @@ mod treatment_plan;
 mod vaccination;
 mod vital_signs;
 
+pub use care_team::{CareTeam, CareTeamMember};
 pub use diagnosis::{Diagnosis, DiagnosisSummary};
 pub use document::{DocumentContent, DocumentRelation, ReferredDocument};
 pub use elements::{Coding, Concept, Party, Period, Quantity, Range};

@@ -14,7 +14,7 @@ use crate::table::{self, Field, Kind, Node};
 const MAX_TOLD: usize = 100;
 
 /// The modifiers that the summary of a record type shows in fields of their own, and what a title says as if it were
-/// one: `docStatus`.
+/// one: `docStatus`, `achievementStatus`.
 pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
     match record_type {
         RecordType::Diagnosis => &["Condition.clinicalStatus", "Condition.verificationStatus"],
@@ -37,9 +37,11 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
             "CarePlan.activity.detail.status",
             "CarePlan.activity.detail.doNotPerform",
             "Goal.lifecycleStatus",
+            "Goal.achievementStatus",
             "ServiceRequest.status",
             "ServiceRequest.intent",
             "ServiceRequest.doNotPerform",
+            "CareTeam.status",
         ],
         RecordType::MedicalHistory => &[
             "Condition.clinicalStatus",
@@ -51,6 +53,7 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
             "MedicationStatement.status",
             "MedicationAdministration.status",
             "Observation.status",
+            "DiagnosticReport.status",
             "DocumentReference.status",
             "DocumentReference.docStatus",
         ],

@@ -1,4 +1,4 @@
-//! A `DiagnosticReport`: of a laboratory, of imaging.
+//! A `DiagnosticReport`: of a laboratory, of imaging, of a history.
 
 use super::elements::{Concept, Party};
 use super::parts::Part;

@@ -67,11 +67,6 @@ fn leading<'a>(parts: &Parts<'a>, record_type: RecordType) -> Vec<Part<'a>> {
 /// What a resource is about: a line, or one for each vaccine that is recommended.
 fn lines(part: Part<'_>, record_type: RecordType) -> Vec<String> {
     let kind = resource_type(part.json).unwrap_or_default();
-    let states = said_kind(kind)
-        .map(str::to_owned)
-        .into_iter()
-        .chain(states(part, kind, record_type))
-        .collect::<Vec<_>>();
     let recommended: Vec<String> = match kind {
         "ImmunizationRecommendation" => part.items("recommendation").map(recommended).collect(),
         _ => Vec::new(),
@@ -79,13 +74,22 @@ fn lines(part: Part<'_>, record_type: RecordType) -> Vec<String> {
     if !recommended.is_empty() {
         return recommended;
     }
-    let name = name(part, kind).map_or_else(|| kind.to_owned(), |name| shortened(&name));
+    let name = name(part, kind).map(|name| shortened(&name));
+    let said = name.as_ref().and(said_kind(kind)).map(str::to_owned);
+    let states = states(part, kind, record_type);
+    let states: Vec<String> = said.into_iter().chain(states).collect();
+    let name = name.unwrap_or_else(|| kind.to_owned());
     vec![with_states(name + &focus(part, kind), &states)]
 }
 
-/// What the name of a drug alone would not say: that it is no order, and no allergy.
+/// What the name alone would not say: that a drug is no order and no allergy, that a goal is not reached and a
+/// service not done by being named, and that what a team is for is no diagnosis.
 fn said_kind(kind: &str) -> Option<&str> {
-    matches!(kind, "MedicationStatement" | "MedicationAdministration").then_some(kind)
+    let is_said = matches!(
+        kind,
+        "MedicationStatement" | "MedicationAdministration" | "Goal" | "ServiceRequest" | "CareTeam"
+    );
+    is_said.then_some(kind)
 }
 
 /// Of whom or what an observation is, where that is not the patient.
@@ -174,7 +178,10 @@ fn name(part: Part<'_>, kind: &str) -> Option<String> {
             .or_else(|| first("category"))
             .or_else(|| part.written("description")),
         "Goal" => words(part.concept("description")),
-        "CareTeam" => part.written("name"),
+        "CareTeam" => part
+            .written("name")
+            .or_else(|| first("reasonCode"))
+            .or_else(|| first("category")),
         "FamilyMemberHistory" => relative(part),
         "List" => part
             .written("title")

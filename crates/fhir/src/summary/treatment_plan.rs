@@ -1,7 +1,9 @@
 //! `TREATMENT_PLAN`: what for, what is done, when, and what came of it.
 
+use super::care_team::{CareTeam, care_team};
 use super::elements::{Coding, Concept, Party, Period, Quantity, Range};
 use super::parts::{Part, Parts};
+use super::prescription::reasons;
 use super::silent::silent;
 use super::text;
 
@@ -24,6 +26,8 @@ pub struct TreatmentPlanSummary {
     pub goals: Vec<Goal>,
     /// Each `activity`, and each `ServiceRequest`.
     pub activities: Vec<Activity>,
+    /// Each `CareTeam`.
+    pub care_teams: Vec<CareTeam>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
     /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
     pub unsupported_modifiers: Vec<String>,
@@ -93,6 +97,12 @@ pub struct Activity {
     pub status_reason: Option<Concept>,
     /// `intent` of a `ServiceRequest`: order, plan, proposal, …
     pub intent: Option<String>,
+    /// `priority` of a `ServiceRequest`: routine, urgent, …
+    pub priority: Option<String>,
+    /// `requester` of a `ServiceRequest`.
+    pub requester: Option<Party>,
+    /// `detail.reasonCode` and `detail.reasonReference`, or a `ServiceRequest`'s: what it is done for.
+    pub reasons: Vec<Concept>,
     /// `asNeeded[x]` of a `ServiceRequest`, in words: `true`, or for what.
     pub as_needed: Option<String>,
     /// `bodySite` of a `ServiceRequest`.
@@ -129,6 +139,7 @@ impl TreatmentPlanSummary {
                 .map(activity)
                 .chain(requests)
                 .collect(),
+            care_teams: parts.all("CareTeam").map(care_team).collect(),
         }
     }
 }
@@ -202,6 +213,9 @@ fn activity(activity: Part<'_>) -> Activity {
         do_not_perform: either().any(|it| it.says("doNotPerform")),
         status_reason: detail.and_then(|it| it.concept("statusReason")),
         intent: contained.and_then(|it| it.written("intent")),
+        priority: contained.and_then(|it| it.written("priority")),
+        requester: contained.and_then(|it| it.party("requester")),
+        reasons: either().flat_map(reasons).collect(),
         as_needed: contained.and_then(|it| it.choice("asNeeded")),
         body_sites: contained
             .map(|it| it.concepts("bodySite").collect())
@@ -225,6 +239,9 @@ fn requested(request: Part<'_>) -> Activity {
         do_not_perform: request.says("doNotPerform"),
         status_reason: None,
         intent: request.written("intent"),
+        priority: request.written("priority"),
+        requester: request.party("requester"),
+        reasons: reasons(request),
         as_needed: request.choice("asNeeded"),
         body_sites: request.concepts("bodySite").collect(),
         categories: request.concepts("category").collect(),

@@ -94,7 +94,12 @@ graphql(`
       }
       activities {
         code { ...ConceptParts } description status doNotPerform statusReason { ...ConceptParts } intent asNeeded
+        priority requester { name reference } reasons { ...ConceptParts }
         scheduled outcomes bodySites { ...ConceptParts } categories { ...ConceptParts }
+      }
+      careTeams {
+        name status categories { ...ConceptParts } period { start end } reasons { ...ConceptParts } organizations { name reference }
+        members { roles { ...ConceptParts } member { name reference } onBehalfOf { name reference } period { start end } }
       }
     }
     ... on VaccinationSummary {
@@ -152,7 +157,7 @@ graphql(`
         manifestations { ...ConceptParts }
       }
       medicationStatements { ...StatementParts } medicationAdministrations { ...AdministrationParts }
-      observations { ...MeasurementParts } documentReferences { ...ReferredParts }
+      observations { ...MeasurementParts } reports { ...ReportParts } documentReferences { ...ReferredParts }
       referred { name reference } titles
     }
   }

@@ -1,7 +1,7 @@
-//! Whose the entries of an import are: which account each of the people means whom its documents name.
+//! Whose documents are: which account each of the people means whom they name, one by one or in an import.
 //!
-//! With an account alone, one patient of the source is that account: the first whom an entry names, and no
-//! second. With a map, those who are in it, and nobody else. A `Patient` among the entries joins the ways in
+//! With an account alone, one patient of the source is that account: the first whom a document names, and no
+//! second. With a map, those who are in it, and nobody else. A `Patient` among the entries of an import joins the ways in
 //! which one person is named; what two of them are called means nobody. Nothing is decided here: whoever writes is asked about each record.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 };
 
 use domain::ids::UserId;
-use fhir::{Issue, Json, NamedPatient};
+use fhir::{Json, NamedPatient};
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -191,9 +191,9 @@ impl KnownPatients {
     }
 }
 
-/// Who is meant by whom.
-#[derive(Debug, Clone)]
-pub(crate) struct ImportPatients {
+/// Which accounts the patients are whom documents name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PatientAccounts {
     /// Whose records those are that name nobody.
     account: Option<UserId>,
     known: KnownPatients,
@@ -205,7 +205,7 @@ pub(crate) struct ImportPatients {
     is_several: bool,
 }
 
-impl ImportPatients {
+impl PatientAccounts {
     /// An account, a map from what people are named to their accounts, or both.
     ///
     /// # Errors
@@ -239,11 +239,22 @@ impl ImportPatients {
         }
         Ok(Self {
             account,
-            is_closed: !accounts.is_empty(),
-            is_taken: false,
-            is_several: false,
             known,
+            is_closed: !accounts.is_empty(),
+            ..Self::default()
         })
+    }
+
+    /// One account, whoever the one patient is whom this document names.
+    fn of_one(account: UserId, document: &Json) -> Self {
+        let is_ours = |key: &String| account_named(key) == Some(account);
+        let named = fhir::patients_of(document);
+        Self {
+            account: Some(account),
+            // Who is named beside them is somebody else.
+            is_taken: named.iter().any(|it| it.keys.iter().any(is_ours)),
+            ..Self::default()
+        }
     }
 
     /// Whether the documents that were looked at name several people while an account alone was given: which of them it is,
@@ -265,34 +276,42 @@ impl ImportPatients {
     /// # Errors
     /// [`Error::Document`] where it is about somebody who is not known here, or about several people.
     pub(crate) fn assign(&mut self, document: Json) -> Result<(Json, UserId), Error> {
-        let named = fhir::patients_of(&document);
+        let whose = self.whose(&document);
+        let account = whose.map_err(|named| {
+            Error::Document(named.iter().map(NamedPatient::unknown).collect())
+        })?;
+        Ok((self.assigned(document, account), account))
+    }
+
+    /// Whose a document is.
+    ///
+    /// # Errors
+    /// Whoever is named in it and not known here, or is another than the first.
+    fn whose(&mut self, document: &Json) -> Result<UserId, Vec<NamedPatient>> {
         let mut whose = None;
-        let mut issues: Vec<Issue> = Vec::new();
-        for one in &named {
-            match self.account_of(&one.keys) {
-                Some(account) if *whose.get_or_insert(account) == account => {}
-                Some(_) | None => issues.push(one.unknown()),
-            }
+        let mut others = fhir::patients_of(document);
+        others.retain(|one| match self.account_of(&one.keys) {
+            Some(account) => *whose.get_or_insert(account) != account,
+            None => true,
+        });
+        if !others.is_empty() {
+            return Err(others);
         }
-        let account = whose.or(self.account);
-        let Some(account) = account.filter(|_| issues.is_empty()) else {
-            if issues.is_empty() {
-                let path = fhir::kind_of(&document).unwrap_or_default().to_owned();
-                let nobody = NamedPatient {
-                    path,
-                    keys: Vec::new(),
-                };
-                issues.push(nobody.unknown());
-            }
-            return Err(Error::Document(issues));
-        };
+        whose.or(self.account).ok_or_else(|| {
+            let path = fhir::kind_of(document).unwrap_or_default().to_owned();
+            let keys = Vec::new();
+            vec![NamedPatient { path, keys }]
+        })
+    }
+
+    /// A document of this account as one of ours.
+    fn assigned(&self, document: Json, account: UserId) -> Json {
         let is_theirs = |keys: &[String]| {
             !self.known.contradicts(keys)
                 && !self.is_of_a_stranger(keys)
                 && self.known.known_as(keys) == Known::One(account)
         };
-        let ours = fhir::assign_patient(document, &is_theirs, &account.to_string());
-        Ok((ours, account))
+        fhir::assign_patient(document, &is_theirs, &account.to_string())
     }
 
     fn account_of(&mut self, keys: &[String]) -> Option<UserId> {
@@ -347,6 +366,19 @@ impl ImportPatients {
     }
 }
 
+/// The document of one record as one about its patient, however it names them, as an import of it alone has it; and whether it is about
+/// nobody else. The document is as it was where it is not: what else is wrong with it can be told first.
+pub(super) fn of_record(document: Json, patient: UserId) -> (Json, Result<(), Error>) {
+    let mut accounts = PatientAccounts::of_one(patient, &document);
+    match accounts.whose(&document) {
+        Ok(account) => (accounts.assigned(document, account), Ok(())),
+        Err(named) => {
+            let issues = named.iter().map(NamedPatient::another).collect();
+            (document, Err(Error::Document(issues)))
+        }
+    }
+}
+
 /// The account that a key names as we do.
 fn account_named(key: &str) -> Option<UserId> {
     let id = key.strip_prefix("Patient/")?;
@@ -369,13 +401,13 @@ mod tests {
         fhir::reader::read(text.as_bytes()).unwrap()
     }
 
-    fn whose(patients: &mut ImportPatients, subject: &str) -> Option<UserId> {
+    fn whose(patients: &mut PatientAccounts, subject: &str) -> Option<UserId> {
         patients.assign(about(subject)).ok().map(|(_, whose)| whose)
     }
 
     #[test]
     fn an_account_alone_is_the_first_who_is_named_and_no_second() {
-        let mut patients = ImportPatients::new(Some(account(1)), []).unwrap();
+        let mut patients = PatientAccounts::new(Some(account(1)), []).unwrap();
         let ours = format!("Patient/{}", account(1));
         let others = format!("Patient/{}", account(2));
 
@@ -395,12 +427,48 @@ mod tests {
     }
 
     #[test]
+    fn a_record_alone_is_about_its_patient_however_they_are_named_and_about_nobody_else() {
+        let ours = format!(r#""reference":"Patient/{}""#, account(1));
+        for subject in [
+            "Patient/7",
+            "urn:uuid:AB-1",
+            "https://h.example/fhir/Patient/7/_history/2",
+            "Patient?identifier=urn:mrn|9",
+        ] {
+            let (document, whose) = of_record(about(subject), account(1));
+            assert!(whose.is_ok(), "{subject}");
+            let told = String::from_utf8(fhir::canonical::to_bytes(&document)).unwrap();
+            assert!(told.contains(&ours), "{told}");
+        }
+        let stranger = format!("Patient/{}", account(2));
+        for subject in [stranger.as_str(), "Group/7", "#p"] {
+            let (document, whose) = of_record(about(subject), account(1));
+            let Err(Error::Document(issues)) = whose else {
+                unreachable!("{subject} is nobody")
+            };
+            assert_eq!(issues[0].path, "Observation.subject");
+            assert!(document == about(subject), "it is as it was");
+        }
+        // Ours and a hospital's in one document are two people.
+        let text = format!(
+            r#"{{"resourceType":"Observation","subject":{{"reference":"Patient/{}"}},"contained":[{{"resourceType":"Observation","id":"o","subject":{{"reference":"Patient/7"}}}}]}}"#,
+            account(1)
+        );
+        let both = fhir::reader::read(text.as_bytes()).unwrap();
+        let (_, whose) = of_record(both, account(1));
+        let Err(Error::Document(issues)) = whose else {
+            unreachable!("the second is somebody else")
+        };
+        assert_eq!(issues[0].path, "Observation.contained[0].subject");
+    }
+
+    #[test]
     fn a_map_knows_whom_it_names_and_the_ways_that_a_patient_joins() {
         let map = [
             ("urn:mrn|7".to_owned(), account(1)),
             ("Patient/8".to_owned(), account(2)),
         ];
-        let mut patients = ImportPatients::new(None, map).unwrap();
+        let mut patients = PatientAccounts::new(None, map).unwrap();
         let subject = "urn:uuid:0198C9F2-6D0E-7A51-B2C4-3F5A9D1E7B60";
 
         assert_eq!(whose(&mut patients, subject), None);
@@ -416,7 +484,7 @@ mod tests {
 
     #[test]
     fn what_two_patients_are_called_means_nobody() {
-        let mut patients = ImportPatients::new(Some(account(1)), []).unwrap();
+        let mut patients = PatientAccounts::new(Some(account(1)), []).unwrap();
         let patient = fhir::reader::read(
             br#"{"resourceType":"Patient","id":"7","identifier":[{"value":"9"}]}"#,
         )
@@ -451,8 +519,8 @@ mod tests {
         let nine = "Patient?identifier=urn:mrn|9";
         let ten = "Patient?identifier=urn:mrn|10";
         let map = [("urn:mrn|9".to_owned(), account(1))];
-        let mapped = ImportPatients::new(None, map).unwrap();
-        let mut learnt = ImportPatients::new(Some(account(1)), []).unwrap();
+        let mapped = PatientAccounts::new(None, map).unwrap();
+        let mut learnt = PatientAccounts::new(Some(account(1)), []).unwrap();
         assert_eq!(whose(&mut learnt, nine), Some(account(1)));
 
         for mut patients in [mapped, learnt] {
@@ -471,7 +539,7 @@ mod tests {
     #[test]
     fn a_document_that_names_an_account_and_somebody_else_as_one_is_refused() {
         let map = [("urn:mrn|9".to_owned(), account(1))];
-        let mut patients = ImportPatients::new(None, map).unwrap();
+        let mut patients = PatientAccounts::new(None, map).unwrap();
         let theirs = identifier("9");
         let both = |id: &str| format!(r#"{{"reference":"Patient/{id}","identifier":{theirs}}}"#);
         let about = |subject: &str, performer: &str| {
@@ -514,7 +582,7 @@ mod tests {
             ("urn:mrn|1".to_owned(), account(1)),
             ("Patient/2".to_owned(), account(2)),
         ];
-        let mut patients = ImportPatients::new(Some(account(3)), map).unwrap();
+        let mut patients = PatientAccounts::new(Some(account(3)), map).unwrap();
         let ours = format!("Patient/{}", account(3));
         let stranger = format!("Patient/{}", account(4));
         for reference in ["Patient/2", &ours, &stranger] {
@@ -535,13 +603,13 @@ mod tests {
             ("Patient/7".to_owned(), account(1)),
             ("Patient/7".to_owned(), account(2)),
         ];
-        assert!(ImportPatients::new(None, twice).is_err());
-        assert!(ImportPatients::new(None, [("  ".to_owned(), account(1))]).is_err());
-        assert!(ImportPatients::new(None, []).is_err());
-        assert!(ImportPatients::new(None, [("|9".to_owned(), account(1))]).is_err());
+        assert!(PatientAccounts::new(None, twice).is_err());
+        assert!(PatientAccounts::new(None, [("  ".to_owned(), account(1))]).is_err());
+        assert!(PatientAccounts::new(None, []).is_err());
+        assert!(PatientAccounts::new(None, [("|9".to_owned(), account(1))]).is_err());
         let many = |of: fn(u128) -> u128, up_to: u128| {
             let map = (0..=up_to).map(|nth| (format!("Patient/{nth}"), account(of(nth))));
-            ImportPatients::new(None, map)
+            PatientAccounts::new(None, map)
         };
         assert!(many(|nth| nth, 1000).is_err());
         assert!(many(|_| 1, 1000).is_ok());
