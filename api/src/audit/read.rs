@@ -105,10 +105,7 @@ pub(super) async fn by_ids(
     let unknown = ids
         .iter()
         .filter(|id| found.iter().all(|row| row.id != **id));
-    let denied = unknown.map(|id| AuditEntry {
-        new_value: Some(json!({ "reason": "UNKNOWN", "wanted": read.action, "row": id })),
-        ..denial(read.clone(), caller.origin.request.0)
-    });
+    let denied = unknown.map(|row| self::unknown(&read, *row));
     let shown = (!found.is_empty()).then(|| read.clone());
     let entries: Vec<AuditEntry> = shown.into_iter().chain(denied).collect();
     audit::insert(&mut tx, &entries).await?;
@@ -203,6 +200,14 @@ async fn own_rows(
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(rows)
+}
+
+/// The row that says that one of the trail was not shown: it is not there, or not the caller's to see.
+pub(super) fn unknown(read: &AuditEntry, row: i64) -> AuditEntry {
+    AuditEntry {
+        new_value: Some(json!({ "reason": "UNKNOWN", "wanted": read.action, "row": row })),
+        ..denial(read.clone(), read.origin.request.0)
+    }
 }
 
 /// What is written when the trail is read: as an administrator reads everybody's, or somebody what is about them.

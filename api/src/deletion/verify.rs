@@ -14,7 +14,7 @@ use super::{
     entries::{entry, save, step},
     holds,
     reasons::{Explained, SealedReasons},
-    requests::pending,
+    requests::{pending, require_own},
     wallet::{self, SignedStatement},
 };
 use crate::{
@@ -58,8 +58,8 @@ impl SubjectProof {
 /// one. The request comes under review, or is put on hold.
 ///
 /// # Errors
-/// [`Error::NotFound`] where it is not the caller's; [`Error::Conflict`] where it is not `pending`, or was for too long, and where
-/// nothing waits for a signature; [`Error::BadInput`] for a signature that is no good; [`Error::WrongCredentials`],
+/// [`Error::NotFound`], with its audit row, where it is not the caller's; [`Error::Conflict`] where it is not `pending`, or was for
+/// too long, and where nothing waits for a signature; [`Error::BadInput`] for a signature that is no good; [`Error::WrongCredentials`],
 /// [`Error::SecondFactorRequired`], [`Error::Throttled`], [`Error::Busy`], [`Error::Unavailable`].
 pub(super) async fn verify(
     credentials: Credentials<'_>,
@@ -148,6 +148,7 @@ async fn prove(
 async fn look(pool: &Pool, caller: &Caller, id: DeletionRequestId) -> Result<(), Error> {
     let mut tx = pool.begin().await?;
     caller.actor(&mut tx).await?;
+    let mut tx = require_own(tx, caller, id, AuditAction::DeletionVerify).await?;
     pending(&mut tx, caller, id).await?;
     tx.commit().await?;
     Ok(())

@@ -16,8 +16,9 @@ use store::{Pool, Tx, audit, users};
 
 use super::{Holder, Overview, entry, key_of};
 use crate::{
-    caller::{Caller, refuse_role, require_mandate},
+    caller::{Caller, refuse_role, refuse_unknown, require_mandate},
     consents::{
+        evidence,
         grant::{self, Standing, judge},
         withdraw,
     },
@@ -59,7 +60,7 @@ pub(crate) struct Preview {
 /// What a change would come to. It is judged as the change itself would be, and nothing is changed.
 ///
 /// # Errors
-/// As of `grant::grant`, or of `withdraw::withdraw`.
+/// As of `grant::grant`, or of `withdraw::withdraw`; a consent that is not the patient's has its audit row, too.
 pub(crate) async fn preview(
     pool: &Pool,
     seals: &Seals,
@@ -82,7 +83,13 @@ pub(crate) async fn preview(
         before,
         after,
         consent,
-    } = Sides::of(seals, &mut tx, caller, &actor, change).await?;
+    } = match Sides::of(seals, &mut tx, caller, &actor, change).await? {
+        Ok(sides) => sides,
+        Err(unknown) => {
+            let about = evidence::entry(caller, wanted, unknown);
+            return refuse_unknown(tx, about, "consent").await;
+        }
+    };
     let now = users::now(&mut tx).await?;
     let all: Vec<Consent> = before.iter().chain(&after).cloned().collect();
     let mut named: Vec<Grantee> = if before.len() == after.len() {
@@ -141,13 +148,14 @@ struct Sides {
 }
 
 impl Sides {
+    /// Both sides; the id of the consent that would be taken back, where it is not one of the patient's.
     async fn of(
         seals: &Seals,
         tx: &mut Tx<'_>,
         caller: &Caller,
         actor: &Actor,
         change: ConsentChange,
-    ) -> Result<Self, Error> {
+    ) -> Result<Result<Self, ConsentId>, Error> {
         let patient = actor.subject();
         match change {
             ConsentChange::Grant(terms, key) => {
@@ -167,25 +175,27 @@ impl Sides {
                     }
                     Standing::Repeated | Standing::InForce => Some(granting.consent),
                 };
-                Ok(Self {
+                Ok(Ok(Self {
                     before,
                     after,
                     consent,
-                })
+                }))
             }
             ConsentChange::Withdrawal(id) => {
-                let consent = withdraw::own(seals, tx, id, patient).await?;
+                let Some(consent) = withdraw::own(seals, tx, id, patient).await? else {
+                    return Ok(Err(id));
+                };
                 withdraw::check_own_interest(caller, actor, &consent)?;
                 let now = users::now(tx).await?;
                 let (mut before, _) = seals.in_force(tx, &[patient], now).await?;
                 before.retain(|consent| consent.is_active(now));
                 let mut after = before.clone();
                 after.retain(|other| other.id != id);
-                Ok(Self {
+                Ok(Ok(Self {
                     before,
                     after,
                     consent: Some(consent),
-                })
+                }))
             }
         }
     }
