@@ -61,7 +61,7 @@ impl SubjectProof {
 }
 
 /// A request that was verified, and by which code its certificate is had.
-pub(super) struct Verified {
+pub(super) struct VerifiedDeletion {
     /// The request as it stands then.
     pub(super) request: Explained<DeletionRequest>,
     /// Where an account is to be erased; nobody is shown it a second time.
@@ -82,7 +82,7 @@ pub(super) async fn verify(
     id: DeletionRequestId,
     proof: &SubjectProof,
     code: &Code,
-) -> Result<Verified, Error> {
+) -> Result<VerifiedDeletion, Error> {
     look(credentials.pool, caller, id).await?;
     let proven = prove(credentials, messages, caller, id, proof).await;
     let signed = match proven {
@@ -135,7 +135,7 @@ pub(super) async fn verify(
     audit::insert(&mut tx, &[verified]).await?;
     let sealed = SealedReasons::of(&mut tx, vec![request]).await?;
     tx.commit().await?;
-    Ok(Verified {
+    Ok(VerifiedDeletion {
         request: sealed.open_one(credentials.seals.keyring()).await?,
         claim_code,
     })

@@ -53,6 +53,7 @@ const TABLES: [Table; 6] = [
             "INDEX users_username_folded_key UNIQUE btree (lower((username)::text))",
             "INDEX users_blockchain_address_folded_key UNIQUE btree (lower((blockchain_address)::text))",
             "INDEX idx_users_doctor_words gin (words_of(username)) WHERE (((role)::text = 'DOCTOR'::text) AND is_active AND (NOT is_system))",
+            "INDEX idx_users_active_doctors btree (id) WHERE (((role)::text = 'DOCTOR'::text) AND is_active AND (NOT is_system))",
             "INDEX idx_users_created_at btree (created_at DESC, id DESC) WHERE (NOT is_system)",
         ],
     },
