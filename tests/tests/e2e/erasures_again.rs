@@ -42,7 +42,8 @@ async fn an_erasure_that_left_something_fails_and_is_done_again_after_an_hour() 
         "BEGIN", "SESSIONS", "CONSENTS", "RECORDS", "KEYS", "ACCOUNT",
     ];
     assert_eq!(steps(&world, &request).await, done);
-    let certificates = "SELECT convert_from(document, 'UTF8') AS document FROM deletion_certificates";
+    let certificates =
+        "SELECT convert_from(document, 'UTF8') AS document FROM deletion_certificates";
     assert!(world.sql(certificates).await.is_empty());
     let failed = format!("resource_id = '{request}' AND new_value ->> 'status' = 'failed'");
     let rows = world.audit_rows(&failed).await;

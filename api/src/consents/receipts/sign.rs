@@ -68,8 +68,8 @@ struct Ready {
 /// What the caller's wallet is to sign.
 ///
 /// # Errors
-/// [`Error::NotFound`], with its audit row, where it is not one of the caller's consents, or where it has no receipt; [`Error::Conflict`] where the act
-/// cannot be signed or no wallet is linked; [`Error::BadInput`] for the deadline.
+/// [`Error::NotFound`], with its audit row, where it is not one of the caller's consents, or where it has no receipt;
+/// [`Error::Conflict`] where the act cannot be signed or no wallet is linked; [`Error::BadInput`] for the deadline.
 pub(super) async fn to_sign(
     with: ReceiptSigning<'_>,
     caller: &Caller,
