@@ -228,6 +228,26 @@ pub(crate) async fn refuse<T>(
     Err(error)
 }
 
+/// Writes down that what was asked for by its id is not there or not the caller's, and answers so. The row does not say which of
+/// both, and names nobody whose it is but the patient for whom the caller acts. `about` is the entry of what was wanted.
+///
+/// # Errors
+/// [`Error::NotFound`]; the database's, where the refusal could not be written.
+pub(crate) async fn refuse_unknown<T>(
+    tx: Tx<'_>,
+    about: AuditEntry,
+    what: &'static str,
+) -> Result<T, Error> {
+    let wanted = about.action;
+    let about = AuditEntry {
+        patient: about.on_behalf_of,
+        consent: None,
+        encryption: EncryptionStatus::NotApplicable,
+        ..about
+    };
+    refuse(tx, about, ("UNKNOWN", wanted), Error::NotFound(what)).await
+}
+
 /// The row of [`refuse`], where more is written in the same transaction.
 ///
 /// # Errors

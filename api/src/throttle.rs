@@ -51,6 +51,8 @@ pub(crate) enum Attempt<'a> {
     Signature(UserId),
     /// To redeem an access code of a patient.
     AccessCode(UserId),
+    /// To have the certificate of an erased account by its claim code.
+    CertificateClaim,
     /// To go on with a session.
     Refresh,
     /// To make an account.
@@ -67,9 +69,11 @@ impl Attempt<'_> {
     const fn kind(self) -> AttemptKind {
         match self {
             Self::LogIn(_) => AttemptKind::LogIn,
-            Self::Proof(_) | Self::Code(_) | Self::Signature(_) | Self::AccessCode(_) => {
-                AttemptKind::Proof
-            }
+            Self::Proof(_)
+            | Self::Code(_)
+            | Self::Signature(_)
+            | Self::AccessCode(_)
+            | Self::CertificateClaim => AttemptKind::Proof,
             Self::Refresh => AttemptKind::Refresh,
             Self::Register => AttemptKind::Register,
             Self::Challenge | Self::LinkChallenge(_) | Self::DeletionChallenge(_) => {
@@ -87,7 +91,11 @@ impl Attempt<'_> {
             | Self::AccessCode(user)
             | Self::LinkChallenge(user)
             | Self::DeletionChallenge(user) => user,
-            Self::LogIn(_) | Self::Refresh | Self::Register | Self::Challenge => ANONYMOUS,
+            Self::LogIn(_)
+            | Self::CertificateClaim
+            | Self::Refresh
+            | Self::Register
+            | Self::Challenge => ANONYMOUS,
         }
     }
 
@@ -99,7 +107,8 @@ impl Attempt<'_> {
             Self::Code(user) => Some(format!("code {user}")),
             Self::Signature(user) => Some(format!("signature {user}")),
             Self::AccessCode(user) => Some(format!("access code {user}")),
-            Self::Refresh
+            Self::CertificateClaim
+            | Self::Refresh
             | Self::Register
             | Self::Challenge
             | Self::LinkChallenge(_)
@@ -116,6 +125,7 @@ impl Attempt<'_> {
             | Self::Code(_)
             | Self::Signature(_)
             | Self::AccessCode(_)
+            | Self::CertificateClaim
             | Self::Refresh
             | Self::Register
             | Self::Challenge => network.to_string(),

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result};
-use serde_json::json;
-use store::audit::{AccountDay, DayKey};
+use chrono::{DateTime, Utc};
+use domain::ids::UserId;
+use store::audit::{AccountDay, AuditFilter, DayKey};
+use uuid::Uuid;
 
-use super::read;
+use super::{filter_input, graphql::arguments, read, words::AuditAction};
 use crate::{
     cursor::{Cursor, ListCursors},
-    graphql::{asks_nodes_for, loaders, request, scalars::Time},
+    error::{all, both, check_time},
+    graphql::{asks_nodes_for, loaders, request_for, scalars::Time},
     page::{self, Connection, Node},
     users::graphql::User,
 };
 
-/// What one account did with the caller's own data on one day, or tried.
+/// What one account did with a patient's data on one day, or tried.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessDay(Arc<AccountDay>);
 
@@ -29,7 +32,7 @@ impl AccessDay {
     }
 }
 
-/// What one account did with the caller's own data on one day, or tried.
+/// What one account did with a patient's data on one day, or tried.
 #[Object]
 impl AccessDay {
     /// The beginning of the day (UTC).
@@ -77,7 +80,7 @@ impl AccessDay {
         shown(self.0.times)
     }
 
-    /// How many records of the caller they were to, each counted once; 0 where they were to none.
+    /// How many records of the patient they were to, each counted once; 0 where they were to none.
     async fn records(&self) -> i32 {
         shown(self.0.records)
     }
@@ -92,22 +95,58 @@ pub(crate) struct AccessDayQuery;
 
 #[Object]
 impl AccessDayQuery {
-    /// Who did how much with the caller's data on which day (UTC), newest day first, refused attempts included: the rows of
-    /// `myAccessLog`, counted by day and account. Open to every role.
+    /// Who did how much with the caller's data, or that of the patient for whom the caller acts, on which day (UTC), newest day
+    /// first, refused attempts included: the rows of `myAccessLog`, counted by day and account. Open to every role.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`).
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `action`, `from`, `to`, `onBehalfOf`), `NOT_FOUND` where the caller may not
+    /// act for this patient.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the field's, one by one"
+    )]
     async fn my_access_log_by_day(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "Only what this account did or tried.")] user_id: Option<Uuid>,
+        #[graphql(desc = "Only what was done by this action, such as RECORD_READ.")] action: Option<
+            AuditAction,
+        >,
+        #[graphql(desc = "True for permitted accesses only, false for refused ones only.")]
+        allowed: Option<bool>,
+        #[graphql(
+            desc = "True for accesses that were permitted as an emergency only, without a consent; false for all others only."
+        )]
+        emergency: Option<bool>,
+        #[graphql(desc = "Only what happened at this time or later.")] from: Option<DateTime<Utc>>,
+        #[graphql(desc = "Only what happened before this time.")] to: Option<DateTime<Utc>>,
         #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<Connection<AccessDay>> {
-        let (app, caller) = request(ctx)?;
-        let cursors = ListCursors::of(&app.index_key, "myAccessLogByDay", caller.user, &json!([]));
-        let (size, place) = page::place(&cursors, first, after.as_ref())?;
-        let found = read::own_by_day(&app.pool, &app.reads, &caller, place, size).await?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
+        let action = action.map(|one| filter_input::known("action", one.word()));
+        let action = action.transpose();
+        let filter = AuditFilter {
+            user: user_id.map(UserId),
+            actions: action.iter().flatten().map(ToString::to_string).collect(),
+            allowed,
+            emergency,
+            from,
+            to,
+            ..AuditFilter::default()
+        };
+        let (list, arguments) = ("myAccessLogByDay", arguments(&filter));
+        let cursors = ListCursors::of(&app.index_key, list, caller.subject(), &arguments);
+        let times = all([check_time("from", from), check_time("to", to)]);
+        let asked = page::place(&cursors, first, after.as_ref());
+        let (((), (size, place)), _) = both(both(times, asked), action)?;
+        let read_from = (&app.pool, &app.reads);
+        let found = read::own_by_day(read_from, &caller, filter, place, size).await?;
         if asks_nodes_for(ctx, &["who"]) {
             let users = found.iter().map(|day| day.user).collect();
             loaders(ctx)?.prepare_users(users).await;

@@ -614,7 +614,7 @@ async fn entries(
 }
 
 /// All that a list of rows depends on: its cursors are good for no other.
-fn arguments(filter: &AuditFilter) -> serde_json::Value {
+pub(super) fn arguments(filter: &AuditFilter) -> serde_json::Value {
     json!([
         filter.user,
         filter.resource,

@@ -105,10 +105,7 @@ pub(super) async fn by_ids(
     let unknown = ids
         .iter()
         .filter(|id| found.iter().all(|row| row.id != **id));
-    let denied = unknown.map(|id| AuditEntry {
-        new_value: Some(json!({ "reason": "UNKNOWN", "wanted": read.action, "row": id })),
-        ..denial(read.clone(), caller.origin.request.0)
-    });
+    let denied = unknown.map(|row| self::unknown(&read, *row));
     let shown = (!found.is_empty()).then(|| read.clone());
     let entries: Vec<AuditEntry> = shown.into_iter().chain(denied).collect();
     audit::insert(&mut tx, &entries).await?;
@@ -127,33 +124,36 @@ pub(crate) async fn own(
     filter: AuditFilter,
     range: PageRange<i64>,
 ) -> Result<AuditPage, Error> {
-    let entry = of_reading(caller, false);
-    own_rows((pool, reads), caller, filter, range, entry).await
+    let (mut tx, filter, entry) = own_log(pool, caller, filter).await?;
+    let rows = rows_of(&mut tx, reads, &filter, range).await?;
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(rows)
 }
 
-/// What was done with the caller's own data, by day and account, newest day first; up to one more than `size`.
+/// What was done with the caller's own data, or that of the patient for whom they act, by day and account, newest day first; up to
+/// one more than `size`.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`].
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] where they may not act for the patient.
 pub(super) async fn own_by_day(
-    pool: &Pool,
-    reads: &Reads,
+    (pool, reads): (&Pool, &Reads),
     caller: &Caller,
+    filter: AuditFilter,
     after: Option<DayKey>,
     size: i64,
 ) -> Result<Vec<AccountDay>, Error> {
-    let mut tx = pool.begin().await?;
-    let actor = caller.actor(&mut tx).await?;
+    let (mut tx, filter, entry) = own_log(pool, caller, filter).await?;
     let mut found = None;
     if let Some(mut replica) = replica_of(&mut tx, reads).await? {
-        let reading = audit::by_day(&mut replica, actor.id, after, size);
+        let reading = audit::by_day(&mut replica, &filter, after, size);
         found = reads.read(reading).await;
     }
     let days = match found {
         Some(days) => days,
-        None => audit::by_day(&mut tx, actor.id, after, size).await?,
+        None => audit::by_day(&mut tx, &filter, after, size).await?,
     };
-    audit::insert(&mut tx, &[of_reading(caller, false)]).await?;
+    audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(days)
 }
@@ -180,29 +180,36 @@ pub(super) async fn of_records(
     Ok(pages)
 }
 
-async fn own_rows(
-    (pool, reads): (&Pool, &Reads),
+/// Begins to read somebody's own log: the filter with whose it is, and the row that says that it was read.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::NotFound`], with its audit row, where they may not act for the patient.
+async fn own_log<'a>(
+    pool: &'a Pool,
     caller: &Caller,
     filter: AuditFilter,
-    range: PageRange<i64>,
-    entry: AuditEntry,
-) -> Result<AuditPage, Error> {
+) -> Result<(Tx<'a>, AuditFilter, AuditEntry), Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let activity = RepresentedActivity::ReadAccessLog;
-    let mut tx = require_mandate(tx, caller, actor, activity, AuditAction::AuditRead).await?;
+    let tx = require_mandate(tx, caller, actor, activity, AuditAction::AuditRead).await?;
     let filter = AuditFilter {
         patient: Some(actor.subject()),
         ..filter
     };
-    let rows = rows_of(&mut tx, reads, &filter, range).await?;
     let entry = AuditEntry {
         representation: actor.represents(activity),
-        ..entry
+        ..of_reading(caller, false)
     };
-    audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
-    Ok(rows)
+    Ok((tx, filter, entry))
+}
+
+/// The row that says that one of the trail was not shown: it is not there, or not the caller's to see.
+pub(super) fn unknown(read: &AuditEntry, row: i64) -> AuditEntry {
+    AuditEntry {
+        new_value: Some(json!({ "reason": "UNKNOWN", "wanted": read.action, "row": row })),
+        ..denial(read.clone(), read.origin.request.0)
+    }
 }
 
 /// What is written when the trail is read: as an administrator reads everybody's, or somebody what is about them.

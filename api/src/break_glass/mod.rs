@@ -9,6 +9,7 @@ mod list;
 mod open;
 mod review;
 pub(crate) mod schedule;
+pub(crate) mod taken_out;
 mod words;
 
 use domain::{

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use domain::{purpose::Purpose, records::RecordType};
+use domain::{countries::abroad, purpose::Purpose, records::RecordType};
 use serde_json::{Value, json};
 use store::{my_data::DataCounts, records::search::Filter};
 use tracing::Instrument as _;
@@ -44,11 +44,12 @@ pub(crate) async fn answer(request: TransferRequest) -> Response {
         let transfer = Transfer::begin(&asking, |room| &room.exports).await?;
         let mut asked = QueryParameters::read(asking.query.as_deref())?;
         let after = asked.take("after");
+        let destination = asked.destination();
         asked.complete()?;
         let app = &transfer.app;
-        let registry = app.registry()?;
-        let (pool, key) = (&app.pool, &app.index_key);
-        let begun = MyData::begin(pool, &transfer.caller, registry, key, after.as_deref()).await?;
+        let with = (app.registry()?, &app.index_key);
+        let (caller, destination) = (&transfer.caller, abroad(destination, app.home_country));
+        let begun = MyData::begin(&app.pool, caller, with, destination, after.as_deref()).await?;
         let (data, counts, from) = begun;
         let records = records_of(&transfer, &data).await?;
         Ok::<_, TransferRefused>((transfer, data, counts, from, records))
@@ -86,7 +87,7 @@ async fn records_of(transfer: &Transfer, data: &MyData) -> Result<ExportStart, E
     let export = Export {
         patient: data.owner,
         purpose: Some(Purpose::PatientRequest),
-        destination: None,
+        destination: data.destination,
         // They are sent as files of the archive.
         with_files: false,
         criteria: Criteria {

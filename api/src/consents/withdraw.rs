@@ -9,7 +9,7 @@ use domain::{
     users::Role,
 };
 use serde_json::json;
-use store::{Pool, Tx, audit, barrier, consents, users};
+use store::{Pool, StoreError, Tx, audit, barrier, consents, users};
 
 use super::{
     evidence::{entry, evidence_with},
@@ -18,7 +18,7 @@ use super::{
     refusals::set_refusals,
 };
 use crate::{
-    caller::{Caller, refuse, require_mandate, require_mandate_first},
+    caller::{Caller, refuse, refuse_unknown, require_mandate, require_mandate_first},
     error::Error,
     seals::Seals,
 };
@@ -48,7 +48,7 @@ impl Withdrawn {
 /// Takes a consent back, from the next request on, with its audit row. Taking it back twice is harmless.
 ///
 /// # Errors
-/// [`Error::NotFound`] where it is not one of the caller's, or of the patient for whom they act, if they may;
+/// [`Error::NotFound`], with its audit row, where it is not one of the caller's, or of the patient for whom they act, if they may;
 /// [`Error::BadInput`], with its audit row, where a doctor who acts for the patient would lift what keeps out themselves.
 pub(crate) async fn withdraw(
     pool: &Pool,
@@ -67,7 +67,13 @@ pub(crate) async fn withdraw(
     let actor = caller.actor(&mut tx).await?;
     let mut tx = require_mandate(tx, caller, actor, activity, wanted).await?;
     let (patient, representation) = (actor.subject(), actor.represents(activity));
-    let known = own(seals, &mut tx, id, patient).await?;
+    let Some(known) = own(seals, &mut tx, id, patient).await? else {
+        let about = AuditEntry {
+            representation,
+            ..entry(caller, wanted, id)
+        };
+        return refuse_unknown(tx, about, "consent").await;
+    };
     if known.withdrawn_at.is_some() {
         let read = AuditEntry {
             new_value: Some(json!({ "retry": true })),
@@ -133,17 +139,16 @@ pub(super) fn check_own_interest(
     Ok(())
 }
 
-/// A consent of this patient, withdrawn or not.
+/// A consent of this patient, withdrawn or not; `None` where it is another's, or not as it was sealed.
 ///
 /// # Errors
-/// [`Error::NotFound`] where it is another's, or not as it was sealed.
+/// The database's.
 pub(super) async fn own(
     seals: &Seals,
     tx: &mut Tx<'_>,
     id: ConsentId,
     patient: UserId,
-) -> Result<Consent, Error> {
+) -> Result<Option<Consent>, StoreError> {
     let known = consents::lock(tx, id, patient).await?;
-    let known = known.and_then(|sealed| seals.open(sealed));
-    known.ok_or(Error::NotFound("consent"))
+    Ok(known.and_then(|sealed| seals.open(sealed)))
 }

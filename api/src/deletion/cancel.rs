@@ -11,7 +11,7 @@ use store::{Pool, audit, barrier, deletion};
 use super::{
     entries::{entry, save, step},
     reasons::{Explained, SealedReasons},
-    requests::shown,
+    requests::{require_own, shown},
 };
 use crate::{caller::Caller, error::Error, seals::Seals};
 
@@ -19,19 +19,20 @@ use crate::{caller::Caller, error::Error, seals::Seals};
 /// lifted in the same way.
 ///
 /// # Errors
-/// [`Error::NotFound`] where it is not the caller's; [`Error::Conflict`] where it is over, or being carried out.
+/// [`Error::NotFound`], with its audit row, where it is not the caller's; [`Error::Conflict`] where it is over, or being carried out.
 pub(super) async fn cancel(
     pool: &Pool,
     seals: &Seals,
     caller: &Caller,
     id: DeletionRequestId,
 ) -> Result<Explained<DeletionRequest>, Error> {
+    const WANTED: AuditAction = AuditAction::DeletionCancel;
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
+    let mut tx = require_own(tx, caller, id, WANTED).await?;
     let found = deletion::lock(&mut tx, id).await?;
     let request = found.map(|sealed| shown(seals, sealed));
-    let request = request.filter(|request| request.user == actor.id);
     let request = request.ok_or(Error::NotFound("deletion request"))?;
     let cancelled = step(&request, DeletionStep::Cancel)?;
     save(seals, &mut tx, &cancelled).await?;
@@ -39,7 +40,7 @@ pub(super) async fn cancel(
     let entry = AuditEntry {
         old_value: Some(json!({ "status": request.status })),
         new_value: Some(json!({ "status": cancelled.status, "liftedRecords": lifted })),
-        ..entry(caller, AuditAction::DeletionCancel, id, actor.id)
+        ..entry(caller, WANTED, id, actor.id)
     };
     audit::insert(&mut tx, &[entry]).await?;
     let sealed = SealedReasons::of(&mut tx, vec![cancelled]).await?;

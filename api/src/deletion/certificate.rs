@@ -19,7 +19,7 @@ use vault::digest;
 
 use super::entries::entry;
 use crate::{
-    caller::Caller,
+    caller::{Caller, refuse_unknown},
     erasure_ledger::{self, LedgerEntry},
     error::Error,
 };
@@ -97,23 +97,28 @@ pub(super) async fn issue(
 /// The certificate of a request, for its subject and for administrators. Written down before it is shown.
 ///
 /// # Errors
-/// [`Error::NotFound`] where there is none, or the caller may not see it.
+/// [`Error::NotFound`], with its audit row, where there is none, or the caller may not see it.
 pub(super) async fn read(
     pool: &Pool,
     caller: &Caller,
     id: DeletionRequestId,
 ) -> Result<StoredCertificate, Error> {
-    let missing = || Error::NotFound("certificate");
+    const WANTED: AuditAction = AuditAction::DeletionRead;
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let subject = deletion::subject(&mut tx, id).await?;
     let subject = subject.filter(|it| *it == actor.id || actor.role == Role::Admin);
-    let subject = subject.ok_or_else(missing)?;
-    let found = execution::certificate(&mut tx, id).await?;
-    let found = found.ok_or_else(missing)?;
+    let found = match subject {
+        Some(_) => execution::certificate(&mut tx, id).await?,
+        None => None,
+    };
+    let (Some(subject), Some(found)) = (subject, found) else {
+        let about = entry(caller, WANTED, id, actor.id);
+        return refuse_unknown(tx, about, "certificate").await;
+    };
     let read = AuditEntry {
         new_value: Some(json!({ "certificate": found.sha256 })),
-        ..entry(caller, AuditAction::DeletionRead, id, subject)
+        ..entry(caller, WANTED, id, subject)
     };
     audit::insert(&mut tx, &[read]).await?;
     tx.commit().await?;

@@ -11,10 +11,11 @@ use domain::{
     records::Reason,
 };
 use serde_json::{Value, json};
+use store::deletion::execution::StoredCertificate;
 use uuid::Uuid;
 
 use super::{
-    cancel, certificate,
+    cancel, certificate, claim,
     holds::{self, NewHold, Release},
     reasons::Explained,
     requests,
@@ -26,7 +27,7 @@ use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{
-        asks_nodes_for,
+        app, asks_nodes_for, context,
         document::Document,
         enums::{
             DataCategory, DeletionDecision, DeletionRequestType, DeletionStatus,
@@ -349,7 +350,8 @@ impl DeletionQuery {
         Ok(page)
     }
 
-    /// The certificate of a request that was carried out, for its subject and for administrators.
+    /// The certificate of a request that was carried out, for its subject and for administrators. Whose account was erased has it
+    /// by `claimDeletionCertificate`.
     ///
     /// Error codes: `NOT_FOUND`.
     async fn deletion_certificate(
@@ -359,11 +361,7 @@ impl DeletionQuery {
     ) -> Result<DeletionCertificate> {
         let (app, caller) = request(ctx)?;
         let found = certificate::read(&app.pool, &caller, DeletionRequestId(id)).await?;
-        Ok(DeletionCertificate {
-            document: String::from_utf8(found.document).map_err(|_| Error::Internal)?,
-            sha256: found.sha256,
-            issued_at: Time(found.issued_at),
-        })
+        Ok(DeletionCertificate::of(found)?)
     }
 
     /// Every legal hold, newest first, those that were released as well. Needs the role ADMIN
@@ -474,6 +472,30 @@ pub(crate) struct DeletionCertificate {
     issued_at: Time,
 }
 
+impl DeletionCertificate {
+    fn of(stored: StoredCertificate) -> Result<Self, Error> {
+        Ok(Self {
+            document: String::from_utf8(stored.document).map_err(|_| Error::Internal)?,
+            sha256: stored.sha256,
+            issued_at: Time(stored.issued_at),
+        })
+    }
+}
+
+/// The code of the certificate that is asked for.
+#[derive(InputObject)]
+pub(crate) struct ClaimDeletionCertificateInput {
+    /// The code that `verifyDeletionRequest` gave as `claimCode`.
+    code: String,
+}
+
+/// The result of `claimDeletionCertificate`: what was erased.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct ClaimDeletionCertificatePayload {
+    /// The certificate of the erased account.
+    certificate: DeletionCertificate,
+}
+
 /// Which request the caller's wallet is to sign.
 #[derive(Debug, InputObject)]
 pub(crate) struct DeletionChallengeInput {
@@ -507,10 +529,14 @@ pub(crate) struct VerifyDeletionRequestInput {
 }
 
 /// The result of `verifyDeletionRequest`: the verified request.
-#[derive(Debug, SimpleObject)]
+#[derive(SimpleObject)]
 pub(crate) struct VerifyDeletionRequestPayload {
     /// The request, `UNDER_REVIEW` or `ON_HOLD`, with its scope.
     request: DataDeletionRequest,
+    /// Where an account is to be erased: the code by which its certificate is had once nobody can log in any more
+    /// (`claimDeletionCertificate`), 43 letters, digits, `-` and `_`. Keep it: it is not stored, and nobody is shown it again. Null
+    /// for other requests.
+    claim_code: Option<String>,
 }
 
 /// What an administrator decides about a request.
@@ -639,7 +665,7 @@ impl DeletionMutation {
 
     /// Verifies a request of the caller by their password or by the signature of their linked wallet, and by a code where
     /// they have a second factor. Its scope is computed, and administrators can decide. With the fifth wrong proof the
-    /// request is `EXPIRED`.
+    /// request is `EXPIRED`. Where an account is to be erased, `claimCode` is told this once.
     ///
     /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not PENDING, or not in time; no wallet is linked, nothing waits for its
     /// signature, or its ten minutes are over), `BAD_USER_INPUT` (`currentPassword`: neither of the two was given;
@@ -664,7 +690,25 @@ impl DeletionMutation {
         )
         .await?;
         Ok(Payload(VerifyDeletionRequestPayload {
-            request: DataDeletionRequest(Arc::new(verified)),
+            request: DataDeletionRequest(Arc::new(verified.request)),
+            claim_code: verified.claim_code.map(|code| code.reveal()),
+        }))
+    }
+
+    /// Gives the certificate of an erased account to whoever has its claim code, as often as they ask. Needs no session. Reading it is
+    /// recorded in the audit trail. Who tries codes has to wait.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`code`: it is none, or not known), `CONFLICT` (`code`: the request is not carried out, so
+    /// that there is no certificate yet), `THROTTLED`.
+    async fn claim_deletion_certificate(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The code of the certificate.")] input: ClaimDeletionCertificateInput,
+    ) -> Result<Payload<ClaimDeletionCertificatePayload>> {
+        let (app, context) = (app(ctx)?, context(ctx)?);
+        let found = claim::claim(&app.pool, &app.throttle, context, &input.code).await?;
+        Ok(Payload(ClaimDeletionCertificatePayload {
+            certificate: DeletionCertificate::of(found)?,
         }))
     }
 

@@ -26,7 +26,7 @@ use super::{
     requests::coverage,
 };
 use crate::{
-    caller::{Caller, refuse, refuse_role, require_administrator},
+    caller::{Caller, refuse, refuse_role, refuse_unknown, require_administrator},
     error::Error,
     seals::Seals,
 };
@@ -239,7 +239,7 @@ async fn move_on(
 /// covers goes on.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for all but administrators; [`Error::NotFound`]; [`Error::BadInput`] for one's own data;
+/// [`Error::Forbidden`] for all but administrators; [`Error::NotFound`], with its audit row; [`Error::BadInput`] for one's own data;
 /// [`Error::Conflict`] where it is over, or the same administrator proposed its release.
 pub(super) async fn release(
     pool: &Pool,
@@ -252,8 +252,11 @@ pub(super) async fn release(
     let missing = || Error::NotFound("legal hold");
     let mut conn = pool.acquire().await?;
     let patient = legal_holds::patient(&mut conn, id).await?;
-    let patient = patient.ok_or_else(missing)?;
     drop(conn);
+    let Some(patient) = patient else {
+        let tx = pool.begin().await?;
+        return refuse_unknown(tx, entry(caller, WANTED, id, None), "legal hold").await;
+    };
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user, patient]).await?;
     let actor = caller.actor(&mut tx).await?;

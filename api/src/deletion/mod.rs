@@ -3,6 +3,7 @@
 pub(crate) mod account;
 mod cancel;
 mod certificate;
+mod claim;
 mod entries;
 pub(crate) mod executor;
 pub(crate) mod expiry;

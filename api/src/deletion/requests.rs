@@ -23,7 +23,7 @@ use super::{
     reasons::{Explained, SealedReasons},
 };
 use crate::{
-    caller::{Caller, denial, refuse_role},
+    caller::{Caller, denial, refuse_role, refuse_unknown},
     error::Error,
     seals::Seals,
 };
@@ -149,6 +149,23 @@ pub(super) fn shown(seals: &Seals, sealed: Sealed<DeletionRequest>) -> DeletionR
         seals.look_at(sealed);
     }
     request
+}
+
+/// Lets go on whoever made the request: gives the transaction back. Nobody else learns whether there is one.
+///
+/// # Errors
+/// [`Error::NotFound`], with its audit row; the database's, where that could not be written.
+pub(super) async fn require_own<'a>(
+    mut tx: Tx<'a>,
+    caller: &Caller,
+    id: DeletionRequestId,
+    wanted: AuditAction,
+) -> Result<Tx<'a>, Error> {
+    if deletion::subject(&mut tx, id).await? == Some(caller.user) {
+        return Ok(tx);
+    }
+    let about = entry(caller, wanted, id, caller.user);
+    refuse_unknown(tx, about, "deletion request").await
 }
 
 /// The caller's request, to be verified in time; nobody changes it until the transaction ends.

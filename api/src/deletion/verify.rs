@@ -3,18 +3,24 @@
 use domain::{
     audit::{AuditAction, AuditEntry},
     deletion::{
-        DeletionRequest, DeletionStatus, DeletionStep, MAX_VERIFICATION_TRIES, VerificationMethod,
+        DeletionRequest, DeletionRequestType, DeletionStatus, DeletionStep, MAX_VERIFICATION_TRIES,
+        VerificationMethod,
     },
     ids::DeletionRequestId,
 };
 use serde_json::json;
-use store::{Pool, audit, deletion, users};
+use store::{
+    Pool, Tx, audit,
+    deletion::{self, claims},
+    users,
+};
+use vault::claim_code::ClaimCode;
 
 use super::{
     entries::{entry, save, step},
     holds,
     reasons::{Explained, SealedReasons},
-    requests::pending,
+    requests::{pending, require_own},
     wallet::{self, SignedStatement},
 };
 use crate::{
@@ -54,12 +60,20 @@ impl SubjectProof {
     }
 }
 
+/// A request that was verified, and by which code its certificate is had.
+pub(super) struct VerifiedDeletion {
+    /// The request as it stands then.
+    pub(super) request: Explained<DeletionRequest>,
+    /// Where an account is to be erased; nobody is shown it a second time.
+    pub(super) claim_code: Option<ClaimCode>,
+}
+
 /// Verifies a request by the caller's password or the signature of their wallet, and a code of the second factor where there is
 /// one. The request comes under review, or is put on hold.
 ///
 /// # Errors
-/// [`Error::NotFound`] where it is not the caller's; [`Error::Conflict`] where it is not `pending`, or was for too long, and where
-/// nothing waits for a signature; [`Error::BadInput`] for a signature that is no good; [`Error::WrongCredentials`],
+/// [`Error::NotFound`], with its audit row, where it is not the caller's; [`Error::Conflict`] where it is not `pending`, or was for
+/// too long, and where nothing waits for a signature; [`Error::BadInput`] for a signature that is no good; [`Error::WrongCredentials`],
 /// [`Error::SecondFactorRequired`], [`Error::Throttled`], [`Error::Busy`], [`Error::Unavailable`].
 pub(super) async fn verify(
     credentials: Credentials<'_>,
@@ -68,7 +82,7 @@ pub(super) async fn verify(
     id: DeletionRequestId,
     proof: &SubjectProof,
     code: &Code,
-) -> Result<Explained<DeletionRequest>, Error> {
+) -> Result<VerifiedDeletion, Error> {
     look(credentials.pool, caller, id).await?;
     let proven = prove(credentials, messages, caller, id, proof).await;
     let signed = match proven {
@@ -110,6 +124,7 @@ pub(super) async fn verify(
         request = step(&request, DeletionStep::Hold)?;
     }
     save(credentials.seals, &mut tx, &request).await?;
+    let claim_code = store_claim(&mut tx, &request).await?;
     said["status"] = json!(request.status);
     said["scope"] = json!(request.scope);
     let verified = AuditEntry {
@@ -120,7 +135,23 @@ pub(super) async fn verify(
     audit::insert(&mut tx, &[verified]).await?;
     let sealed = SealedReasons::of(&mut tx, vec![request]).await?;
     tx.commit().await?;
-    sealed.open_one(credentials.seals.keyring()).await
+    Ok(VerifiedDeletion {
+        request: sealed.open_one(credentials.seals.keyring()).await?,
+        claim_code,
+    })
+}
+
+/// Makes the code by which the certificate is had where nobody can log in any more.
+async fn store_claim(
+    tx: &mut Tx<'_>,
+    request: &DeletionRequest,
+) -> Result<Option<ClaimCode>, Error> {
+    if request.request_type != DeletionRequestType::AccountErasure {
+        return Ok(None);
+    }
+    let code = ClaimCode::fresh();
+    claims::insert(tx, request.id, &code.hash()).await?;
+    Ok(Some(code))
 }
 
 /// Looks at the proof; what was signed, where it is a signature.
@@ -148,6 +179,7 @@ async fn prove(
 async fn look(pool: &Pool, caller: &Caller, id: DeletionRequestId) -> Result<(), Error> {
     let mut tx = pool.begin().await?;
     caller.actor(&mut tx).await?;
+    let mut tx = require_own(tx, caller, id, AuditAction::DeletionVerify).await?;
     pending(&mut tx, caller, id).await?;
     tx.commit().await?;
     Ok(())

@@ -14,7 +14,7 @@ use vault::{digest, random};
 
 use super::{
     entries::{entry, save},
-    requests::pending,
+    requests::{pending, require_own},
 };
 use crate::{
     caller::{Caller, write_refusal},
@@ -47,7 +47,7 @@ pub(super) struct SignedStatement {
 /// Makes what the caller's linked wallet is to sign to verify a request; what was made before is good no more.
 ///
 /// # Errors
-/// [`Error::NotFound`] where the request is not the caller's; [`Error::Conflict`] where it is not `pending`, was for too long, or no
+/// [`Error::NotFound`], with its audit row, where the request is not the caller's; [`Error::Conflict`] where it is not `pending`, was for too long, or no
 /// wallet is linked; [`Error::Throttled`] for an account that asks for many.
 pub(super) async fn challenge(
     messages: WalletMessages<'_>,
@@ -60,6 +60,7 @@ pub(super) async fn challenge(
     let Pass { .. } = throttle::pass(throttle, &caller.origin, attempt).await?;
     let mut tx = messages.pool.begin().await?;
     caller.actor(&mut tx).await?;
+    let mut tx = require_own(tx, caller, id, WANTED).await?;
     let request = pending(&mut tx, caller, id).await?;
     let wallet = linked(&mut tx, caller).await?;
     let expires_at = (users::now(&mut tx).await? + CHALLENGE_LASTS).trunc_subsecs(0);

@@ -9,6 +9,7 @@ use crate::graphql::request;
 #[derive(Debug, SimpleObject)]
 pub(crate) struct MyDataExport {
     /// The path of the archive: `GET` it with the access token. It streams a tar archive, and goes on after an interruption.
+    /// Where it goes to another country, say so: `?destination=SG`.
     path: &'static str,
     /// How much there is of each section, in the order of the archive.
     sections: Vec<MyDataSection>,
@@ -34,7 +35,7 @@ pub(crate) struct MyDataQueries;
 impl MyDataQueries {
     /// Everything about the caller, to be taken out and kept: documents and their files, consents and their receipts, the access log with proofs,
     /// account, log-ins, wallets, notifications, deletion requests, representations and proposals of them, memberships, and
-    /// emergency access without its reasons. Gives the path of the archive and what it will hold. What is about to be erased is
+    /// emergency access with its reasons. Gives the path of the archive and what it will hold. What is about to be erased is
     /// in it until the days of grace are over.
     async fn export_my_data(&self, ctx: &Context<'_>) -> Result<MyDataExport> {
         let (app, caller) = request(ctx)?;

@@ -11,18 +11,20 @@ use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus},
     consents::Category,
+    countries::{Country, may_be_sent_to},
     ids::UserId,
     purpose::Purpose,
 };
 use serde_json::{Value, json};
-use store::{Pool, audit, cursor::Registry, my_data::DataCounts};
+use store::{Pool, audit, countries, cursor::Registry, my_data::DataCounts};
 use uuid::Uuid;
 use vault::blind_index::IndexKey;
 
 use crate::{
-    caller::Caller,
+    caller::{Caller, refuse},
     cursor::{Cursor, ListCursors, bad_cursor},
     error::Error,
+    records::export::nothing_is_sent_to,
 };
 
 /// Where a page of a section goes on: after what has this time and this id or number.
@@ -112,7 +114,7 @@ impl Section {
             Self::ConsentReceipts => "Receipts of your consents, with your signatures",
             Self::Memberships => "The organisations that you belong to",
             Self::BreakGlassWindows => {
-                "Emergency access to your records, or by you, without the reasons"
+                "Emergency access to your records, or by you, with the reasons and notes"
             }
             Self::Records => "Your medical records, every version",
             Self::AccessLog => "Who did what with your data, with proofs",
@@ -164,6 +166,8 @@ pub(crate) struct MyData {
     pub(crate) owner: UserId,
     /// Only what the trail said before.
     until: DateTime<Utc>,
+    /// The country that it goes to, where that is not the home country.
+    pub(crate) destination: Option<Country>,
     registry: Registry,
     key: Arc<IndexKey>,
 }
@@ -190,12 +194,13 @@ impl MyData {
     /// Writes down that somebody takes out everything about themselves, and counts it; gives the place that was handed back, too.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`]; [`Error::BadInput`] for a place that was not given out for this, of which nothing is written.
+    /// [`Error::Unauthenticated`]; [`Error::BadInput`] for a place that was not given out for this, of which nothing is written, and,
+    /// with its audit row, for a country that nothing is sent to.
     pub(crate) async fn begin(
         pool: &Pool,
         caller: &Caller,
-        registry: Registry,
-        key: &Arc<IndexKey>,
+        (registry, key): (Registry, &Arc<IndexKey>),
+        destination: Option<Country>,
         after: Option<&str>,
     ) -> Result<(Self, DataCounts, Option<DataPlace>), Error> {
         let mut tx = pool.begin().await?;
@@ -203,19 +208,31 @@ impl MyData {
         let data = Self {
             owner: actor.id,
             until: store::users::now(&mut tx).await?,
+            destination,
             registry,
             key: Arc::clone(key),
         };
         let from = after.map(|text| data.place(text)).transpose()?;
-        let counts = store::my_data::counts(&mut tx, data.owner, data.until).await?;
         let entry = AuditEntry {
             resource_id: actor.id.0,
             new_value: Some(json!({ "export": "MY_DATA" })),
             classification: Classification::Medical,
             encryption: EncryptionStatus::ExportedPlaintext,
             patient: Some(actor.id),
+            destination: destination.map(|country| country.to_string()),
             ..caller.entry(AuditAction::AuditExport, Purpose::PatientRequest)
         };
+        if let Some(country) = destination
+            && !may_be_sent_to(countries::rule(&mut tx, country).await?.as_ref())
+        {
+            let about = AuditEntry {
+                encryption: EncryptionStatus::NotApplicable,
+                ..entry
+            };
+            let refusal = ("COUNTRY", AuditAction::AuditExport);
+            return refuse(tx, about, refusal, nothing_is_sent_to(country)).await;
+        }
+        let counts = store::my_data::counts(&mut tx, data.owner, data.until).await?;
         audit::insert(&mut tx, &[entry]).await?;
         tx.commit().await?;
         Ok((data, counts, from))
@@ -246,7 +263,12 @@ impl MyData {
     }
 
     fn cursors(&self, section: Section) -> ListCursors {
-        ListCursors::of(&self.key, "myData", self.owner, &json!([section.name()]))
+        // One that was given out for a country is good for that one.
+        let arguments = match self.destination {
+            Some(country) => json!([section.name(), country.as_str()]),
+            None => json!([section.name()]),
+        };
+        ListCursors::of(&self.key, "myData", self.owner, &arguments)
     }
 
     /// A page of any section but that of records, which the record disclosure discloses.
@@ -276,8 +298,12 @@ impl MyData {
             Section::Representations
             | Section::RepresentativeProposals
             | Section::ConsentReceipts
-            | Section::Memberships
-            | Section::BreakGlassWindows => pages::lines(&mut tx, owner, place).await?,
+            | Section::Memberships => pages::lines(&mut tx, owner, place).await?,
+            Section::BreakGlassWindows => {
+                let found = pages::windows(&mut tx, owner, place.after).await?;
+                tx.commit().await?;
+                return pages::with_words(found, &caller.seals).await;
+            }
             Section::Records => DataPage {
                 lines: Vec::new(),
                 next: None,

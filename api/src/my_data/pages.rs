@@ -10,9 +10,11 @@ use uuid::Uuid;
 
 use super::{DataPage, DataPlace, Section, SectionKey, categories};
 use crate::{
+    break_glass::taken_out::ConcerningWindows,
     consents::evidence::evidence,
     deletion::reasons::{Explained, SealedReasons},
     error::Error,
+    seals::Seals,
 };
 
 /// How many lines a page has.
@@ -137,6 +139,23 @@ pub(super) fn explained(found: Vec<Explained<DeletionRequest>>) -> DataPage {
     page(rows.collect())
 }
 
+/// Windows of emergency access, whose words are opened when the transaction has ended.
+pub(super) async fn windows(
+    tx: &mut Tx<'_>,
+    owner: UserId,
+    after: Option<SectionKey>,
+) -> Result<ConcerningWindows, Error> {
+    Ok(ConcerningWindows::of(tx, owner, after, LINES).await?)
+}
+
+/// The same page, with their words opened.
+pub(super) async fn with_words(
+    windows: ConcerningWindows,
+    seals: &Seals,
+) -> Result<DataPage, Error> {
+    Ok(page(windows.lines(seals).await?))
+}
+
 /// A page of what is given as it stands in its table; of other sections nothing.
 pub(super) async fn lines(
     tx: &mut Tx<'_>,
@@ -150,13 +169,13 @@ pub(super) async fn lines(
         }
         Section::ConsentReceipts => my_data::consent_receipts(tx, owner, after, LINES).await?,
         Section::Memberships => my_data::memberships(tx, owner, after, LINES).await?,
-        Section::BreakGlassWindows => my_data::break_glass_windows(tx, owner, after, LINES).await?,
         Section::Account
         | Section::Consents
         | Section::LogIns
         | Section::Wallets
         | Section::Notifications
         | Section::DeletionRequests
+        | Section::BreakGlassWindows
         | Section::Records
         | Section::AccessLog => Vec::new(),
     };

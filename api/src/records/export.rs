@@ -331,7 +331,8 @@ fn at_once(found: &[Record]) -> usize {
     fits.count()
 }
 
-fn nothing_is_sent_to(country: Country) -> Error {
+/// That no rule lets anything be sent to a country.
+pub(crate) fn nothing_is_sent_to(country: Country) -> Error {
     let told = format!(
         "no rule lets data be sent to {country}: an administrator sets it (setCountryRule)"
     );

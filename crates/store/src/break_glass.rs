@@ -503,6 +503,32 @@ pub async fn own(
     read_all(found)
 }
 
+/// The windows on somebody's records and those that they opened, newest first. Served by `idx_break_glass_windows_doctor_page` and
+/// `idx_break_glass_windows_patient_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn concerning(
+    conn: &mut PgConnection,
+    user: UserId,
+    after: Option<WindowCursor>,
+    limit: i64,
+) -> Result<Vec<StoredWindow>, StoreError> {
+    let found = reviewed_rows!(
+        "WHERE (patient_id = $1 OR doctor_id = $1)
+           AND ($2::timestamptz IS NULL OR (opened_at, id) < ($2, $3::uuid))
+         ORDER BY opened_at DESC, id DESC
+         LIMIT $4",
+        user.0,
+        after.map(|(at, _)| at),
+        after.map(|(_, id)| id),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    read_all(found)
+}
+
 /// Asks for a page of the queue of reviews; `$which` says of which windows.
 macro_rules! queue {
     ($conn:expr, $which:tt, $after:expr, $limit:expr) => {

@@ -1,6 +1,7 @@
 //! Requests to erase or restrict, and what they do to records.
 
 pub mod again;
+pub mod claims;
 mod coverage;
 pub mod execution;
 pub mod reasons;

@@ -42,6 +42,7 @@ pub mod notices;
 pub mod notifications;
 pub mod organizations;
 pub mod outbox;
+pub mod people;
 mod pool;
 pub mod provision;
 pub mod reads;

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::{StoreError, cursor::Registry};
 
 /// Every table of the schema, by name: the values of a label of the metrics. A test compares it with the database.
-pub const TABLES: [&str; 51] = [
+pub const TABLES: [&str; 52] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
@@ -19,6 +19,7 @@ pub const TABLES: [&str; 51] = [
     "audit_purged_leaves",
     "audit_watermark",
     "break_glass_windows",
+    "certificate_claims",
     "chain_blocks",
     "chain_cursors",
     "chain_events",

@@ -213,28 +213,3 @@ pub async fn memberships(
         limit
     )
 }
-
-/// Windows of emergency access on somebody's records, and those that they opened, without the reasons, which are sealed.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn break_glass_windows(
-    conn: &mut PgConnection,
-    user: UserId,
-    after: Option<DataLineKey>,
-    limit: i64,
-) -> Result<Vec<DataLine>, StoreError> {
-    data_lines!(
-        "SELECT jsonb_build_object(
-                    'id', id, 'patientId', patient_id, 'doctorId', doctor_id, 'purpose', purpose,
-                    'openedAt', opened_at, 'expiresAt', expires_at, 'closedAt', closed_at,
-                    'reviewedAt', reviewed_at, 'decision', decision
-                ) AS line, opened_at AS at, id
-         FROM break_glass_windows
-         WHERE patient_id = $1 OR doctor_id = $1",
-        conn,
-        user,
-        after,
-        limit
-    )
-}

@@ -8,6 +8,7 @@ pub mod attachment;
 pub mod backup;
 pub mod blind_index;
 pub mod break_glass;
+pub mod claim_code;
 pub mod cursor;
 pub mod digest;
 pub mod envelope;

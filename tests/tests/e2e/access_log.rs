@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use tests::{Answer, Person, World, documents, eventually, id, text};
 
+use crate::representatives::{ALL, appointed};
+
 const LOGS: &str = "query Logs($user: UUID, $resource: UUID, $action: AuditAction, $filter: AuditLogFilterInput,
         $first: Int, $after: String) {
     auditLogs(userId: $user, resourceId: $resource, actionType: $action, filter: $filter, first: $first, after: $after) {
@@ -458,15 +460,19 @@ async fn a_patients_log_is_narrowed_by_who_what_when_outcome_and_emergency_and_c
 /// What a patient is told of one account on one day: the day, who, and the counts.
 type CountedDay = (String, String, [u64; 6]);
 
+const DAYS: &str = "query Days($first: Int, $after: Cursor, $user: UUID, $action: AuditAction, $allowed: Boolean,
+        $emergency: Boolean, $from: DateTime, $to: DateTime, $for: UUID) {
+    myAccessLogByDay(first: $first, after: $after, userId: $user, action: $action, allowed: $allowed,
+            emergency: $emergency, from: $from, to: $to, onBehalfOf: $for) {
+        nodes { day who { id } reads searches denials emergencies times records }
+        pageInfo { hasNextPage endCursor } } }";
+
 /// The log by day and account, a page of so many at a time.
-async fn days(person: &Person, first: u32) -> Vec<CountedDay> {
-    const DAYS: &str = "query Days($first: Int, $after: Cursor) {
-        myAccessLogByDay(first: $first, after: $after) {
-            nodes { day who { id } reads searches denials emergencies times records }
-            pageInfo { hasNextPage endCursor } } }";
+async fn days(person: &Person, first: u32, conditions: &Value) -> Vec<CountedDay> {
     let (mut days, mut after) = (Vec::new(), Value::Null);
     loop {
-        let asked = json!({ "first": first, "after": after });
+        let mut asked = conditions.clone();
+        (asked["first"], asked["after"]) = (json!(first), after);
         let answer = person.asks(DAYS, asked).await;
         let page = &answer.data()["myAccessLogByDay"];
         for node in page["nodes"].as_array().expect("a list") {
@@ -489,15 +495,15 @@ async fn days(person: &Person, first: u32) -> Vec<CountedDay> {
     }
 }
 
-/// The same, counted from the rows themselves.
-async fn counted(world: &World, patient: &Person) -> Vec<CountedDay> {
+/// The same, counted from the rows themselves that meet a condition.
+async fn counted(world: &World, patient: &Person, condition: &str) -> Vec<CountedDay> {
     let rows = world
         .sql(&format!(
             "SELECT (event_time AT TIME ZONE 'UTC')::date::text AS day, user_id, action_type, purpose, consent_reference,
                  COALESCE(record_ids, ARRAY[resource_id]) AS records,
                  record_ids IS NOT NULL OR (resource_type = 'MEDICAL_RECORD' AND resource_id <> request_id) AS is_about,
                  COALESCE((new_value ->> 'times')::int, 1) AS times, new_value ->> 'count' AS shown
-             FROM audit_logs WHERE patient_id = '{}'",
+             FROM audit_logs WHERE patient_id = '{}' AND ({condition})",
             patient.id
         ))
         .await;
@@ -531,6 +537,45 @@ async fn counted(world: &World, patient: &Person) -> Vec<CountedDay> {
     days
 }
 
+/// What each condition leaves of a patient's days is what is counted from the rows that meet it.
+async fn conditions_narrow_the_days(world: &World, ana: &Person, dr_bo: &Person) {
+    let all = counted(world, ana, "TRUE").await;
+    let by_bo = format!("user_id = '{}'", dr_bo.id);
+    for (conditions, condition) in [
+        (json!({ "user": dr_bo.id }), by_bo.as_str()),
+        (
+            json!({ "action": "RECORD_READ" }),
+            "action_type = 'RECORD_READ'",
+        ),
+        (
+            json!({ "allowed": false }),
+            "action_type = 'ACCESS_DENIED'",
+        ),
+        (
+            json!({ "emergency": true }),
+            "purpose IN ('BTG', 'ETREAT') AND consent_reference IS NULL AND action_type <> 'ACCESS_DENIED'
+                 AND (new_value ->> 'count' = '0') IS NOT TRUE",
+        ),
+        (
+            json!({ "from": "2026-01-31T00:00:01Z", "to": "2026-02-01T00:00:00Z" }),
+            "event_time >= '2026-01-31T00:00:01Z' AND event_time < '2026-02-01T00:00:00Z'",
+        ),
+        (
+            json!({ "to": "2026-01-31T23:59:59.999999Z" }),
+            "event_time < '2026-01-31T23:59:59.999999Z'",
+        ),
+    ] {
+        let wanted = counted(world, ana, condition).await;
+        assert!(!wanted.is_empty() && wanted != all, "{condition}");
+        for first in [1, 100] {
+            let told = days(ana, first, &conditions).await;
+            assert_eq!(told, wanted, "{conditions}, {first} at a time");
+        }
+    }
+    let wrong = json!({ "from": "-262142-01-01T00:00:00Z" });
+    ana.asks(DAYS, wrong).await.fails_with("BAD_USER_INPUT");
+}
+
 #[tokio::test]
 async fn a_patient_reads_who_did_how_much_on_which_day_page_by_page() {
     let world = World::start().await;
@@ -559,18 +604,29 @@ async fn a_patient_reads_who_did_how_much_on_which_day_page_by_page() {
             ))
             .await;
     }
-    let expected = counted(&world, &ana).await;
+    let expected = counted(&world, &ana, "TRUE").await;
     assert!(expected.len() >= 6, "{expected:?}");
     let is_told = |place: usize| expected.iter().any(|(.., counts)| counts[place] > 0);
     assert!((0..6).all(is_told), "{expected:?}");
 
     for first in [1, 2, 100] {
-        assert_eq!(days(&ana, first).await, expected, "{first} at a time");
+        let told = days(&ana, first, &json!({})).await;
+        assert_eq!(told, expected, "{first} at a time");
     }
+    conditions_narrow_the_days(&world, &ana, &dr_bo).await;
+
+    // Whoever acts for her reads hers, and nobody else does.
+    let eva = world.patient("eva").await;
+    appointed(&ana, &eva, &ALL).await;
+    let hers = json!({ "for": ana.id });
+    let wanted = counted(&world, &ana, "TRUE").await;
+    assert_eq!(days(&eva, 100, &hers).await, wanted);
+    let stranger = dr_bo.asks(DAYS, hers).await;
+    stranger.fails_with("NOT_FOUND");
 
     // Nobody reads anybody else's, and reading is written down.
-    let of_bo = days(&dr_bo, 100).await;
-    assert_eq!(of_bo, counted(&world, &dr_bo).await);
+    let of_bo = days(&dr_bo, 100, &json!({})).await;
+    assert_eq!(of_bo, counted(&world, &dr_bo, "TRUE").await);
     let read = format!("action_type = 'AUDIT_READ' AND user_id = '{}'", dr_bo.id);
     assert_eq!(world.audit_rows(&read).await.len(), 1);
 }

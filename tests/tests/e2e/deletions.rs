@@ -201,9 +201,14 @@ async fn only_its_subject_verifies_a_request_and_five_wrong_passwords_end_it() {
     let rows = trail(&world, &request).await;
     let wanted = [
         ("DELETION_REQUEST", "pending"),
+        ("ACCESS_DENIED", "UNKNOWN"),
         ("DELETION_EXPIRE", "expired"),
     ];
     assert_eq!(rows, said(&wanted));
+    let denied = format!("resource_id = '{request}' AND action_type = 'ACCESS_DENIED'");
+    let denied = &world.audit_rows(&denied).await[0];
+    assert_eq!(denied["user_id"], budi.id.as_str());
+    assert_eq!(denied["patient_id"], Value::Null, "whose it is is not said");
 
     let other = asks(&budi, vital_signs()).await;
     let answer = verifies(&budi, &other, &budi.password).await;

@@ -1,5 +1,6 @@
 //! Erasures that are carried out: what is left, what the chain and a certificate say, and what a kill leaves behind.
 
+use domain::users::ANONYMOUS;
 use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
@@ -41,17 +42,22 @@ pub(crate) async fn at_once(more: &[(String, String)]) -> World {
 }
 
 pub(crate) async fn verified(ana: &Person, input: Value) -> String {
+    id(&verifies(ana, input).await["request"])
+}
+
+/// What the verification of a request that is made for it answers.
+async fn verifies(ana: &Person, input: Value) -> Value {
     let ask = "mutation($input: RequestDataDeletionInput!) {
       requestDataDeletion(input: $input) { request { id } }
     }";
     let answer = ana.asks(ask, json!({ "input": input })).await;
     let request = id(&answer.data()["requestDataDeletion"]["request"]);
     let verify = "mutation($input: VerifyDeletionRequestInput!) {
-      verifyDeletionRequest(input: $input) { request { id } }
+      verifyDeletionRequest(input: $input) { request { id } claimCode }
     }";
     let input = json!({ "id": request, "currentPassword": ana.password });
-    ana.asks(verify, json!({ "input": input })).await.data();
-    request
+    let answer = ana.asks(verify, json!({ "input": input })).await;
+    answer.data()["verifyDeletionRequest"].clone()
 }
 
 pub(crate) async fn approves(admin: &Person, request: &str) {
@@ -290,6 +296,56 @@ async fn of_an_account_that_was_erased_nothing_is_left_but_the_trail() {
     // The name is free again, for somebody else.
     world.registers(&world.stranger(MARKER)).await;
     is_sound(&world).await;
+}
+
+#[tokio::test]
+async fn whoever_had_an_account_erased_has_its_certificate_by_the_claim_code() {
+    const CLAIM: &str = "mutation($code: String!) {
+      claimDeletionCertificate(input: { code: $code }) { certificate { document sha256 } }
+    }";
+    let world = at_once(&[]).await;
+    let (ada, adi) = (world.admin("ada").await, world.admin("adi").await);
+    let ana = world.patient("ana").await;
+    let of_category = json!({ "requestType": "CATEGORY_ERASURE", "dataCategories": ["IMAGING"] });
+    assert_eq!(verifies(&ana, of_category).await["claimCode"], Value::Null);
+    let verified = verifies(&ana, account()).await;
+    let (request, code) = (id(&verified["request"]), text(&verified["claimCode"]));
+    let nobody = world.nobody();
+    let early = nobody.asks(CLAIM, json!({ "code": code })).await;
+    assert_eq!(early.fails_with("CONFLICT").extensions["field"], "code");
+
+    approves(&ada, &request).await;
+    approves(&adi, &request).await;
+    is_completed(&world, &request).await;
+
+    let read = ada.asks(CERTIFICATE, json!({ "id": request })).await;
+    let wanted = &read.data()["deletionCertificate"];
+    for typed in [code.clone(), format!(" {code}\n")] {
+        let claimed = nobody.asks(CLAIM, json!({ "code": typed })).await;
+        let certificate = &claimed.data()["claimDeletionCertificate"]["certificate"];
+        assert_eq!(certificate["document"], wanted["document"]);
+        assert_eq!(certificate["sha256"], wanted["sha256"]);
+    }
+    for wrong in ["", "A", &"A".repeat(43), &request] {
+        let refused = nobody.asks(CLAIM, json!({ "code": wrong })).await;
+        let told = refused.fails_with("BAD_USER_INPUT");
+        assert_eq!(told.extensions["field"], "code");
+    }
+    assert_eq!(places_of(&world, &code).await, Vec::<String>::new());
+    let by_nobody = json!(ANONYMOUS);
+    let claimed = format!("resource_id = '{request}' AND new_value ->> 'by' = 'CLAIM_CODE'");
+    let rows = world.audit_rows(&claimed).await;
+    assert_eq!(rows.len(), 2);
+    for row in &rows {
+        assert_eq!(row["action_type"], "DELETION_READ");
+        assert_eq!(row["new_value"]["certificate"], wanted["sha256"]);
+        assert_eq!(row["user_id"], by_nobody);
+        assert_eq!(row["patient_id"], ana.id.as_str());
+    }
+    let unknown = "action_type = 'ACCESS_DENIED' AND new_value ->> 'reason' = 'CLAIM_CODE'";
+    let rows = world.audit_rows(unknown).await;
+    assert_eq!(rows.len(), 1, "what is no code at all is not looked for");
+    assert_eq!(rows[0]["patient_id"], Value::Null);
 }
 
 #[tokio::test]

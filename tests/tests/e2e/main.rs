@@ -50,6 +50,7 @@ mod durability;
 mod edits;
 mod erasure_ledger;
 mod erasures;
+mod erasures_again;
 mod erasures_meanwhile;
 mod exports;
 mod failover;

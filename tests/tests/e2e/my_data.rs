@@ -268,3 +268,68 @@ async fn an_archive_has_everything_about_a_person_with_its_hashes_and_proofs() {
     let of_citra = takes_out(&world, &citra, "").await;
     assert!(lines(&of_citra, "records").is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_has_the_words_of_emergencies_and_is_marked_where_it_goes_abroad() {
+    const REASON: &str = "found unconscious, allergies unknown";
+    const NOTE: &str = "the ambulance confirms it";
+    let world = World::start().await;
+    let (ana, ada) = (world.patient("ana").await, world.admin("ada").await);
+    let bo = world.doctor("bo").await;
+    ana.creates(&ana, "IMAGING", documents::of("IMAGING")).await;
+    let open = "mutation($input: BreakGlassInput!) { breakGlass(input: $input) { window { id } } }";
+    let input = json!({ "patientId": ana.id, "reason": REASON });
+    let opened = bo.asks(open, json!({ "input": input })).await;
+    let window = id(&opened.data()["breakGlass"]["window"]);
+    let end = "mutation($id: UUID!) { endBreakGlass(input: { id: $id }) { window { id } } }";
+    bo.asks(end, json!({ "id": window })).await.data();
+    let review = "mutation($input: ReviewBreakGlassInput!) {
+      reviewBreakGlass(input: $input) { review { disclosures } }
+    }";
+    let input = json!({ "id": window, "decision": "JUSTIFIED", "note": NOTE });
+    ada.asks(review, json!({ "input": input })).await.data();
+
+    for person in [&ana, &bo] {
+        let files = takes_out(&world, person, "").await;
+        let found = lines(&files, "break-glass-windows");
+        assert_eq!(found.len(), 1, "{found:?}");
+        let line = parsed(&found[0]);
+        assert_eq!(line["id"], window.as_str());
+        assert_eq!((&line["reason"], &line["note"]), (&json!(REASON), &json!(NOTE)));
+        assert_eq!(line["decision"], "JUSTIFIED");
+        assert_eq!(line["reviewedBy"], ada.id.as_str());
+    }
+
+    let bearer = ana.bearer();
+    let headers = [("authorization", bearer.as_str())];
+    let abroad = "/my-data?destination=BR";
+    let refused = world.api.takes("GET", abroad, &headers, "").await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (400, "BAD_USER_INPUT")
+    );
+    assert!(refused.body.contains("destination"), "{}", refused.body);
+    let set = "mutation($input: SetCountryRuleInput!) { setCountryRule(input: $input) { countryRule { country } } }";
+    let input = json!({
+        "country": "BR", "isAdequate": false, "hasSafeguards": true, "needsConsent": false,
+    });
+    ada.asks(set, json!({ "input": input })).await.data();
+    let sent = takes_out(&world, &ana, "?destination=BR").await;
+    assert_eq!(lines(&sent, "records").len(), 1);
+    let crossed = format!(
+        "patient_id = '{}' AND is_cross_border AND destination_country = 'BR'",
+        ana.id
+    );
+    let rows = world.audit_rows(&crossed).await;
+    let actions: Vec<String> = rows.iter().map(|row| text(&row["action_type"])).collect();
+    assert_eq!(
+        actions,
+        [
+            "ACCESS_DENIED",
+            "AUDIT_EXPORT",
+            "RECORD_SEARCH",
+            "RECORD_EXPORT"
+        ]
+    );
+    assert_eq!(rows[0]["new_value"]["reason"], "COUNTRY");
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
-const HOLDER: &str = "kind role organizationId user { id } accesses {
+const HOLDER: &str = "kind role organizationId user { id } people accesses {
     purpose processingActivities recordTypes records until consent { id } exceptions { id } }";
 
 /// What somebody may do, word by word.
@@ -64,7 +64,7 @@ async fn holders(person: &Person) -> Value {
 async fn previews(person: &Person, input: Value) -> tests::Answer {
     let query = format!(
         "query P($input: PreviewConsentInput!) {{ previewConsent(input: $input) {{
-            consent {{ id }} gainingCount losingCount gaining {{ {HOLDER} }} losing {{ {HOLDER} }} }} }}"
+            consent {{ id }} gainingCount losingCount gainingPeople losingPeople gaining {{ {HOLDER} }} losing {{ {HOLDER} }} }} }}"
     );
     person.asks(&query, json!({ "input": input })).await
 }
@@ -138,6 +138,8 @@ async fn a_patient_sees_who_may_do_what_with_how_many_records_until_when() {
     ]);
     let of_bo = access(json!(["READ", "SEARCH"]), types, 3, &all);
     assert_eq!(found[0]["role"], "DOCTOR");
+    assert_eq!(found[0]["people"], 2, "bo and cy");
+    assert_eq!(found[1]["people"], 1);
     let until = text(&found[0]["accesses"][0]["until"]);
     assert!(until.starts_with("2126-01-01T00:00:00"), "{until}");
     of_role["until"] = json!(until);
@@ -250,6 +252,47 @@ async fn a_preview_says_what_the_grant_or_the_withdrawal_then_does() {
     let first = json!({ "preview": "GRANT", "consent": null, "gaining": 1, "losing": 0 });
     assert_eq!(rows[0]["new_value"], first);
     assert_eq!(rows[0]["patient_id"], ana.id.as_str());
+}
+
+#[tokio::test]
+async fn a_preview_counts_each_person_behind_roles_and_organisations_once() {
+    let world = World::start().await;
+    let (ana, ada) = (world.patient("ana").await, world.admin("ada").await);
+    let (bo, cy) = (world.doctor("bo").await, world.doctor("cy").await);
+    let dee = world.doctor("dee").await;
+    let hospital = ada.creates_organization("RS Harapan Kita", "ID").await;
+    let hospital = id(&hospital.data()["createOrganization"]["organization"]);
+    for doctor in [&bo, &cy] {
+        ada.adds_member(&hospital, doctor, json!({})).await.data();
+    }
+    let members = json!({ "organization": { "id": hospital, "country": "ID" } });
+    let person = |who: &Person| json!({ "user": who.id });
+    let doctors = json!({ "role": "DOCTOR" });
+    let grant = async |grantees: Value| {
+        let grant = terms(&["READ"], &["IMAGING"], grantees);
+        let told = previews(&ana, json!({ "grant": grant })).await;
+        let told = &told.data()["previewConsent"];
+        json!([told["gainingCount"], told["gainingPeople"]])
+    };
+
+    assert_eq!(grant(json!([members])).await, json!([1, 2]));
+    let bo_twice = json!([members, person(&bo), person(&dee)]);
+    assert_eq!(grant(bo_twice).await, json!([3, 3]));
+    assert_eq!(grant(json!([doctors, members])).await, json!([2, 3]));
+
+    let given = ana
+        .grants(terms(&["READ"], &["IMAGING"], json!([doctors])))
+        .await;
+    let given = id(&given.data()["grantConsent"]["consent"]);
+    ada.asks(
+        "mutation($id: UUID!) { deactivateUser(input: { userId: $id }) { user { id } } }",
+        json!({ "id": dee.id }),
+    )
+    .await
+    .data();
+    assert_eq!(holders(&ana).await[0]["people"], 2, "dee is no doctor now");
+    let told = previews(&ana, json!({ "withdraw": { "id": given } })).await;
+    assert_eq!(told.data()["previewConsent"]["losingPeople"], 2);
 }
 
 #[tokio::test]

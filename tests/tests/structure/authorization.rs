@@ -25,6 +25,8 @@ pub(super) type Wanted = [&'static str; 6];
 const EVERYBODY: Wanted = ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"];
 /// For what needs no log-in.
 const PUBLIC: Wanted = ["ok"; 6];
+/// For what needs no log-in, of a code that is not known.
+const PUBLIC_UNKNOWN: Wanted = ["BAD_USER_INPUT"; 6];
 /// For lists of which everybody has their own, and nobody anything in it.
 const NONE: Wanted = [
     "UNAUTHENTICATED",
@@ -81,7 +83,7 @@ pub(super) struct Case(
     pub(super) Wanted,
 );
 
-pub(super) const CASES: [Case; 92] = [
+pub(super) const CASES: [Case; 93] = [
     Case("Query.me", "{ me { id } }", EVERYBODY),
     Case(
         "Query.users",
@@ -821,6 +823,13 @@ pub(super) const CASES: [Case; 92] = [
         "Mutation.verifyDeletionRequest",
         r#"mutation { verifyDeletionRequest(input: { id: "$DELETION", currentPassword: "ana tells nobody" }) { request { id } } }"#,
         OWN_ALONE,
+    ),
+    Case(
+        "Mutation.claimDeletionCertificate",
+        r#"mutation { claimDeletionCertificate(input: {
+            code: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        }) { certificate { sha256 } } }"#,
+        PUBLIC_UNKNOWN,
     ),
     Case(
         "Mutation.reviewDeletion",

@@ -337,6 +337,7 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         "patient_keys",
         "data_deletion_requests",
         "deletion_certificates",
+        "certificate_claims",
         "legal_holds",
         "memberships",
         "organizations",

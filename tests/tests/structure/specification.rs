@@ -53,6 +53,7 @@ const TABLES: [Table; 6] = [
             "INDEX users_username_folded_key UNIQUE btree (lower((username)::text))",
             "INDEX users_blockchain_address_folded_key UNIQUE btree (lower((blockchain_address)::text))",
             "INDEX idx_users_doctor_words gin (words_of(username)) WHERE (((role)::text = 'DOCTOR'::text) AND is_active AND (NOT is_system))",
+            "INDEX idx_users_active_doctors btree (id) WHERE (((role)::text = 'DOCTOR'::text) AND is_active AND (NOT is_system))",
             "INDEX idx_users_created_at btree (created_at DESC, id DESC) WHERE (NOT is_system)",
         ],
     },
@@ -297,7 +298,7 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 45] = [
+const OWN_TABLES: [&str; 46] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
@@ -308,6 +309,7 @@ const OWN_TABLES: [&str; 45] = [
     "audit_purged_leaves",
     "audit_watermark",
     "break_glass_windows",
+    "certificate_claims",
     "chain_blocks",
     "chain_cursors",
     "chain_events",

@@ -15,7 +15,7 @@ use trail::{
     tree::{self, Frontier},
 };
 
-use super::read::of_reading;
+use super::read::{of_reading, unknown};
 use crate::{caller::Caller, error::Error};
 
 /// How many checkpoints are tried that have a row: those of an epoch that was given up lead nowhere.
@@ -50,7 +50,7 @@ pub(crate) struct PinnedProof {
 /// Proves a row: administrators any, everybody else those about their own data.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::BadInput`] where no checkpoint has as many rows as the caller knows.
+/// [`Error::NotFound`], with its audit row; [`Error::BadInput`] where no checkpoint has as many rows as the caller knows.
 pub(crate) async fn prove(
     pool: &Pool,
     registry: &Registry,
@@ -67,6 +67,9 @@ pub(crate) async fn prove(
     let row = tree_of::rows_of(&mut tx, &[id]).await?.pop();
     let row = row.filter(|row| is_admin || row.row.patient_id == Some(actor.id.0));
     let Some(row) = row else {
+        let denied = unknown(&of_reading(caller, is_admin), id);
+        audit::insert(&mut tx, &[denied]).await?;
+        tx.commit().await?;
         return Err(Error::NotFound("row"));
     };
     let leaf_hash = row.computed().ok_or(UNREADABLE_ROW)?;

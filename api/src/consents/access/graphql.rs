@@ -95,6 +95,13 @@ impl AccessHolder {
         }
     }
 
+    /// How many people that is now: 1 for a person, the active doctors for the role DOCTOR (counted up to 10,000), the active doctors
+    /// who belong to it now for an organisation. Those whom a consent refuses something (`exceptions`) are counted, and the patient
+    /// is not.
+    async fn people(&self) -> i32 {
+        i32::try_from(self.holder.people).unwrap_or(i32::MAX)
+    }
+
     /// The end of the emergency access that the person has, exclusive: a doctor who broke the glass may find and read
     /// what no consent refuses them; null where there is none. See `myBreakGlassWindows`.
     async fn emergency_until(&self) -> Option<Time> {
@@ -237,6 +244,11 @@ pub(crate) struct ConsentPreview {
     gaining_count: i32,
     /// How many people, roles and organisations would lose access.
     losing_count: i32,
+    /// How many people would gain access, each counted once: those who are named, and those who stand behind roles and
+    /// organisations (`AccessHolder.people`), also where they have it by another consent.
+    gaining_people: i32,
+    /// How many people would lose access, counted in the same way.
+    losing_people: i32,
 }
 
 /// What happened to a consent.
@@ -442,20 +454,20 @@ impl AccessQuery {
             consent,
             gaining,
             losing,
-            gaining_count,
-            losing_count,
             stored: known,
         } = preview::preview(&app.pool, &app.seals, &caller, change).await?;
         let now = app.clock.now();
         let stored = stored(now, known);
-        prepare(ctx, &gaining, &stored).await?;
-        prepare(ctx, &losing, &stored).await?;
+        prepare(ctx, &gaining.named, &stored).await?;
+        prepare(ctx, &losing.named, &stored).await?;
         Ok(ConsentPreview {
             consent: consent.map(|consent| Consent::new(now, consent)),
-            gaining: holders(gaining, &stored),
-            losing: holders(losing, &stored),
-            gaining_count: i32::try_from(gaining_count).unwrap_or(i32::MAX),
-            losing_count: i32::try_from(losing_count).unwrap_or(i32::MAX),
+            gaining_count: i32::try_from(gaining.count).unwrap_or(i32::MAX),
+            losing_count: i32::try_from(losing.count).unwrap_or(i32::MAX),
+            gaining_people: i32::try_from(gaining.people).unwrap_or(i32::MAX),
+            losing_people: i32::try_from(losing.people).unwrap_or(i32::MAX),
+            gaining: holders(gaining.named, &stored),
+            losing: holders(losing.named, &stored),
         })
     }
 

@@ -2,6 +2,7 @@
 //! asked of `domain::access`, as every disclosure is.
 
 pub(crate) mod graphql;
+mod people;
 pub(super) mod preview;
 
 use std::collections::{BTreeSet, HashMap};
@@ -49,6 +50,8 @@ const MOST_EXCEPTIONS: usize = 100;
 pub(crate) struct Holder {
     /// The person, the role or the organisation.
     pub(crate) grantee: Grantee,
+    /// How many people that is now; 0 until they are counted ([`people::count`]).
+    pub(crate) people: i64,
     /// What they may do.
     pub(crate) accesses: Vec<HeldAccess>,
     /// Until when a person has emergency access; `None` where they have none.
@@ -155,6 +158,7 @@ pub(crate) async fn who_has_access(
         }
         end = Some(key_of(&grantee));
     }
+    people::count(&mut tx, (patient, now), &mut holders).await?;
     let words = json!({ "access": "NOW", "count": holders.len() });
     let by = actor.represents(activity);
     audit::insert(&mut tx, &[entry(caller, by, words)]).await?;
@@ -293,6 +297,7 @@ impl Overview {
         let accesses = in_short(permitted).into_iter();
         Holder {
             grantee: grantee.clone(),
+            people: 0,
             emergency_until: None,
             represents: None,
             accesses: accesses

@@ -1,5 +1,6 @@
 //! What giving or taking back a consent would change, before it is done.
 
+use chrono::{DateTime, Utc};
 use domain::{
     access::{
         Actor,
@@ -7,17 +8,18 @@ use domain::{
     },
     audit::AuditAction,
     consents::{Consent, Grantee, Terms},
-    ids::ConsentId,
+    ids::{ConsentId, UserId},
     representatives::RepresentedActivity,
     users::Role,
 };
 use serde_json::json;
-use store::{Pool, Tx, audit, users};
+use store::{Pool, StoreError, Tx, audit, users};
 
-use super::{Holder, Overview, entry, key_of};
+use super::{Holder, Overview, entry, key_of, people};
 use crate::{
-    caller::{Caller, refuse_role, require_mandate},
+    caller::{Caller, refuse_role, refuse_unknown, require_mandate},
     consents::{
+        evidence,
         grant::{self, Standing, judge},
         withdraw,
     },
@@ -44,22 +46,29 @@ pub(crate) enum ConsentChange {
 pub(crate) struct Preview {
     /// The consent that is there already, given or to be taken back.
     pub(crate) consent: Option<Consent>,
-    /// Who could do more, and what: at most [`MOST_NAMED`] of them.
-    pub(crate) gaining: Vec<Holder>,
-    /// Who could do less, and what: at most [`MOST_NAMED`] of them.
-    pub(crate) losing: Vec<Holder>,
-    /// How many would gain.
-    pub(crate) gaining_count: usize,
-    /// How many would lose.
-    pub(crate) losing_count: usize,
+    /// Who could do more, and what.
+    pub(crate) gaining: AffectedHolders,
+    /// Who could do less, and what.
+    pub(crate) losing: AffectedHolders,
     /// The consents that are named by what is above, and are stored.
     pub(crate) stored: Vec<Consent>,
+}
+
+/// Those who would gain by a change, or lose.
+#[derive(Debug)]
+pub(crate) struct AffectedHolders {
+    /// At most [`MOST_NAMED`] of them, and what they would gain or lose.
+    pub(crate) named: Vec<Holder>,
+    /// How many people, roles and organisations they are.
+    pub(crate) count: usize,
+    /// How many people that is, each counted once.
+    pub(crate) people: i64,
 }
 
 /// What a change would come to. It is judged as the change itself would be, and nothing is changed.
 ///
 /// # Errors
-/// As of `grant::grant`, or of `withdraw::withdraw`.
+/// As of `grant::grant`, or of `withdraw::withdraw`; a consent that is not the patient's has its audit row, too.
 pub(crate) async fn preview(
     pool: &Pool,
     seals: &Seals,
@@ -82,7 +91,13 @@ pub(crate) async fn preview(
         before,
         after,
         consent,
-    } = Sides::of(seals, &mut tx, caller, &actor, change).await?;
+    } = match Sides::of(seals, &mut tx, caller, &actor, change).await? {
+        Ok(sides) => sides,
+        Err(unknown) => {
+            let about = evidence::entry(caller, wanted, unknown);
+            return refuse_unknown(tx, about, "consent").await;
+        }
+    };
     let now = users::now(&mut tx).await?;
     let all: Vec<Consent> = before.iter().chain(&after).cloned().collect();
     let mut named: Vec<Grantee> = if before.len() == after.len() {
@@ -98,38 +113,71 @@ pub(crate) async fn preview(
         let subject = overview.subject(grantee);
         subject.is_some_and(|subject| changed.iter().any(|consent| concerns(consent, subject)))
     });
-    let (mut gaining, mut losing) = (Vec::new(), Vec::new());
+    let (mut gaining, mut losing) = (Affected::default(), Affected::default());
     for (nth, grantee) in named.iter().enumerate() {
         if nth % AT_ONCE == 0 {
             // Of ten thousand people each is asked about twice: others are served between them.
             tokio::task::yield_now().await;
         }
         let [old, new] = [&before, &after].map(|consents| overview.permissions(grantee, consents));
-        let (more, less) = (beyond(&new, &old), beyond(&old, &new));
-        let tell = |of: &mut Vec<Option<Holder>>, permitted: &Permissions, consents| {
-            if !permitted.is_empty() {
-                let is_named = of.len() < MOST_NAMED;
-                of.push(is_named.then(|| overview.holder(grantee, permitted, consents)));
-            }
-        };
-        tell(&mut gaining, &more, &after);
-        tell(&mut losing, &less, &before);
+        gaining.add(&overview, grantee, &beyond(&new, &old), &after);
+        losing.add(&overview, grantee, &beyond(&old, &new), &before);
     }
+    let gaining = gaining.counted(&mut tx, (patient, now)).await?;
+    let losing = losing.counted(&mut tx, (patient, now)).await?;
     let words = json!({
         "preview": kind, "consent": consent.as_ref().map(|consent| consent.id),
-        "gaining": gaining.len(), "losing": losing.len(),
+        "gaining": gaining.count, "losing": losing.count,
     });
     let by = actor.represents(activity);
     audit::insert(&mut tx, &[entry(caller, by, words)]).await?;
     tx.commit().await?;
     Ok(Preview {
         consent,
-        gaining_count: gaining.len(),
-        losing_count: losing.len(),
-        gaining: gaining.into_iter().flatten().collect(),
-        losing: losing.into_iter().flatten().collect(),
+        gaining,
+        losing,
         stored: before,
     })
+}
+
+/// Those who would gain, or lose, as they are found.
+#[derive(Default)]
+struct Affected<'a> {
+    named: Vec<Holder>,
+    all: Vec<&'a Grantee>,
+}
+
+impl<'a> Affected<'a> {
+    /// Adds somebody for whom these permissions are the difference, where there are any.
+    fn add(
+        &mut self,
+        overview: &Overview,
+        grantee: &'a Grantee,
+        permitted: &Permissions,
+        consents: &[Consent],
+    ) {
+        if permitted.is_empty() {
+            return;
+        }
+        if self.named.len() < MOST_NAMED {
+            let holder = overview.holder(grantee, permitted, consents);
+            self.named.push(holder);
+        }
+        self.all.push(grantee);
+    }
+
+    async fn counted(
+        mut self,
+        tx: &mut Tx<'_>,
+        at: (UserId, DateTime<Utc>),
+    ) -> Result<AffectedHolders, StoreError> {
+        people::count(tx, at, &mut self.named).await?;
+        Ok(AffectedHolders {
+            count: self.all.len(),
+            people: people::together(tx, at, &self.all).await?,
+            named: self.named,
+        })
+    }
 }
 
 /// The consents in force without and with a change.
@@ -141,13 +189,14 @@ struct Sides {
 }
 
 impl Sides {
+    /// Both sides; the id of the consent that would be taken back, where it is not one of the patient's.
     async fn of(
         seals: &Seals,
         tx: &mut Tx<'_>,
         caller: &Caller,
         actor: &Actor,
         change: ConsentChange,
-    ) -> Result<Self, Error> {
+    ) -> Result<Result<Self, ConsentId>, Error> {
         let patient = actor.subject();
         match change {
             ConsentChange::Grant(terms, key) => {
@@ -167,25 +216,27 @@ impl Sides {
                     }
                     Standing::Repeated | Standing::InForce => Some(granting.consent),
                 };
-                Ok(Self {
+                Ok(Ok(Self {
                     before,
                     after,
                     consent,
-                })
+                }))
             }
             ConsentChange::Withdrawal(id) => {
-                let consent = withdraw::own(seals, tx, id, patient).await?;
+                let Some(consent) = withdraw::own(seals, tx, id, patient).await? else {
+                    return Ok(Err(id));
+                };
                 withdraw::check_own_interest(caller, actor, &consent)?;
                 let now = users::now(tx).await?;
                 let (mut before, _) = seals.in_force(tx, &[patient], now).await?;
                 before.retain(|consent| consent.is_active(now));
                 let mut after = before.clone();
                 after.retain(|other| other.id != id);
-                Ok(Self {
+                Ok(Ok(Self {
                     before,
                     after,
                     consent: Some(consent),
-                })
+                }))
             }
         }
     }

@@ -15,7 +15,7 @@ use vault::{access_code::AccessCode, blind_index::IndexKey};
 
 use super::{entry, evidence};
 use crate::{
-    caller::{Caller, refuse_role, require_mandate, require_mandate_first},
+    caller::{Caller, refuse_role, refuse_unknown, require_mandate, require_mandate_first},
     error::{Error, all, check_time},
     seals::Seals,
 };
@@ -130,7 +130,8 @@ pub(super) async fn list(
 /// Cancels a code of the caller, or of the patient for whom they act, from the next request on, with its audit row.
 ///
 /// # Errors
-/// [`Error::NotFound`] where it is none of theirs that could still be redeemed, or they may not act for the patient.
+/// [`Error::NotFound`], with its audit row, where it is none of theirs that could still be redeemed, or they may not act for the
+/// patient.
 pub(super) async fn cancel(
     pool: &Pool,
     seals: &Seals,
@@ -144,9 +145,11 @@ pub(super) async fn cancel(
     let actor = caller.actor(&mut tx).await?;
     let mut tx = require_mandate(tx, caller, actor, activity, wanted).await?;
     let now = users::now(&mut tx).await?;
-    let found = access_codes::lock(&mut tx, id, actor.subject(), now).await?;
+    let Some(found) = access_codes::lock(&mut tx, id, actor.subject(), now).await? else {
+        return refuse_unknown(tx, entry(caller, wanted, id), "access code").await;
+    };
     // One that is not as it was sealed is closed, too.
-    let (prepared, _) = seals.look_at(found.ok_or(Error::NotFound("access code"))?);
+    let (prepared, _) = seals.look_at(found);
     access_codes::close(&mut tx, prepared.id, now).await?;
     let entry = AuditEntry {
         old_value: Some(evidence(&prepared)),

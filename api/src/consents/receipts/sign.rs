@@ -20,7 +20,7 @@ use store::{
 use vault::digest;
 
 use crate::{
-    caller::Caller,
+    caller::{Caller, refuse_unknown},
     consents::{evidence::entry, withdraw::own},
     dependencies::ReceiptSigning,
     error::{Error, all, check_time},
@@ -68,15 +68,19 @@ struct Ready {
 /// What the caller's wallet is to sign.
 ///
 /// # Errors
-/// [`Error::NotFound`] where it is not one of the caller's consents or has no receipt; [`Error::Conflict`] where the act
-/// cannot be signed or no wallet is linked; [`Error::BadInput`] for the deadline.
+/// [`Error::NotFound`], with its audit row, where it is not one of the caller's consents, or where it has no receipt;
+/// [`Error::Conflict`] where the act cannot be signed or no wallet is linked; [`Error::BadInput`] for the deadline.
 pub(super) async fn to_sign(
     with: ReceiptSigning<'_>,
     caller: &Caller,
     signing: ConsentSigning,
 ) -> Result<ToSign, Error> {
     let mut tx = with.pool.begin().await?;
-    let ready = ready(with, &mut tx, caller, signing).await?;
+    let Some(consent) = asked(with.seals, &mut tx, caller, signing.consent).await? else {
+        let about = entry(caller, AuditAction::ConsentRead, signing.consent);
+        return refuse_unknown(tx, about, "consent").await;
+    };
+    let ready = ready(with, &mut tx, &consent, signing).await?;
     let read = AuditEntry {
         new_value: Some(json!({ "toSign": signing.kind })),
         ..entry(caller, AuditAction::ConsentRead, signing.consent)
@@ -105,11 +109,14 @@ pub(super) async fn sign(
     let mut tx = with.pool.begin().await?;
     // One at a time: what is relayed is counted.
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
-    let ready = ready(with, &mut tx, caller, signing).await?;
+    let Some(consent) = asked(with.seals, &mut tx, caller, signing.consent).await? else {
+        let about = entry(caller, AuditAction::ConsentSign, signing.consent);
+        return refuse_unknown(tx, about, "consent").await;
+    };
+    let ready = ready(with, &mut tx, &consent, signing).await?;
     let Some(bytes) = ready.statement.signed_by_key(with.domain, signature) else {
         return Err(refuse(tx, caller, signing).await?);
     };
-    let consent = own(with.seals, &mut tx, signing.consent, caller.user).await?;
     let signed = ReceiptSignature {
         chain_id: i64::try_from(with.domain.chain_id).map_err(|_| Error::Internal)?,
         contract: with.domain.contract.to_string(),
@@ -194,24 +201,33 @@ async fn check_relayed(tx: &mut Tx<'_>, caller: &Caller, now: DateTime<Utc>) -> 
     })
 }
 
+/// The consent whose act is to be signed, where it is the caller's. Its row is locked.
+async fn asked(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    id: ConsentId,
+) -> Result<Option<Consent>, Error> {
+    barrier::lock_shared(tx, [caller.user]).await?;
+    let actor = caller.actor(tx).await?;
+    Ok(own(seals, tx, id, actor.id).await?)
+}
+
 /// Finds the receipt and its wallet, and whether it may be signed. Its row is locked.
 async fn ready(
     with: ReceiptSigning<'_>,
     tx: &mut Tx<'_>,
-    caller: &Caller,
+    consent: &Consent,
     signing: ConsentSigning,
 ) -> Result<Ready, Error> {
-    barrier::lock_shared(tx, [caller.user]).await?;
-    let actor = caller.actor(tx).await?;
-    let consent = own(with.seals, tx, signing.consent, actor.id).await?;
     let now = users::now(tx).await?;
-    check_act(&consent, signing.kind, now)?;
-    let stored = receipts::lock(tx, consent.id, signing.kind, actor.id).await?;
+    check_act(consent, signing.kind, now)?;
+    let stored = receipts::lock(tx, consent.id, signing.kind, consent.patient).await?;
     let stored = stored.ok_or(Error::NotFound("receipt"))?;
     let receipt = with.seals.open(stored.sealed);
     let receipt = receipt.ok_or(Error::NotFound("receipt"))?;
     let details = receipt.details().ok_or(Error::NotFound("receipt"))?;
-    let account = with.seals.account(tx, actor.id).await?;
+    let account = with.seals.account(tx, consent.patient).await?;
     let wallet = account.and_then(|account| account.blockchain_address);
     let wallet = wallet.and_then(|address| address.parse::<ChainAddress>().ok());
     let wallet = wallet.ok_or_else(|| Error::Conflict {

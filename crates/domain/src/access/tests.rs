@@ -1008,6 +1008,38 @@ fn neither_a_denial_nor_a_withdrawal_ever_widens_access_and_order_is_irrelevant(
     }
 }
 
+#[test]
+fn a_destination_never_widens_access() {
+    let mut dice = Dice(0x00de_5714);
+    let (mut kept, mut lost) = (0, 0);
+    for case in 0..100_000 {
+        let (request, consents) = dice.case();
+        let asks = |destination| {
+            let request = AccessRequest {
+                destination,
+                ..request
+            };
+            decide(&request, &consents)
+        };
+        let at_home = asks(None);
+        for country in ["SG", "ID", "XX"] {
+            let abroad = asks(Some(country));
+            assert!(
+                at_home.is_permit() || !abroad.is_permit(),
+                "case {case}, {country}: {request:?} {consents:?}"
+            );
+            // A refusal refuses wherever it goes.
+            if matches!(at_home, Decision::Deny(DenyReason::ConsentDeny(_))) {
+                assert_eq!(abroad, at_home, "case {case}, {country}");
+            }
+            kept += u32::from(abroad.consent().is_some() && abroad.is_permit());
+            lost += u32::from(at_home.is_permit() && !abroad.is_permit());
+        }
+    }
+    assert!(kept > 500, "hardly anything goes abroad: {kept}");
+    assert!(lost > 500, "hardly anything is kept at home: {lost}");
+}
+
 /// The overview says what the decision says, about every cell, and when it ends.
 #[test]
 fn the_overview_of_access_agrees_with_each_decision() {

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::UserId;
 use uuid::Uuid;
 
-use super::emergencies;
+use super::{AuditFilter, emergencies};
 use crate::{StoreError, Tx};
 
 /// What one account did with a patient's data on one day, or tried.
@@ -65,26 +65,33 @@ impl From<DayRow> for AccountDay {
     }
 }
 
-/// A page of what was done with this patient's data, newest day first; up to one more than `size`. Served by
+/// A page of what was done with the data of the patient whom the filter names, newest day first; up to one more than `size`. Of the
+/// filter it takes who, the actions, what was allowed, what was an emergency, and the times. Served by
 /// `idx_audit_logs_patient_time`: it reads the rows of as many days as the page needs, whatever came before them.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn by_day(
     tx: &mut Tx<'_>,
-    patient: UserId,
+    filter: &AuditFilter,
     after: Option<DayKey>,
     size: i64,
 ) -> Result<Vec<AccountDay>, StoreError> {
     let rows = sqlx::query_file_as!(
         DayRow,
         "src/audit/by_day.sql",
-        patient.0,
+        filter.patient.map(|id| id.0),
         after.map(|(day, _)| day + TimeDelta::days(1)),
         after.map(|(day, _)| day),
         after.map(|(_, user)| user),
         size + 1,
         &emergencies(),
+        filter.from,
+        filter.to,
+        filter.user.map(|id| id.0),
+        (!filter.actions.is_empty()).then_some(&filter.actions[..]) as Option<&[String]>,
+        filter.allowed,
+        filter.emergency,
     )
     .fetch_all(&mut **tx)
     .await?;

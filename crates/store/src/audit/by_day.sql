@@ -1,12 +1,16 @@
 -- What was done with a patient's data, by day (UTC) and account, newest day first. Days are found one by one, from the newest
 -- on, until they have as many accounts as the page: no row of an older day is read. $1 whose, $2 before which time, $3 and $4
--- the day and the account that the page goes on after, $5 one more than the page has, $6 the purposes of emergencies.
+-- the day and the account that the page goes on after, $5 one more than the page has, $6 the purposes of emergencies, $7 from when
+-- on, $8 until when. The other conditions are those of page.sql: $9 by whom, $10 which actions, $11 what was allowed, $12 what was
+-- an emergency.
 WITH RECURSIVE days AS (
     SELECT newest.day, 0::bigint AS told
     FROM (
         SELECT date_trunc('day', event_time, 'UTC') AS day
         FROM audit_logs
-        WHERE patient_id = $1 AND event_time < COALESCE($2::timestamptz, 'infinity')
+        WHERE patient_id = $1
+          AND event_time < LEAST($2::timestamptz, $8::timestamptz, 'infinity')
+          AND event_time >= COALESCE($7::timestamptz, '-infinity')
         ORDER BY event_time DESC, id DESC
         LIMIT 1
     ) AS newest
@@ -16,19 +20,31 @@ WITH RECURSIVE days AS (
     CROSS JOIN LATERAL (
         SELECT count(DISTINCT user_id) AS accounts
         FROM audit_logs
-        WHERE patient_id = $1 AND event_time >= days.day AND event_time < days.day + INTERVAL '24 hours'
+        WHERE patient_id = $1
+          AND event_time >= GREATEST(days.day, $7)
+          AND event_time < LEAST(days.day + INTERVAL '24 hours', $8)
           AND (days.day IS DISTINCT FROM $3::timestamptz OR user_id > $4::uuid)
+          AND ($9::uuid IS NULL OR user_id = $9)
+          AND ($10::text[] IS NULL OR action_type = ANY ($10))
+          AND ($11::boolean IS NULL OR (action_type <> 'ACCESS_DENIED') = $11)
+          AND ($12::boolean IS NULL OR (
+              action_type <> 'ACCESS_DENIED' AND consent_reference IS NULL AND purpose = ANY ($6::text[])
+              AND (action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0'
+                   AND new_value ->> 'list' IS NULL) IS NOT TRUE
+          ) = $12)
     ) AS counted
     CROSS JOIN LATERAL (
         SELECT date_trunc('day', event_time, 'UTC') AS day
         FROM audit_logs
-        WHERE patient_id = $1 AND event_time < days.day
+        WHERE patient_id = $1
+          AND event_time < days.day
+          AND event_time >= COALESCE($7, '-infinity')
         ORDER BY event_time DESC, id DESC
         LIMIT 1
     ) AS older
     WHERE days.told + counted.accounts < $5
 ),
-read AS MATERIALIZED (
+found AS MATERIALIZED (
     SELECT
         days.day, log.user_id, log.event_time, log.action_type,
         CASE WHEN log.new_value ->> 'times' ~ '^[0-9]{1,9}$' THEN (log.new_value ->> 'times')::bigint ELSE 1 END AS times,
@@ -44,11 +60,21 @@ read AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT *
         FROM audit_logs
-        WHERE patient_id = $1 AND event_time >= days.day AND event_time < days.day + INTERVAL '24 hours'
+        WHERE patient_id = $1
+          AND event_time >= GREATEST(days.day, $7)
+          AND event_time < LEAST(days.day + INTERVAL '24 hours', $8)
           AND (days.day IS DISTINCT FROM $3::timestamptz OR user_id > $4::uuid)
+          AND ($9 IS NULL OR user_id = $9)
+          AND ($10 IS NULL OR action_type = ANY ($10))
+          AND ($11 IS NULL OR (action_type <> 'ACCESS_DENIED') = $11)
         -- Day by day, by the index: joined, all rows of the patient would be read.
         OFFSET 0
     ) AS log
+),
+read AS (
+    SELECT *
+    FROM found
+    WHERE $12 IS NULL OR is_emergency = $12
 ),
 told AS (
     SELECT

@@ -5,8 +5,8 @@ import { useClient, useMutation, useQuery } from 'urql';
 import { download } from '../api/client';
 import { complete } from '../api/payload';
 import { graphql } from '../gql';
-import type { DataCategory, DataDeletionRequest, DeletionRequestType } from '../gql/graphql';
-import { Button, Card, Choice, Choices, Confirm, DialogTrigger, Empty, Failure, Field, Form, Loaded, Notice, Page, Popup, Table, Tag, save } from '../ui';
+import type { DataCategory, DataDeletionRequest, DeletionRequestType, VerifyDeletionRequestInput } from '../gql/graphql';
+import { Button, Card, Choice, Choices, Confirm, Copyable, DialogTrigger, Empty, Failure, Field, Form, Loaded, Notice, Page, Popup, Table, Tag, save } from '../ui';
 import { day, t, time } from '../words';
 import { RECORD_TYPES, dataCategory, deletionStatus, deletionType, recordType } from '../words/labels';
 import { signTypedData } from './wallet';
@@ -29,7 +29,7 @@ const REQUEST = graphql(`
   mutation RequestDeletion($input: RequestDataDeletionInput!) { requestDataDeletion(input: $input) { request { ...DeletionParts } userErrors { code field message } } }
 `);
 const PROVE = graphql(`
-  mutation VerifyDeletion($input: VerifyDeletionRequestInput!) { verifyDeletionRequest(input: $input) { request { ...DeletionParts } userErrors { code field message } } }
+  mutation VerifyDeletion($input: VerifyDeletionRequestInput!) { verifyDeletionRequest(input: $input) { request { ...DeletionParts } claimCode userErrors { code field message } } }
 `);
 const CHALLENGE = graphql(`
   mutation DeletionChallenge($input: DeletionChallengeInput!) { deletionChallenge(input: $input) { typedData wallet expiresAt userErrors { code field message } } }
@@ -142,6 +142,7 @@ export function Scope({ of }: { of: DataDeletionRequest['scope'] }) {
 
 function RequestItem({ of }: { of: DataDeletionRequest }) {
   const [, cancel] = useMutation(CANCEL);
+  const [claimCode, setClaimCode] = useState<string>();
   const isPending = of.status === 'PENDING';
   const canCancel = !['COMPLETED', 'CANCELLED', 'REJECTED', 'EXPIRED', 'EXECUTING'].includes(of.status) || (of.requestType === 'RESTRICTION' && of.status === 'COMPLETED');
   return (
@@ -152,8 +153,14 @@ function RequestItem({ of }: { of: DataDeletionRequest }) {
       </p>
       {of.reason ? <p className="small">{t('Reason')}: {of.reason}</p> : null}
       <Scope of={of.scope} />
+      {claimCode ? (
+        <Notice kind="warn">
+          {t('Keep this code: once your account is erased, you get the certificate with it on the public page. It is shown only now.')}{' '}
+          <Copyable text={claimCode} label={t('Claim code')} />
+        </Notice>
+      ) : null}
       <div className="actions">
-        {isPending ? <Prove id={of.id} /> : null}
+        {isPending ? <Prove id={of.id} onProven={setClaimCode} /> : null}
         {of.status === 'COMPLETED' ? <Certificate id={of.id} /> : null}
         {canCancel ? <Confirm kind="quiet" label={t('Take it back')} title={t('Take the request back?')} text={<p>{deletionType(of.requestType)}</p>} action={async () => (await cancel({ input: { id: of.id } })).error} /> : null}
       </div>
@@ -161,13 +168,20 @@ function RequestItem({ of }: { of: DataDeletionRequest }) {
   );
 }
 
-function Prove({ id }: { id: string }) {
+function Prove({ id, onProven }: { id: string; onProven: (claimCode: string | undefined) => void }) {
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
   const [error, setError] = useState<CombinedError>();
   const [wrong, setWrong] = useState<string>();
   const [{ fetching }, prove] = useMutation(PROVE);
   const client = useClient();
+  const proven = async (input: VerifyDeletionRequestInput, close: () => void) => {
+    const answer = await prove({ input });
+    setError(answer.error);
+    if (answer.error) return;
+    onProven(answer.data?.verifyDeletionRequest?.claimCode ?? undefined);
+    close();
+  };
   const withWallet = async (close: () => void) => {
     const asked = await client.mutation(CHALLENGE, { input: { id } }).toPromise();
     setError(asked.error);
@@ -175,9 +189,7 @@ function Prove({ id }: { id: string }) {
     if (!challenge) return;
     const signature = await signTypedData(challenge.typedData, challenge.wallet).catch((cause: unknown) => setWrong(cause instanceof Error ? cause.message : String(cause)));
     if (!signature) return;
-    const answer = await prove({ input: { id, signature, code: code || null } });
-    setError(answer.error);
-    if (!answer.error) close();
+    await proven({ id, signature, code: code || null }, close);
   };
   return (
     <DialogTrigger>
@@ -186,9 +198,7 @@ function Prove({ id }: { id: string }) {
         {(close) => (
           <Form error={error} onSubmit={async (event) => {
             event.preventDefault();
-            const answer = await prove({ input: { id, currentPassword: password, code: code || null } });
-            setError(answer.error);
-            if (!answer.error) close();
+            await proven({ id, currentPassword: password, code: code || null }, close);
           }}>
             <Field label={t('Password')} name="currentPassword" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
             <Field label={t('Code of the second factor')} name="code" inputMode="numeric" autoComplete="one-time-code" value={code} onChange={setCode} />

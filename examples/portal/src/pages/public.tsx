@@ -1,4 +1,4 @@
-// What anybody may follow without an account: the events of the contract, with hashes alone, and how far they were read.
+// What anybody may do without an account: follow the events of the contract, with hashes alone, and claim a certificate.
 import { useState } from 'react';
 import { Link } from 'wouter';
 import { useFeed } from '../api/feed';
@@ -7,6 +7,7 @@ import { Button, Card, Empty, Page, Table, Tag } from '../ui';
 import { LiveChoice } from '../ui/live-choice';
 import { t } from '../words';
 import { registryEvent } from '../words/labels';
+import { Claim } from './claim';
 import { Registry } from './integrity';
 
 const PUBLIC_FEED = graphql(`
@@ -26,6 +27,7 @@ export default function Public() {
       <p className="lead">{t('Hashes and numbers alone, for everybody: nothing here says whose record it is, or what is in it.')}</p>
       <Events key={String(isWhole)} after={isWhole ? 'earliest' : null} fromBeginning={isWhole ? undefined : () => setWhole(true)} />
       <Registry />
+      <Claim />
     </Page>
   );
 }

@@ -154,6 +154,14 @@ WITH request AS (
 INSERT INTO deletion_certificates (request_id, document, sha256, issued_at)
 SELECT id, '\x00', {hash}, now() FROM request;
 
+WITH request AS (
+    INSERT INTO data_deletion_requests (user_id, request_type, data_categories, verification_method)
+    VALUES ('00000000-0000-7000-8000-000000000001', 'ACCOUNT_ERASURE', '["ALL_RECORDS"]', 'PASSWORD')
+    RETURNING id
+)
+INSERT INTO certificate_claims (request_id, code_hash)
+SELECT id, {hash} FROM request;
+
 INSERT INTO access_codes (
     id, user_id, code_hash, purpose, data_categories, processing_activities, created_at, expires_at
 )
