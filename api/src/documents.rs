@@ -156,7 +156,13 @@ impl Documents {
     pub(crate) fn log_trusted(&self) {
         let mut trusted: Vec<_> = self.0.trusted.iter().collect();
         trusted.sort_unstable_by_key(|(_, document)| Reverse(document.cost));
-        for (DocumentHash(hash), TrustedDocument { operation, cost, .. }) in trusted {
+        for (
+            DocumentHash(hash),
+            TrustedDocument {
+                operation, cost, ..
+            },
+        ) in trusted
+        {
             tracing::info!(%hash, %operation, cost, "Trusts the document {operation}");
         }
     }
@@ -272,7 +278,9 @@ fn check(
         ..*limits
     };
     let names = parsed.operations.iter().map(|(name, _)| name);
-    let names: Vec<_> = names.map(|it| it.map(async_graphql::Name::as_str)).collect();
+    let names: Vec<_> = names
+        .map(|it| it.map(async_graphql::Name::as_str))
+        .collect();
     let mut cost = 0;
     for name in &names {
         let counted = query_limits::check(&parsed, *name, &Variables::default(), limits)
@@ -366,7 +374,10 @@ mod tests {
         let cheap = check("query Two($n: Int!) { users(first: 2) { nodes { id } } }").unwrap();
         assert!(dear.cost > limits.cost, "{dear:?}");
         assert!(cheap.cost < 20, "{cheap:?}");
-        assert_eq!((dear.operation.as_str(), cheap.operation.as_str()), ("", "Two"));
+        assert_eq!(
+            (dear.operation.as_str(), cheap.operation.as_str()),
+            ("", "Two")
+        );
     }
 
     #[test]

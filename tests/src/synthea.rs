@@ -252,7 +252,8 @@ fn note(kind: &str, nth: u64) -> Value {
         { "system": LOINC, "code": "34117-2", "display": "History and physical note" },
         { "system": LOINC, "code": "51847-2", "display": "Evaluation+Plan note" },
     ] });
-    let file = json!({ "contentType": "text/plain; charset=utf-8", "data": NOTE_LINE.repeat(NOTE_LINES) });
+    let file =
+        json!({ "contentType": "text/plain; charset=utf-8", "data": NOTE_LINE.repeat(NOTE_LINES) });
     if kind == "DiagnosticReport" {
         return json!({
             "status": "final", "category": [kinds], "code": kinds,

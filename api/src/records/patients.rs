@@ -277,9 +277,8 @@ impl PatientAccounts {
     /// [`Error::Document`] where it is about somebody who is not known here, or about several people.
     pub(crate) fn assign(&mut self, document: Json) -> Result<(Json, UserId), Error> {
         let whose = self.whose(&document);
-        let account = whose.map_err(|named| {
-            Error::Document(named.iter().map(NamedPatient::unknown).collect())
-        })?;
+        let account = whose
+            .map_err(|named| Error::Document(named.iter().map(NamedPatient::unknown).collect()))?;
         Ok((self.assigned(document, account), account))
     }
 

@@ -300,4 +300,3 @@ fn no_answer(error: chain::ClientError) -> Error {
     tracing::warn!(%error, "The node gave no answer to a verification");
     Error::Unavailable
 }
-

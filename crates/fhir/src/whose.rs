@@ -598,7 +598,10 @@ mod tests {
         let added = canonical::length(&ours).saturating_sub(before);
         assert!(added < MAX_KEPT + 30_000 * "Patient/us".len(), "{added}");
 
-        let assigner = format!(r#"urn:mrn","assigner":{{"display":"{}"}}"#, "x".repeat(MAX_KEY));
+        let assigner = format!(
+            r#"urn:mrn","assigner":{{"display":"{}"}}"#,
+            "x".repeat(MAX_KEY)
+        );
         let long = contained("9").replace("urn:mrn\"", &assigner);
         let ours = assign_patient(observation(subject, &long), &|_| true, "us");
         let bare = read(br#"{"reference":"Patient/us"}"#).unwrap();

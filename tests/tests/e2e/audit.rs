@@ -36,7 +36,8 @@ async fn rows_of(world: &World, request: &str) -> Vec<Value> {
 /// The trail stays readable, whatever somebody wrote into it.
 #[tokio::test]
 async fn a_purpose_that_is_not_known_is_null_and_shown_as_the_row_states_it() {
-    const OWN: &str = "{ myAccessLog(first: 1, action: RECORD_CREATE) { nodes { purpose purposeCode } } }";
+    const OWN: &str =
+        "{ myAccessLog(first: 1, action: RECORD_CREATE) { nodes { purpose purposeCode } } }";
     const ALL: &str = "query($of: UUID) {
       auditLogs(userId: $of, actionType: RECORD_CREATE, first: 1) { nodes { purpose purposeCode } } }";
     let world = World::start().await;

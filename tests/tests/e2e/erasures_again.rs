@@ -51,7 +51,9 @@ async fn an_erasure_that_left_something_fails_and_is_done_again_after_an_hour() 
     assert_eq!(rows[0]["action_type"], "DELETION_EXECUTE");
     assert_eq!(rows[0]["new_value"]["left"], 1);
 
-    world.executes("DROP TRIGGER put_back ON deletion_steps").await;
+    world
+        .executes("DROP TRIGGER put_back ON deletion_steps")
+        .await;
     world
         .attacks(&format!(
             "UPDATE data_deletion_requests SET updated_at = now() - INTERVAL '61 minutes' WHERE id = '{request}'"
@@ -62,7 +64,10 @@ async fn an_erasure_that_left_something_fails_and_is_done_again_after_an_hour() 
     let mut all = done.to_vec();
     all.push("CERTIFICATE");
     assert_eq!(steps(&world, &request).await, all);
-    let put_back = format!("SELECT 1 FROM idempotency_keys WHERE user_id = '{}'", ana.id);
+    let put_back = format!(
+        "SELECT 1 FROM idempotency_keys WHERE user_id = '{}'",
+        ana.id
+    );
     assert!(world.sql(&put_back).await.is_empty());
     // The certificate names what the first attempt erased, too.
     let found = world.sql(certificates).await;

@@ -295,7 +295,10 @@ async fn an_archive_has_the_words_of_emergencies_and_is_marked_where_it_goes_abr
         assert_eq!(found.len(), 1, "{found:?}");
         let line = parsed(&found[0]);
         assert_eq!(line["id"], window.as_str());
-        assert_eq!((&line["reason"], &line["note"]), (&json!(REASON), &json!(NOTE)));
+        assert_eq!(
+            (&line["reason"], &line["note"]),
+            (&json!(REASON), &json!(NOTE))
+        );
         assert_eq!(line["decision"], "JUSTIFIED");
         assert_eq!(line["reviewedBy"], ada.id.as_str());
     }

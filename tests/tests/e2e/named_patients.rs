@@ -106,7 +106,10 @@ async fn wherever_a_document_means_its_patient_the_account_stands() {
     let several = ana.creates(&ana, "VITAL_SIGNS", both).await;
 
     let one = document(&ana, &one).await;
-    assert_eq!(one["performer"], json!([ours, { "reference": "Patient/8" }]));
+    assert_eq!(
+        one["performer"],
+        json!([ours, { "reference": "Patient/8" }])
+    );
     let several = document(&ana, &several).await;
     for nth in [0, 1] {
         assert_eq!(several["entry"][nth]["resource"]["subject"], ours);
@@ -114,7 +117,8 @@ async fn wherever_a_document_means_its_patient_the_account_stands() {
 }
 
 #[tokio::test]
-async fn another_account_a_second_patient_and_whoever_nobody_can_tell_are_refused_where_they_stand() {
+async fn another_account_a_second_patient_and_whoever_nobody_can_tell_are_refused_where_they_stand()
+{
     let world = World::start().await;
     let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
     let record = ana.creates(&ana, "VITAL_SIGNS", heart_rate(60)).await;
@@ -138,7 +142,10 @@ async fn another_account_a_second_patient_and_whoever_nobody_can_tell_are_refuse
             "Observation.subject",
         ),
         (of(&json!({ "display": "Mrs A" })), "Observation.subject"),
-        (of(&json!({ "reference": "Group/7" })), "Observation.subject"),
+        (
+            of(&json!({ "reference": "Group/7" })),
+            "Observation.subject",
+        ),
         (inner, "Observation.contained[0].subject"),
         (collection(&[seven, nine.clone()]), second),
         (collection(&[ours, nine]), second),

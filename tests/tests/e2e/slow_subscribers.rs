@@ -95,7 +95,10 @@ async fn an_event_stream_that_nobody_reads_is_dropped_and_its_place_is_free_agai
     read.expect("the connection is over").ok();
     let rest = String::from_utf8_lossy(&rest);
     let mut kinds = rest.lines().filter_map(|line| line.strip_prefix("event:"));
-    assert!(kinds.all(|kind| kind.trim() != "complete"), "it was cut off");
+    assert!(
+        kinds.all(|kind| kind.trim() != "complete"),
+        "it was cut off"
+    );
     assert!(rest.contains("publicIntegrityEvents"), "events arrived");
 }
 

@@ -267,7 +267,8 @@ async fn a_doctor_is_asked_of_a_part_of_a_plan_for_what_it_can_state() {
 }
 
 #[tokio::test]
-async fn a_report_of_neither_a_laboratory_nor_imaging_is_a_history_unless_somebody_says_otherwise() {
+async fn a_report_of_neither_a_laboratory_nor_imaging_is_a_history_unless_somebody_says_otherwise()
+{
     let world = World::start().await;
     let ana = world.patient("ana").await;
     let report = |code: &str, says: &str| {

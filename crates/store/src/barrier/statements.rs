@@ -16,7 +16,11 @@ pub(crate) fn shared_locks(people: impl IntoIterator<Item = UserId>) -> String {
     let keys: BTreeSet<i32> = people.into_iter().map(key).collect();
     let mut statement = String::new();
     for key in keys {
-        let before = if statement.is_empty() { "; SELECT" } else { "," };
+        let before = if statement.is_empty() {
+            "; SELECT"
+        } else {
+            ","
+        };
         // Writing to a String does not fail.
         write!(
             statement,
