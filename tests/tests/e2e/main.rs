@@ -115,6 +115,7 @@ mod starts;
 mod stream_roles;
 mod subscription;
 mod summary;
+mod sweeps;
 mod telemetry;
 mod tenant_backups;
 mod tenants;
