@@ -94,6 +94,7 @@ mod relay;
 mod relay_nodes;
 mod replay;
 mod replica;
+mod reorganisations;
 mod representatives;
 mod restore_drill;
 mod restores;
