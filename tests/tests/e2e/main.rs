@@ -117,6 +117,7 @@ mod stream_roles;
 mod subscription;
 mod summary;
 mod sweeps;
+mod tampered_columns;
 mod telemetry;
 mod tenant_backups;
 mod tenants;
