@@ -10,7 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{ids::RecordId, integrity::FindingKind, records::DataHash};
+use domain::{
+    ids::{ReceiptId, RecordId},
+    integrity::FindingKind,
+    records::DataHash,
+};
 use store::{
     PgConnection, StoreError,
     cursor::{self, Registry},
@@ -40,8 +44,6 @@ pub(crate) struct Sweep {
     pace: Pace,
     /// `None` before it was read.
     place: Option<SweepPlace>,
-    /// The newest record that was compared because it was new.
-    newest: Option<RecordId>,
     consents: ConsentSweep,
 }
 
@@ -52,6 +54,8 @@ const FIRST: RecordId = RecordId(Uuid::nil());
 const START: SweepPlace = SweepPlace {
     after_record: FIRST,
     after_event: 0,
+    after_receipt: ReceiptId(Uuid::nil()),
+    newest_record: FIRST,
 };
 
 impl Sweep {
@@ -60,26 +64,20 @@ impl Sweep {
         Self {
             pace: Pace::new(round),
             place: None,
-            newest: None,
             consents: ConsentSweep::default(),
         }
     }
 
-    /// Where it stands, and the newest record that counts as known.
+    /// Where it stands.
     async fn begin(
         &self,
         conn: &mut PgConnection,
         registry: &Registry,
-    ) -> Result<(SweepPlace, RecordId), StoreError> {
-        let place = match self.place {
-            Some(place) => place,
-            None => sweeps::place(conn, registry).await?.unwrap_or(START),
-        };
-        let newest = match self.newest {
-            Some(newest) => newest,
-            None => sweeps::newest_record(conn).await?.unwrap_or(FIRST),
-        };
-        Ok((place, newest))
+    ) -> Result<SweepPlace, StoreError> {
+        match self.place {
+            Some(place) => Ok(place),
+            None => Ok(sweeps::place(conn, registry).await?.unwrap_or(START)),
+        }
     }
 
     /// Compares the next batch; gives how many findings it opened and resolved.
@@ -91,9 +89,9 @@ impl Sweep {
         let open = reconciliation::open_findings(&mut conn, OPEN_AT_ONCE).await?;
         let registrars = writer.registrars(&mut conn).await?;
 
-        let (place, newest) = self.begin(&mut conn, registry).await?;
-        let new = reconciliation::records_after(&mut conn, newest, NEW_AT_ONCE).await?;
-        let newest = new.last().copied().unwrap_or(newest);
+        let place = self.begin(&mut conn, registry).await?;
+        let after = place.newest_record;
+        let new = reconciliation::records_after(&mut conn, after, NEW_AT_ONCE).await?;
         let after = place.after_record;
         let records = reconciliation::records_after(&mut conn, after, due.records).await?;
         let after = place.after_event;
@@ -102,6 +100,8 @@ impl Sweep {
         let reached = SweepPlace {
             after_record: next(&records, due.records, FIRST),
             after_event: next(&ids, due.events, 0),
+            newest_record: new.last().copied().unwrap_or(place.newest_record),
+            ..place
         };
 
         let records: BTreeSet<RecordId> = records
@@ -154,16 +154,35 @@ impl Sweep {
         } else {
             writer.apply_findings(&opened, &resolved).await?
         };
-        let of_consents = writer
-            .sweep_consents(&mut self.consents, due.receipts)
+        let of_consents = self
+            .compare_consents(writer, due.receipts, place, reached)
             .await?;
-        // Only now: what was interrupted is looked at again.
+        self.pace.done(now);
+        Ok((counts.0 + of_consents.0, counts.1 + of_consents.1))
+    }
+
+    /// Compares the next receipts, and keeps what was reached; gives how many findings it opened and resolved. What was interrupted
+    /// before is looked at again.
+    async fn compare_consents(
+        &mut self,
+        writer: &ChainWriter,
+        receipts_due: i64,
+        place: SweepPlace,
+        reached: SweepPlace,
+    ) -> Result<(u64, u64), IndexerError> {
+        self.consents.after_receipt = place.after_receipt;
+        let counts = writer
+            .sweep_consents(&mut self.consents, receipts_due)
+            .await?;
+        let reached = SweepPlace {
+            after_receipt: self.consents.after_receipt,
+            ..reached
+        };
         if reached != place {
             keep(writer, reached).await?;
         }
-        (self.place, self.newest) = (Some(reached), Some(newest));
-        self.pace.done(now);
-        Ok((counts.0 + of_consents.0, counts.1 + of_consents.1))
+        self.place = Some(reached);
+        Ok(counts)
     }
 }
 

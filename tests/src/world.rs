@@ -1,5 +1,6 @@
 //! One test's own world.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -284,6 +285,16 @@ impl World {
             .fetch_all(&self.pool)
             .await;
         rows.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// The columns that a table has.
+    pub async fn columns(&self, table: &str) -> BTreeSet<String> {
+        let query = format!(
+            "SELECT column_name FROM information_schema.columns
+             WHERE table_schema = current_schema() AND table_name = '{table}'"
+        );
+        let rows = self.sql(&query).await;
+        rows.iter().map(|row| text(&row["column_name"])).collect()
     }
 
     /// Any other statement, by a superuser; answers how many rows it was about.

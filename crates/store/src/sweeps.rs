@@ -1,6 +1,6 @@
-//! Where the indexer's comparison of records and events stands, and how much there is to compare.
+//! Where the indexer's comparison of records, events and receipts stands, and how much there is to compare.
 
-use domain::ids::RecordId;
+use domain::ids::{ReceiptId, RecordId};
 use sqlx::PgConnection;
 
 use crate::{StoreError, cursor::Registry};
@@ -12,6 +12,10 @@ pub struct SweepPlace {
     pub after_record: RecordId,
     /// The last event, by its id.
     pub after_event: i64,
+    /// The last receipt of a consent.
+    pub after_receipt: ReceiptId,
+    /// The newest record that was compared because it was new.
+    pub newest_record: RecordId,
 }
 
 /// Where it stands; `None` before the first time.
@@ -23,7 +27,7 @@ pub async fn place(
     registry: &Registry,
 ) -> Result<Option<SweepPlace>, StoreError> {
     let found = sqlx::query!(
-        "SELECT after_record, after_event
+        "SELECT after_record, after_event, after_receipt, newest_record
          FROM indexer_sweeps
          WHERE chain_id = $1 AND registry = $2",
         registry.chain_id,
@@ -34,6 +38,8 @@ pub async fn place(
     Ok(found.map(|row| SweepPlace {
         after_record: RecordId(row.after_record),
         after_event: row.after_event,
+        after_receipt: ReceiptId(row.after_receipt),
+        newest_record: RecordId(row.newest_record),
     }))
 }
 
@@ -47,16 +53,22 @@ pub async fn keep(
     place: SweepPlace,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "INSERT INTO indexer_sweeps (chain_id, registry, after_record, after_event, updated_at)
-         VALUES ($1, $2, $3, $4, CURRENT_TIMESTAMP)
+        "INSERT INTO indexer_sweeps (
+             chain_id, registry, after_record, after_event, after_receipt, newest_record, updated_at
+         )
+         VALUES ($1, $2, $3, $4, $5, $6, CURRENT_TIMESTAMP)
          ON CONFLICT (chain_id, registry) DO UPDATE
          SET after_record = EXCLUDED.after_record,
              after_event = EXCLUDED.after_event,
+             after_receipt = EXCLUDED.after_receipt,
+             newest_record = EXCLUDED.newest_record,
              updated_at = EXCLUDED.updated_at",
         registry.chain_id,
         registry.address,
         place.after_record.0,
         place.after_event,
+        place.after_receipt.0,
+        place.newest_record.0,
     )
     .execute(conn)
     .await?;
@@ -99,15 +111,4 @@ pub async fn estimates(conn: &mut PgConnection) -> Result<RowEstimates, StoreErr
     .fetch_one(conn)
     .await?;
     Ok(found)
-}
-
-/// The newest record, by its id; `None` where there is none.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn newest_record(conn: &mut PgConnection) -> Result<Option<RecordId>, StoreError> {
-    let newest = sqlx::query_scalar!("SELECT id FROM medical_records ORDER BY id DESC LIMIT 1")
-        .fetch_optional(conn)
-        .await?;
-    Ok(newest.map(RecordId))
 }

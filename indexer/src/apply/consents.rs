@@ -42,7 +42,7 @@ pub(crate) struct ConsentSweep {
     /// The last finding that was looked at again; `None` to begin with the oldest.
     after_finding: Option<(DateTime<Utc>, FindingId)>,
     /// The last receipt that was held against the chain.
-    after_receipt: ReceiptId,
+    pub(crate) after_receipt: ReceiptId,
 }
 
 impl Default for ConsentSweep {

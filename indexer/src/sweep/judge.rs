@@ -38,19 +38,24 @@ pub(crate) fn record(
             details,
         )];
     };
-    // Another deployment's affair.
+    let anchored = &anchor.record_hash;
+    // Another deployment's affair, unless this one has its event.
     if anchor.chain_id != chain_id {
-        return Vec::new();
+        let details = json!({ "column": "chain_id", "found": anchor.chain_id });
+        let is_here = facts.event.is_some();
+        let found = is_here.then(|| suspicion(FindingKind::HashMismatch, anchored, details));
+        return Vec::from_iter(found);
     }
     let mut wrong = Vec::new();
-    let anchored = &anchor.record_hash;
     if facts.data_hash != *anchored {
         let details = json!({ "column": "data_hash", "anchored": anchored });
         wrong.push(suspicion(FindingKind::HashMismatch, anchored, details));
     } else if facts.blockchain_record_id != anchor.tx_hash {
         let details = json!({ "column": "blockchain_record_id", "anchored": anchor.tx_hash });
         wrong.push(suspicion(FindingKind::HashMismatch, anchored, details));
-    } else if let Some(details) = out_of_line(facts, anchor) {
+    } else if let Some(details) =
+        of_another(facts, anchor).or_else(|| out_of_line(facts, anchor))
+    {
         wrong.push(suspicion(FindingKind::HashMismatch, anchored, details));
     }
     match &facts.event {
@@ -186,6 +191,18 @@ pub(crate) fn stands_again(
         record_hash: Some(hash),
         details: json!({ "reason": "CLOSING_ANNULLED" }),
     })
+}
+
+/// That an anchor names another patient or type than its record, whose own are bound to its document.
+fn of_another(facts: &RecordFacts, anchor: &AnchorFacts) -> Option<Value> {
+    let column = if anchor.patient != facts.patient {
+        "patient_id"
+    } else if anchor.record_type != Some(facts.record_type) {
+        "record_type"
+    } else {
+        return None;
+    };
+    Some(json!({ "column": column }))
 }
 
 /// What does not fit in the line of versions: the row and its neighbours, the anchor, the event.

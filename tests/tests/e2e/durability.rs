@@ -6,7 +6,9 @@ use dev::process::Signal;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tests::{PATIENCE, Person, World, Writers, documents, eventually, id, text};
+use tests::{PATIENCE, Person, Program, World, Writers, documents, eventually, id, text};
+
+use crate::indexer::events_equal_the_chain;
 
 const CREATE: &str = "mutation Create($input: CreateMedicalRecordInput!) {
   createMedicalRecord(input: $input) { record { id } }
@@ -188,6 +190,49 @@ async fn what_was_acknowledged_survives_restarts_of_the_database_under_load() {
         let verified = ana.verifies(record).await;
         assert_eq!(verified.data()["verifyRecord"]["verdict"], "VERIFIED");
     }
+}
+
+/// Waits until a program says with this status whether it is ready.
+async fn says_of_itself(program: &Program, status: u16) {
+    eventually(&format!("it answers {status}"), async || {
+        (program.health("/health/ready").await == Some(status)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_once_after_the_database_stood_still_under_load() {
+    let world = World::with_its_own_postgres_and(|options| options.slots_in_an_epoch = 32).await;
+    let ana = world.patient("ana").await;
+    let writers = Writers::of(&ana, 6);
+    let cluster = world.foundation.database.cluster().expect("ours");
+
+    // Until the api notices, and until the indexer does, which takes longer.
+    for noticing in [&world.api, &world.indexer] {
+        writers.reach(writers.count() + 12).await;
+        cluster.pause();
+        says_of_itself(noticing, 503).await;
+        for program in [&world.api, &world.indexer] {
+            assert_eq!(program.health("/health/live").await, Some(200));
+        }
+        cluster.resume();
+        for program in [&world.api, &world.indexer] {
+            says_of_itself(program, 200).await;
+        }
+    }
+    writers.reach(writers.count() + 12).await;
+    let acknowledged = writers.end().await;
+
+    let stored = none_is_lost(&world, &acknowledged).await;
+    events_equal_the_chain(&world).await;
+    let creates = world.audit_rows("action_type = 'RECORD_CREATE'").await;
+    assert_eq!(creates.len(), stored.len(), "each written down once");
+    for record in &acknowledged {
+        let verified = ana.verifies(record).await;
+        assert_eq!(verified.data()["verifyRecord"]["verdict"], "VERIFIED");
+    }
+    let found = "SELECT kind, details FROM integrity_findings";
+    assert_eq!(world.sql(found).await, Vec::<Value>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

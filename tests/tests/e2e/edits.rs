@@ -1,7 +1,7 @@
 //! A hundred thousand one-byte edits, over every column of records and keys: each is found, and nothing
 //! of a document comes out of a row that was edited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::ids::{PatientKeyId, RecordId, UserId};
 use domain::stored::{StoredKey, StoredRecord};
@@ -274,6 +274,10 @@ async fn a_hundred_thousand_one_byte_edits_are_all_found_and_nothing_comes_out()
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
     ana.lets(&dr_bo, &["READ", "CREATE"]).await;
     stores_one_of_each(&world, &ana, &dr_bo).await;
+    let all = RECORD_COLUMNS.map(str::to_owned);
+    assert_eq!(world.columns("medical_records").await, BTreeSet::from(all));
+    let all = KEY_COLUMNS.map(str::to_owned);
+    assert_eq!(world.columns("patient_keys").await, BTreeSet::from(all));
     let rows = rows_of(&world).await;
     let keyring = keyring_of(&world);
     let intact = async || {

@@ -69,6 +69,13 @@ fn gone_within(data: &Path, limit: Duration) -> bool {
     true
 }
 
+/// Signals every process that works on this data now.
+pub(super) fn tell_all(data: &Path, signal: Signal) {
+    for pid in working_on(data) {
+        tell(data, &pid, signal);
+    }
+}
+
 /// Signals a process if it works on this data now.
 fn tell(data: &Path, pid: &str, signal: Signal) {
     if working_on(data).iter().any(|running| running == pid)

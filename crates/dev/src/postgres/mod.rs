@@ -105,6 +105,19 @@ impl Cluster {
         ]);
     }
 
+    /// All of its processes stand still until [`Cluster::resume`]: connections stay open, and nobody answers. Outside Linux, which
+    /// lists them, the first process alone, so that nobody connects.
+    pub fn pause(&self) {
+        // It starts no other from then on.
+        self.server.signal(Signal::STOP);
+        heal::tell_all(&self.home.data(), Signal::STOP);
+    }
+
+    /// They go on after [`Cluster::pause`].
+    pub fn resume(&self) {
+        heal::tell_all(&self.home.data(), Signal::CONT);
+    }
+
     /// The server's process: to signal it in a test, or to see that it has ended.
     pub fn server(&self) -> &Tied {
         &self.server
@@ -152,6 +165,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        // Who stands still hears nothing.
+        self.resume();
         if self.options.throw_away {
             self.server.stop(&[(Signal::QUIT, Duration::from_secs(5))]);
         } else {

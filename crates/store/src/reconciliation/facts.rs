@@ -87,6 +87,10 @@ pub struct PredecessorFacts {
 pub struct AnchorFacts {
     /// On which chain.
     pub chain_id: i64,
+    /// Whose record it says that it is of.
+    pub patient: UserId,
+    /// Of which type it says that the record is; `None` where a tampered text is none.
+    pub record_type: Option<RecordType>,
     /// What was to be anchored.
     pub record_hash: String,
     /// Where it stands.
@@ -123,6 +127,8 @@ struct RecordColumns {
     before_version: Option<i32>,
     before_hash: Option<String>,
     anchor_chain_id: Option<i64>,
+    anchor_patient_id: Option<Uuid>,
+    anchor_record_type: Option<String>,
     record_hash: Option<String>,
     state: Option<String>,
     tx_hash: Option<String>,
@@ -142,15 +148,20 @@ impl TryFrom<RecordColumns> for RecordFacts {
     type Error = StoreError;
 
     fn try_from(row: RecordColumns) -> Result<Self, StoreError> {
-        let anchor = match (row.anchor_chain_id, row.record_hash, row.state, row.tx_hash) {
-            (Some(chain_id), Some(record_hash), Some(state), Some(tx_hash)) => Some(AnchorFacts {
-                chain_id,
-                record_hash,
-                state: rows::text(&state, "anchor state")?,
-                tx_hash,
-                predecessor_hash: row.predecessor_hash,
-                supersedes: row.supersedes.unwrap_or_default(),
-            }),
+        let of = row.anchor_chain_id.zip(row.anchor_patient_id);
+        let anchor = match (of, row.record_hash, row.state, row.tx_hash) {
+            (Some((chain_id, patient)), Some(record_hash), Some(state), Some(tx_hash)) => {
+                Some(AnchorFacts {
+                    chain_id,
+                    patient: UserId(patient),
+                    record_type: row.anchor_record_type.and_then(|it| it.parse().ok()),
+                    record_hash,
+                    state: rows::text(&state, "anchor state")?,
+                    tx_hash,
+                    predecessor_hash: row.predecessor_hash,
+                    supersedes: row.supersedes.unwrap_or_default(),
+                })
+            }
             _ => None,
         };
         let extracted = (row.extracted_by, row.extracted_in, row.extracted_at);
@@ -207,6 +218,8 @@ pub async fn record_facts(
             before.version AS "before_version?",
             before_anchor.record_hash AS "before_hash?",
             anchor.chain_id AS "anchor_chain_id?",
+            anchor.patient_id AS "anchor_patient_id?",
+            anchor.record_type AS "anchor_record_type?",
             anchor.record_hash AS "record_hash?",
             anchor.state AS "state?",
             anchor.tx_hash AS "tx_hash?",

@@ -35,6 +35,8 @@ fn facts(state: AnchorState, event: Option<EventFacts>) -> RecordFacts {
         has_successor: false,
         anchor: Some(AnchorFacts {
             chain_id: 1,
+            patient: UserId(Uuid::from_u128(2)),
+            record_type: Some(RecordType::LabResult),
             record_hash: digits(0xaa),
             state,
             tx_hash: TX.to_owned(),
@@ -263,6 +265,29 @@ fn every_tampering_has_its_finding() {
                 f.event = None;
             }),
             vec![],
+        ),
+        (
+            "said to be another chain's",
+            with(|f| f.anchor.as_mut().expect("an anchor").chain_id = 2),
+            vec![HashMismatch],
+        ),
+        (
+            "an anchor of another patient",
+            with(|f| f.anchor.as_mut().expect("an anchor").patient = UserId(Uuid::from_u128(3))),
+            vec![HashMismatch],
+        ),
+        (
+            "an anchor of another type",
+            with(|f| {
+                let anchor = f.anchor.as_mut().expect("an anchor");
+                anchor.record_type = Some(RecordType::Imaging);
+            }),
+            vec![HashMismatch],
+        ),
+        (
+            "an anchor of a type that is none",
+            with(|f| f.anchor.as_mut().expect("an anchor").record_type = None),
+            vec![HashMismatch],
         ),
     ];
     let registrars = HashSet::from([OURS]);

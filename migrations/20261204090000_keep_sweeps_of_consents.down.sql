@@ -1,0 +1,3 @@
+ALTER TABLE indexer_sweeps
+    DROP COLUMN after_receipt,
+    DROP COLUMN newest_record;
