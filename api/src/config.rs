@@ -26,7 +26,7 @@ pub(crate) use self::{
     intervals::KeepConfig,
     keys::Pkcs11Config,
     registry::{MoreNodes, NodesConfig},
-    values::{chain_url, database_url, password},
+    values::{chain_url, database_url, gibibytes, password},
 };
 use self::{
     database::DatabaseConfig,
