@@ -278,94 +278,98 @@ async fn no_command_goes_to_a_database_elsewhere_without_knowing_who_is_there() 
     assert!(said.contains("(plain-database)"), "{said}");
 }
 
+const MORE_NODES: (&str, &str) = (
+    "CHAIN_RPC_URLS",
+    "https://127.0.0.1:1,ws://node.example.org",
+);
+const API_ELSEWHERE: (&str, &str) = ("MEDITRUSTAL_URL", "http://records.example.org");
+const COLLECTOR_ELSEWHERE: (&str, &str) =
+    ("MEDITRUSTAL_OTLP_URL", "http://collector.example.org:4318");
+
+/// What a program is asked to do, with these lines; the risk, and the exit code.
+type ClearLine = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    i32,
+);
+
+const IN_CLEAR: [ClearLine; 9] = [
+    (
+        "meditrustal",
+        "verify /nowhere/document --deployment /nowhere/deployment",
+        &[NODE_ELSEWHERE],
+        "plain-node",
+        2,
+    ),
+    (
+        "meditrustal",
+        "verify /nowhere/document --deployment /nowhere/deployment --witness http://node.example.org",
+        &[NODE_HERE],
+        "plain-node",
+        2,
+    ),
+    ("meditrustal", "health", &[NODE_ELSEWHERE], "plain-node", 2),
+    (
+        "meditrustal",
+        "signer status",
+        &[NODE_HERE, MORE_NODES],
+        "plain-node",
+        1,
+    ),
+    (
+        "meditrustal",
+        "import /nowhere/records.json --patient 0193b5a0-0000-7000-8000-0000000000aa",
+        &[API_ELSEWHERE],
+        "plain-http",
+        2,
+    ),
+    (
+        "meditrustal",
+        "export /nowhere/mine.tar --everything",
+        &[API_ELSEWHERE],
+        "plain-http",
+        2,
+    ),
+    (
+        "meditrustal",
+        "schema",
+        &[COLLECTOR_ELSEWHERE],
+        "plain-collector",
+        1,
+    ),
+    (
+        "meditrustal-indexer",
+        "replay --verify",
+        &[NODE_ELSEWHERE],
+        "plain-node",
+        2,
+    ),
+    (
+        "meditrustal-indexer",
+        "config check",
+        &[NODE_HERE, COLLECTOR_ELSEWHERE],
+        "plain-collector",
+        1,
+    ),
+];
+
 #[tokio::test]
 async fn no_command_sends_in_clear_text_beyond_this_machine_what_nobody_accepted() {
-    const NOBODY: &str = "0193b5a0-0000-7000-8000-0000000000aa";
     let world = World::start().await;
     let database = world.foundation.url_of("meditrustal_indexer");
     let database = database.unwrap_or_else(|error| panic!("{error}"));
-    let database = ("DATABASE_URL", database.as_str());
-    let api = ("MEDITRUSTAL_URL", "http://records.example.org");
-    let more_nodes = ("CHAIN_RPC_URLS", "https://127.0.0.1:1,ws://node.example.org");
-    let collector = ("MEDITRUSTAL_OTLP_URL", "http://collector.example.org:4318");
-    let verify = "verify /nowhere/document --deployment /nowhere/deployment";
-    let with_witness = format!("{verify} --witness http://node.example.org");
-    let import = format!("import /nowhere/records.json --patient {NOBODY}");
+    let deployment = world.foundation.dir().join("deployment.json");
+    let deployment = deployment.display().to_string();
 
-    for (program, words, lines, risk, code) in [
-        (
-            "meditrustal",
-            verify,
-            vec![NODE_ELSEWHERE],
-            "plain-node",
-            2,
-        ),
-        (
-            "meditrustal",
-            with_witness.as_str(),
-            vec![NODE_HERE],
-            "plain-node",
-            2,
-        ),
-        (
-            "meditrustal",
-            "health",
-            vec![database, NODE_ELSEWHERE],
-            "plain-node",
-            2,
-        ),
-        (
-            "meditrustal",
-            "signer status",
-            vec![database, NODE_HERE, more_nodes],
-            "plain-node",
-            1,
-        ),
-        (
-            "meditrustal",
-            import.as_str(),
-            vec![api],
-            "plain-http",
-            2,
-        ),
-        (
-            "meditrustal",
-            "export /nowhere/mine.tar --everything",
-            vec![api],
-            "plain-http",
-            2,
-        ),
-        (
-            "meditrustal",
-            "schema",
-            vec![collector],
-            "plain-collector",
-            1,
-        ),
-        (
-            "meditrustal-indexer",
-            "replay --verify",
-            vec![database, NODE_ELSEWHERE],
-            "plain-node",
-            2,
-        ),
-        (
-            "meditrustal-indexer",
-            "config check",
-            vec![database, NODE_HERE, collector],
-            "plain-collector",
-            1,
-        ),
-    ] {
+    for (program, words, lines, risk, wanted) in IN_CLEAR {
         let words: Vec<&str> = words.split(' ').collect();
-        let deployment = world.foundation.dir().join("deployment.json");
-        let deployment = deployment.display().to_string();
-        let mut environment = [&FILES[..], &lines[..]].concat();
-        if program == "meditrustal-indexer" {
-            environment.push(("MEDITRUSTAL_DEPLOYMENT_FILE", deployment.as_str()));
-        }
-        let (ended, said) = says(&world, program, &words, &environment).await;
-        assert_eq!(ended, Some(code), "{words:?}: {said}");
+        let mut environment = [&FILES[..], lines].concat();
+        environment.push(("DATABASE_URL", database.as_str()));
+        environment.push(("MEDITRUSTAL_DEPLOYMENT_FILE", deployment.as_str()));
+        let (code, said) = says(&world, program, &words, &environment).await;
+        assert_eq!(code, Some(wanted), "{words:?}: {said}");
         assert!(said.contains(&format!("({risk})")), "{words:?}: {said}");
         assert!(!said.contains("example.org"), "{words:?}: {said}");
     }
@@ -374,7 +378,7 @@ async fn no_command_sends_in_clear_text_beyond_this_machine_what_nobody_accepted
         ("MEDITRUSTAL_ACCEPTED_RISKS", "plain-collector"),
         ("MEDITRUSTAL_ENVIRONMENT", "development"),
     ] {
-        let (code, said) = says(&world, "meditrustal", &["schema"], &[collector, accepts]).await;
+        let (code, said) = says(&world, "meditrustal", &["schema"], &[COLLECTOR_ELSEWHERE, accepts]).await;
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains("Not safe for real records: the traces leave"), "{said}");
     }

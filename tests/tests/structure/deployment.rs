@@ -448,8 +448,8 @@ fn every_line_of_a_unit_is_a_directive_of_its_section_by_a_list_of_ours() {
     }
 }
 
-/// What the list above cannot say: whether the values can be read. On other machines this holds the list alone, since systemd's own
-/// program cannot be unpacked beside another systemd's libraries.
+/// What the list above cannot say: whether the values can be read. Without systemd this holds the list alone: `systemd-analyze`
+/// needs the libraries of its own version where they are installed, and is not unpacked as promtool is.
 #[test]
 fn the_units_have_no_mistake_by_our_list_and_none_by_systemd_where_it_is_installed() {
     for unit in units() {
