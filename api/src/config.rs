@@ -9,7 +9,7 @@ mod limits;
 mod registry;
 mod values;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{iter, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::HeaderValue;
 use clap::Args;
@@ -26,7 +26,7 @@ pub(crate) use self::{
     intervals::KeepConfig,
     keys::Pkcs11Config,
     registry::{MoreNodes, NodesConfig},
-    values::{chain_url, database_url, password},
+    values::{chain_url, database_url, gibibytes, password},
 };
 use self::{
     database::DatabaseConfig,
@@ -239,7 +239,8 @@ impl ServeConfig {
         risks.extend(environment::empty_password(&self.database.url));
         let replica = self.database.replica_url.as_deref();
         risks.extend(replica.and_then(environment::empty_password));
-        risks.extend(replica.and_then(store::inspect::plain_line_to));
+        let mut databases = iter::once(self.database.url.as_str()).chain(replica);
+        risks.extend(databases.find_map(store::inspect::plain_line_to));
         risks.extend(self.development_leftovers());
         if self.deletion.grace().is_zero() {
             risks.push(Risk::new(

@@ -237,6 +237,11 @@ fn main() -> ExitCode {
     let unknown = unknown_settings(given.variables(), &own);
     // What is missing may be what was mistyped.
     let cli = settings::parse::<commands::Cli>(&given, &unknown);
+    let lines = cli.plain_lines(&given);
+    // Before anybody is spoken to, the collector of traces among them.
+    if let Err(error) = tls::trust(cli.files.root_certificates.as_deref()) {
+        return commands::fail(&error);
+    }
     let telemetry = match cli.log.start() {
         Ok(telemetry) => telemetry,
         Err(error) => return commands::fail(&error),
@@ -244,11 +249,9 @@ fn main() -> ExitCode {
     if let Some(file) = &cli.files.config {
         tracing::debug!("Settings are read from {}", file.display());
     }
-    if let Err(risky) = cli.safety.judge(unknown) {
-        return commands::fail(&risky);
-    }
-    if let Err(error) = tls::trust(cli.files.root_certificates.as_deref()) {
-        return commands::fail(&error);
+    if let Err(risky) = cli.safety.judge([unknown, lines].concat()) {
+        commands::fail(&risky);
+        return cli.command.refused();
     }
     if let Err(error) = core_dumps::forbid() {
         return commands::fail(&error);

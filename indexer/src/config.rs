@@ -79,16 +79,8 @@ pub(crate) struct Config {
           value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     finality_depth: u64,
 
-    /// Where real records are kept: production. Where none are: development; then what is insecure is warned
-    /// of and not refused
-    #[arg(long, env = "MEDITRUSTAL_ENVIRONMENT", default_value = "production")]
-    environment: Environment,
-
-    /// What is accepted in production although it is insecure, comma separated: the words in brackets of
-    /// what was refused
-    #[arg(long, env = "MEDITRUSTAL_ACCEPTED_RISKS", value_delimiter = ',',
-          value_parser = PossibleValuesParser::new(RISKS))]
-    accepted_risks: Vec<String>,
+    #[command(flatten)]
+    pub(crate) safety: SafetyConfig,
 
     /// Accept, once, that the chain was undone below finality or that its logs do not follow: go
     /// back to this block and read on from there
@@ -135,12 +127,48 @@ pub(crate) struct CommonFiles {
     pub(crate) root_certificates: Option<PathBuf>,
 }
 
+/// Whether real records are kept here.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SafetyConfig {
+    /// Where real records are kept: production. Where none are: development; then what is insecure is warned
+    /// of and not refused
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_ENVIRONMENT",
+        default_value = "production",
+        global = true
+    )]
+    environment: Environment,
+
+    /// What is accepted in production although it is insecure, comma separated: the words in brackets of
+    /// what was refused
+    #[arg(long, env = "MEDITRUSTAL_ACCEPTED_RISKS", value_delimiter = ',', global = true,
+          value_parser = PossibleValuesParser::new(RISKS))]
+    accepted_risks: Vec<String>,
+}
+
+impl SafetyConfig {
+    /// Warns of what is insecure.
+    ///
+    /// # Errors
+    /// [`TooRisky`] where it must not be.
+    pub(crate) fn judge(&self, risks: Vec<Risk>) -> Result<(), TooRisky> {
+        for risk in self.environment.judge(risks, &self.accepted_risks)? {
+            tracing::warn!("Not safe for real records: {risk}");
+        }
+        Ok(())
+    }
+}
+
 /// `meditrustal-indexer config`, `status` and `replay`: look, and follow nothing
 #[derive(Debug, Parser)]
 #[command(name = "meditrustal-indexer", version)]
 pub(crate) struct Inspector {
     #[command(flatten)]
     pub(crate) files: CommonFiles,
+
+    #[command(flatten)]
+    pub(crate) safety: SafetyConfig,
 
     #[command(subcommand)]
     pub(crate) command: InspectorCommand,
@@ -257,6 +285,10 @@ impl Config {
     pub(crate) fn risks(&self) -> Vec<Risk> {
         let others = [
             environment::empty_password(&self.database_url),
+            store::inspect::plain_line_to(&self.database_url),
+            self.otlp_url
+                .as_deref()
+                .and_then(environment::plain_collector),
             self.metrics_address.and_then(environment::open_metrics),
         ];
         let listed = self.chain_rpc_urls.iter().map(String::as_str);
@@ -285,17 +317,6 @@ impl Config {
     /// How many blocks there are on top of a final one, at least.
     pub(crate) const fn finality_depth(&self) -> u64 {
         self.finality_depth
-    }
-
-    /// Warns of what is insecure.
-    ///
-    /// # Errors
-    /// [`TooRisky`] where it must not be.
-    pub(crate) fn judge(&self, risks: Vec<Risk>) -> Result<(), TooRisky> {
-        for risk in self.environment.judge(risks, &self.accepted_risks)? {
-            tracing::warn!("Not safe for real records: {risk}");
-        }
-        Ok(())
     }
 
     /// How old the newest block may be; `None` for any age.

@@ -51,6 +51,12 @@ async fn main() -> ExitCode {
         if let Err(error) = tls::trust(asked.files.root_certificates.as_deref()) {
             settings::refuse("meditrustal-indexer", &[error::with_causes(&error)]);
         }
+        // They log nothing: what is accepted is not warned of.
+        let lines = store::inspect::plain_lines(&given.values(&root));
+        if let Err(risky) = asked.safety.judge(lines) {
+            tell(&risky);
+            return ExitCode::from(2);
+        }
         return match &asked.command {
             InspectorCommand::Config(command) => inspect(command, &given, unknown),
             InspectorCommand::Status(arguments) => status_command::run(arguments).await,
@@ -59,20 +65,20 @@ async fn main() -> ExitCode {
     }
     // What is missing may be what was mistyped.
     let config = settings::parse::<Config>(&given, &unknown);
+    // Before anybody is spoken to, the collector of traces among them.
+    if let Err(error) = tls::trust(config.files.root_certificates.as_deref()) {
+        return fail(&error);
+    }
     let telemetry = match log(&config) {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(&error),
     };
-    if let Err(risky) = config.judge(unknown) {
+    if let Err(risky) = config.safety.judge(unknown) {
         tracing::error!("{risky}");
         return ExitCode::FAILURE;
     }
     if let Some(file) = &config.files.config {
         tracing::debug!("Settings are read from {}", file.display());
-    }
-    if let Err(error) = tls::trust(config.files.root_certificates.as_deref()) {
-        tracing::error!("{}", error::with_causes(&error));
-        return ExitCode::FAILURE;
     }
     if let Err(error) = core_dumps::forbid() {
         tracing::error!(%error, "Core dumps cannot be forbidden");
@@ -124,11 +130,16 @@ fn inspect(command: &ConfigCommand, given: &GivenSettings, unknown: Vec<Risk>) -
     }
 }
 
-/// Tells why nothing can be logged.
-fn fail(error: &dyn Error) -> ExitCode {
+/// Tells why nothing can be done, where nothing is logged.
+fn tell(error: &dyn Error) {
     // Nobody to tell: the exit code says it.
     let why = error::with_causes(error);
     writeln!(std::io::stderr(), "meditrustal-indexer: {why}").ok();
+}
+
+/// Tells why nothing can be logged.
+fn fail(error: &dyn Error) -> ExitCode {
+    tell(error);
     ExitCode::FAILURE
 }
 

@@ -48,7 +48,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) fn check(config: &Config, unknown: Vec<Risk>) -> Result<(), Box<dyn Error>> {
     Deployment::load(&config.deployment_file)?;
     config.nodes().next().ok_or(NO_NODE)?;
-    config.judge([config.risks(), unknown].concat())?;
+    config.safety.judge([config.risks(), unknown].concat())?;
     Ok(())
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
         idle_in_transaction: IDLE_IN_TRANSACTION,
         ..PoolSettings::default()
     };
-    config.judge(config.risks())?;
+    config.safety.judge(config.risks())?;
     store::log_statements_slower_than(config.slow_statement());
     let pool = store::connect(&config.database_url, "meditrustal-indexer", settings)?;
     let status = Status::new(config.head_age());
@@ -165,7 +165,7 @@ async fn look_at_database(
             Some(found) => break found?,
         }
     };
-    config.judge(found.risks)?;
+    config.safety.judge(found.risks)?;
     match clock_trouble(found.clock.ahead) {
         Some(error) => Err(error.into()),
         None => Ok(()),

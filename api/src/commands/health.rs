@@ -22,7 +22,7 @@ use super::{
     backup::of_schema,
     output::{Failure, say},
 };
-use crate::config::{MoreNodes, chain_url, database_url};
+use crate::config::{MoreNodes, chain_url, database_url, gibibytes};
 
 /// Settings of `meditrustal health`.
 #[derive(Debug, Args)]
@@ -66,9 +66,9 @@ pub(crate) struct CheckHealth {
     #[arg(long, env = "MEDITRUSTAL_TLS_CERT_FILE", value_name = "FILE")]
     tls_cert_file: Option<PathBuf>,
 
-    /// How large the database may become, in GiB: the size of its disk, less what is to stay free
-    #[arg(long, env = "MEDITRUSTAL_DATABASE_CAPACITY_GIB", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    database_capacity_gib: Option<u32>,
+    /// How large the database may become, in GiB, such as 500 or 0.5: the size of its disk, less what is to stay free
+    #[arg(long = "database-capacity-gib", env = "MEDITRUSTAL_DATABASE_CAPACITY_GIB", value_name = "DATABASE_CAPACITY_GIB", value_parser = gibibytes)]
+    database_capacity_bytes: Option<i64>,
 
     /// How long a statement may run, in seconds: by default the specification's 30
     #[arg(long = "longest-query", env = "MEDITRUSTAL_LONGEST_QUERY", default_value = "30",

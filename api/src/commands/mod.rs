@@ -27,7 +27,8 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use domain::environment::{self, Risk};
 use settings::{ConfigCommand, GivenSettings};
 use telemetry::{LogSettings, StartError, Telemetry};
 
@@ -111,7 +112,39 @@ pub(crate) enum Command {
     Schema,
 }
 
+impl Cli {
+    /// The risk of each line in clear text beyond this machine that the command may use, but for those that `serve` judges
+    /// together with what it finds in its database.
+    pub(crate) fn plain_lines(&self, given: &GivenSettings) -> Vec<Risk> {
+        let collector = self.log.otlp_url.as_deref();
+        let mut risks = Vec::from_iter(collector.and_then(environment::plain_collector));
+        if matches!(self.command, Command::Serve(_)) {
+            return risks;
+        }
+        let values = given.values(&Self::command());
+        risks.extend(store::inspect::plain_lines(&values));
+        // Nothing secret goes to an api without a token.
+        let has_token = values
+            .iter()
+            .any(|(variable, _)| variable == "MEDITRUSTAL_TOKEN_FILE");
+        let mut api = values
+            .iter()
+            .filter(|(variable, _)| has_token && variable == "MEDITRUSTAL_URL");
+        risks.extend(api.find_map(|(_, url)| environment::plain_api(url)));
+        risks
+    }
+}
+
 impl Command {
+    /// The exit code where it is refused before anything is done: none by which it says what it found.
+    pub(crate) fn refused(&self) -> ExitCode {
+        let has_findings = matches!(
+            self,
+            Self::Health(_) | Self::Verify(_) | Self::Audit(_) | Self::Import(_) | Self::Export(_)
+        );
+        ExitCode::from(if has_findings { 2 } else { 1 })
+    }
+
     /// Carries the command out.
     ///
     /// # Errors
@@ -128,7 +161,7 @@ impl Command {
             Self::Database(command) => command.run().await?,
             Self::Migrate(command) => return command.run().await,
             Self::Backup(command) => return command.run().await,
-            Self::Restore(command) => return command.run(files).await,
+            Self::Restore(command) => return command.run(files, safety).await,
             Self::Admin(command) => command.run().await?,
             Self::Keys(command) => command.run().await?,
             Self::Signer(command) => command.run().await?,
@@ -204,6 +237,32 @@ mod tests {
                 ));
             }
         }
+    }
+
+    #[test]
+    fn every_address_of_a_database_or_a_node_is_judged() {
+        // Who judges these is another one, or nothing secret goes there.
+        let others = [
+            "MEDITRUSTAL_INDEXER_URL",
+            "MEDITRUSTAL_OTLP_URL",
+            "MEDITRUSTAL_URL",
+        ];
+        let mut judged = 0;
+        for variable in settings::variables_of(Cli::command()) {
+            let is_address = variable.ends_with("_URL") || variable.ends_with("_URLS");
+            if !is_address || others.contains(&variable.as_str()) {
+                continue;
+            }
+            let url = if variable.contains("DATABASE") {
+                "postgres://nobody@db.example.org/meditrustal"
+            } else {
+                "http://node.example.org"
+            };
+            let risks = store::inspect::plain_lines(&[(variable.clone(), url.to_owned())]);
+            assert_eq!(risks.len(), 1, "{variable}");
+            judged += 1;
+        }
+        assert!(judged > 15, "{judged}");
     }
 
     #[test]

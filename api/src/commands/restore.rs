@@ -3,7 +3,7 @@
 
 mod report;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use chain::{Client, Deployment};
 use chrono::SecondsFormat;
@@ -36,7 +36,7 @@ use crate::{
         programs::{DatabaseAddress, Programs},
         run::BackupError,
     },
-    config::{CommonFiles, NodesConfig, Pkcs11Config, database_url},
+    config::{CommonFiles, NodesConfig, Pkcs11Config, SafetyConfig, database_url},
     dependencies::registry_of,
     erasure_ledger::replay::{self, Replayed},
     integrity::deep_check::DeepCheck,
@@ -164,7 +164,12 @@ pub(crate) struct RestoreBackup {
 }
 
 impl RestoreBackup {
-    pub(super) async fn run(&self, files: &CommonFiles) -> Result<ExitCode, Failure> {
+    pub(super) async fn run(
+        &self,
+        files: &CommonFiles,
+        safety: &SafetyConfig,
+    ) -> Result<ExitCode, Failure> {
+        let common = [files.as_words(), safety.as_words()].concat();
         if let Some(program) = &self.indexer
             && !program.is_file()
         {
@@ -190,7 +195,7 @@ impl RestoreBackup {
         }
         let report = match self.complete(&dumps).await {
             Ok(()) => {
-                let steps = self.follow(&client, &deployment, keyring, (&dumps, files));
+                let steps = self.follow(&client, &deployment, keyring, (&dumps, common));
                 Box::pin(steps).await
             }
             Err(error) => Err(error),
@@ -312,7 +317,7 @@ impl RestoreBackup {
         client: &Client,
         deployment: &Deployment,
         keyring: Arc<Keyring>,
-        (dumps, files): (&CheckedDumps, &CommonFiles),
+        (dumps, common): (&CheckedDumps, Vec<OsString>),
     ) -> Result<RestoreReport, Failure> {
         let pool = self.open().await?;
         check_master_keys(&pool, &keyring).await?;
@@ -338,7 +343,7 @@ impl RestoreBackup {
         if report.failed_erasures() > 0 {
             report.unfinished = unfinished_for_the_ledger();
         } else {
-            match self.replay(files).await? {
+            match self.replay(common).await? {
                 Ok(replayed) => report.replay = Some(replayed),
                 Err(unfinished) => report.unfinished.push(unfinished),
             }
@@ -355,14 +360,14 @@ impl RestoreBackup {
     /// Has the indexer's program hold what it wrote against the chain, or says what is left to be done.
     async fn replay(
         &self,
-        files: &CommonFiles,
+        common: Vec<OsString>,
     ) -> Result<Result<IndexerReplayed, UnfinishedStep>, Failure> {
         let replay = IndexerReplay {
             program: self.indexer.clone().unwrap_or_else(indexer::find),
             database_url: self.url.clone(),
             nodes: self.nodes.asked().into_iter().map(str::to_owned).collect(),
             deployment_file: self.deployment_file.clone(),
-            common: files.as_words(),
+            common,
         };
         let command = replay.told();
         let left = |left_out: bool, why: String| UnfinishedStep {

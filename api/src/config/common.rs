@@ -58,6 +58,17 @@ pub(crate) struct SafetyConfig {
 }
 
 impl SafetyConfig {
+    /// The same as words of a command line, for a program of ours that this one starts.
+    pub(crate) fn as_words(&self) -> Vec<OsString> {
+        let environment = ["--environment", self.environment.as_str()].map(OsString::from);
+        let mut words = environment.to_vec();
+        if !self.accepted_risks.is_empty() {
+            words.push("--accepted-risks".into());
+            words.push(self.accepted_risks.join(",").into());
+        }
+        words
+    }
+
     /// Warns of what is insecure.
     ///
     /// # Errors

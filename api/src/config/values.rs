@@ -64,3 +64,45 @@ pub(super) fn count() -> RangedI64ValueParser<u32> {
 pub(super) fn seconds() -> RangedI64ValueParser<i64> {
     RangedI64ValueParser::new().range(1..=43_200)
 }
+
+/// A size in GiB with up to three decimals, in bytes.
+pub(crate) fn gibibytes(text: &str) -> Result<i64, &'static str> {
+    let wanted = "it is no number of GiB from 0.001 to 1000000, with up to three decimals";
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |digits: &str| {
+        !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+    };
+    if !is_number(whole) || !is_number(decimals) || decimals.len() > 3 {
+        return Err(wanted);
+    }
+    let thousandths: i64 = format!("{whole}{decimals:0<3}")
+        .parse()
+        .map_err(|_| wanted)?;
+    if !(1..=1_000_000_000).contains(&thousandths) {
+        return Err(wanted);
+    }
+    Ok(thousandths * (1 << 30) / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gibibytes;
+
+    #[test]
+    fn a_size_has_up_to_three_decimals() {
+        for (text, bytes) in [
+            ("1", 1 << 30),
+            ("500", 500 << 30),
+            ("0.5", 1 << 29),
+            ("0.001", 1_073_741),
+            ("1000000", 1_000_000 << 30),
+        ] {
+            assert_eq!(gibibytes(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "", "0", "0.0", "0.0001", "1000000.001", "-1", "1e3", ".5", "1.", "many",
+        ] {
+            assert!(gibibytes(text).is_err(), "{text}");
+        }
+    }
+}

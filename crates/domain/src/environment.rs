@@ -51,7 +51,7 @@ pub struct Risk {
 }
 
 /// The names of all risks, by which an operator can accept them.
-pub const RISKS: [&str; 14] = [
+pub const RISKS: [&str; 15] = [
     "database-role",
     "development-keys",
     "durability",
@@ -60,6 +60,7 @@ pub const RISKS: [&str; 14] = [
     "no-deletion-grace",
     "open-cors",
     "open-metrics",
+    "plain-collector",
     "plain-database",
     "plain-http",
     "plain-node",
@@ -131,13 +132,15 @@ pub fn is_here(host: &str) -> bool {
             .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
-/// The risk of a node that is reached in clear text beyond this machine, by HTTP or by a WebSocket.
-pub fn plain_node(url: &str) -> Option<Risk> {
+/// Whether an address leads beyond this machine in clear text, by HTTP or by a WebSocket.
+fn leaves_in_clear(url: &str) -> bool {
     // Readers of addresses take capitals, and other slashes than two.
-    let (scheme, rest) = url.trim_start().split_once(':')?;
+    let Some((scheme, rest)) = url.trim_start().split_once(':') else {
+        return false;
+    };
     let mut plain = ["http", "ws"].iter();
     if !plain.any(|it| scheme.eq_ignore_ascii_case(it)) {
-        return None;
+        return false;
     }
     let rest = rest.trim_start_matches(['/', '\\']);
     let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
@@ -146,11 +149,38 @@ pub fn plain_node(url: &str) -> Option<Risk> {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    (!is_here(host)).then(|| {
+    !is_here(host)
+}
+
+/// The risk of a node that is reached in clear text beyond this machine.
+pub fn plain_node(url: &str) -> Option<Risk> {
+    leaves_in_clear(url).then(|| {
         Risk::new(
             "plain-node",
             "the line to the chain's node leaves this machine and is not encrypted, so that who is on it can \
              lie to us: use https (or wss), or a tunnel",
+        )
+    })
+}
+
+/// The risk of an api that a token is sent to in clear text beyond this machine.
+pub fn plain_api(url: &str) -> Option<Risk> {
+    leaves_in_clear(url).then(|| {
+        Risk::new(
+            "plain-http",
+            "the access token and the records would go to the api in clear text: let MEDITRUSTAL_URL begin with https, or \
+             use a tunnel",
+        )
+    })
+}
+
+/// The risk of a collector that traces are sent to in clear text beyond this machine: they tell who does what, and when.
+pub fn plain_collector(url: &str) -> Option<Risk> {
+    leaves_in_clear(url).then(|| {
+        Risk::new(
+            "plain-collector",
+            "the traces leave this machine in clear text: let MEDITRUSTAL_OTLP_URL begin with https, or use a collector on \
+             this machine",
         )
     })
 }
@@ -465,7 +495,9 @@ mod tests {
             "http://[::1]:8545/",
             "https://node.example.org",
         ] {
-            assert_eq!(plain_node(url), None, "{url}");
+            for judge in [plain_node, plain_api, plain_collector] {
+                assert_eq!(judge(url), None, "{url}");
+            }
         }
         for url in [
             "ws://node:8546",
@@ -474,7 +506,9 @@ mod tests {
             "HTTP://node.example.org:8545",
             "http:node.example.org:8545",
         ] {
-            assert!(plain_node(url).is_some(), "{url}");
+            for judge in [plain_node, plain_api, plain_collector] {
+                assert!(judge(url).is_some(), "{url}");
+            }
         }
     }
 

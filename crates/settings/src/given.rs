@@ -197,6 +197,35 @@ impl GivenSettings {
         Ok(Some((text, source)))
     }
 
+    /// What the command of this command line is given, wherever it was set: each value with its variable, or with its option,
+    /// such as `--witness`, where it has none. Nothing where the command line cannot be used.
+    pub fn values(&self, root: &Command) -> Vec<(String, String)> {
+        let merged = self.merge(root, &self.arguments);
+        let Ok(matches) = root.clone().try_get_matches_from(&merged.arguments) else {
+            return Vec::new();
+        };
+        let mut values = Vec::new();
+        let mut level = Some((root, &matches));
+        while let Some((command, matches)) = level {
+            for argument in command.get_arguments() {
+                let option = argument.get_long().map(|option| format!("--{option}"));
+                let Some(name) = variable_of(argument).map(Cow::into_owned).or(option) else {
+                    continue;
+                };
+                let id = argument.get_id().as_str();
+                let given = matches.try_get_raw(id).ok().flatten();
+                values.extend(given.into_iter().flatten().map(|value| {
+                    let value = value.to_string_lossy().into_owned();
+                    (name.clone(), value)
+                }));
+            }
+            level = matches
+                .subcommand()
+                .and_then(|(name, matches)| Some((command.find_subcommand(name)?, matches)));
+        }
+        values
+    }
+
     /// What was set, and where, for `config show`; a secret is not read for it.
     pub(crate) fn shown(&self, root: &Command, argument: &Arg, variable: &str) -> ShownValue {
         let line = CommandLine::of(root, &self.arguments);
@@ -498,6 +527,38 @@ mod tests {
                 .len(),
             3
         );
+    }
+
+    #[test]
+    fn the_values_of_a_command_are_told_wherever_they_were_set() {
+        let scratch = Scratch::new("values");
+        let file = scratch.file("m.toml", "settings_test_networks = [\"a\", \"b\"]\n", 0o600);
+        let secret = scratch.file("url", "postgres://one\n", 0o600);
+        let values = |arguments: &[&str]| {
+            let arguments = arguments.iter().map(OsString::from).collect();
+            let variables = [("SETTINGS_TEST_URL_FILE", &secret), (CONFIG, &file)];
+            let variables =
+                variables.map(|(name, value)| (name.to_owned(), OsString::from(value)));
+            let given = GivenSettings::of(arguments, BTreeMap::from(variables), names());
+            given.values(&Program::command())
+        };
+        let of = |values: &[(String, String)], wanted: &str| {
+            let found = values.iter().filter(|(variable, _)| variable == wanted);
+            let found: Vec<&str> = found.map(|(_, value)| value.as_str()).collect();
+            found.join(" ")
+        };
+
+        let serve = values(&["program", "--log", "debug", "serve", "--size", "7"]);
+        for (variable, wanted) in [
+            ("SETTINGS_TEST_LOG", "debug"),
+            ("SETTINGS_TEST_SIZE", "7"),
+            ("SETTINGS_TEST_URL", "postgres://one"),
+            ("SETTINGS_TEST_NETWORKS", "a b"),
+        ] {
+            assert_eq!(of(&serve, variable), wanted, "{serve:?}");
+        }
+        assert!(of(&values(&["program", "other"]), "SETTINGS_TEST_URL").is_empty());
+        assert!(values(&["program", "serve", "--size", "many"]).is_empty());
     }
 
     #[test]

@@ -9,11 +9,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     clock::Clock,
-    environment::{Risk, is_here},
+    environment::{self, Risk, is_here},
 };
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row,
-    postgres::{PgConnectOptions, PgSslMode},
+    postgres::PgSslMode,
 };
 
 use crate::{PoolSettings, StoreError, session};
@@ -163,7 +163,6 @@ async fn look(
             ));
         }
     }
-    risks.extend(plain_line(&options));
     for conn in [first, second] {
         // It was only looked at.
         conn.close().await.ok();
@@ -175,13 +174,34 @@ async fn look(
     })
 }
 
+/// Who reads an address, and finds that it leads beyond this machine in a way that nobody should trust.
+type JudgeLine = fn(&str) -> Option<Risk>;
+
+/// The variables and options that hold addresses, and who judges each.
+const LINES: [(&str, JudgeLine); 7] = [
+    ("--witness", environment::plain_node),
+    ("ADMIN_DATABASE_URL", plain_line_to),
+    ("CHAIN_RPC_URL", environment::plain_node),
+    ("CHAIN_RPC_URLS", environment::plain_node),
+    ("DATABASE_REPLICA_URL", plain_line_to),
+    ("DATABASE_URL", plain_line_to),
+    ("MEDITRUSTAL_KEYS_DATABASE_URL", plain_line_to),
+];
+
+/// The risk of each line to a database or to a node that a command of these settings may use, each risk once. Nobody is asked.
+pub fn plain_lines(settings: &[(String, String)]) -> Vec<Risk> {
+    let mut risks = Vec::new();
+    for (name, url) in settings {
+        let line = LINES.iter().find(|(known, _)| known == name);
+        let risk = line.and_then(|(_, judge)| judge(url));
+        risks.extend(risk.filter(|risk| !risks.contains(risk)));
+    }
+    risks
+}
+
 /// Whether the line to the database of this address is one that nobody should trust. Nobody is asked.
 pub fn plain_line_to(url: &str) -> Option<Risk> {
     let options = session::options(url, Program::Api.application()).ok()?;
-    plain_line(&options)
-}
-
-fn plain_line(options: &PgConnectOptions) -> Option<Risk> {
     // `prefer` and `require` believe any certificate: who is on the line can show one. `verify-ca` believes one for any name, by
     // one of the system's authorities, too: everybody can get one of those.
     let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);

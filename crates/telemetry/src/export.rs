@@ -21,7 +21,9 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(3);
 
 /// The address cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is no address of a collector of traces, which looks like http://127.0.0.1:4318")]
+#[error(
+    "it is no address of a collector of traces, which looks like https://collector.example.org:4318 or http://127.0.0.1:4318"
+)]
 pub struct InvalidCollector;
 
 /// Reads the address of a collector that this build can speak to. Nobody is asked.
@@ -36,7 +38,7 @@ pub fn collector_url(text: &str) -> Result<String, InvalidCollector> {
 fn endpoint(url: &str) -> Result<Url, InvalidCollector> {
     let url = format!("{}/v1/traces", url.trim_end_matches('/'));
     let url = Url::parse(&url).map_err(|_| InvalidCollector)?;
-    if url.scheme() == "http" && url.has_host() {
+    if ["http", "https"].contains(&url.scheme()) && url.has_host() {
         Ok(url)
     } else {
         Err(InvalidCollector)
@@ -53,7 +55,7 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    /// To the collector at this address; the program is called `service` there.
+    /// To the collector at this address; the program is called `service` there. By https it is believed as [`tls::client`] says.
     pub(crate) fn new(
         url: &str,
         service: &'static str,
@@ -157,12 +159,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_a_collector_is_plain_http() {
-        for url in ["http://127.0.0.1:4318", "http://collector:4318/"] {
+    fn an_address_of_a_collector_is_one_of_http_or_https() {
+        for url in [
+            "http://127.0.0.1:4318",
+            "http://collector:4318/",
+            "https://collector",
+        ] {
             let endpoint = endpoint(url).expect("an address");
             assert!(endpoint.path() == "/v1/traces", "{endpoint}");
         }
-        for url in ["", "127.0.0.1:4318", "https://collector", "file:///tmp"] {
+        for url in ["", "127.0.0.1:4318", "grpc://collector", "file:///tmp"] {
             assert_eq!(collector_url(url), Err(InvalidCollector), "{url}");
         }
     }

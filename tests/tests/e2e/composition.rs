@@ -44,9 +44,9 @@ async fn each_service_and_each_unit_runs_a_command_that_there_is() {
 async fn the_settings_of_the_composition_can_be_used_together_in_production() {
     let world = World::start().await;
     let dir = world.foundation.dir();
-    let filled = |value: &str| {
+    let filled = |value: &str, node: &str| {
         value
-            .replace("${CHAIN_RPC_URL:?}", "http://node.example.org:8545")
+            .replace("${CHAIN_RPC_URL:?}", node)
             .replace("${SITE:?}", "https://app.example.org")
             .replace("_PASSWORD:?}", "_PASSWORD}")
             .replace("${API_PASSWORD}", "word")
@@ -59,13 +59,18 @@ async fn the_settings_of_the_composition_can_be_used_together_in_production() {
             .replace("/var/lib/meditrustal", &world.file("ledger"))
     };
 
-    for name in ["api-1", "indexer-1"] {
+    for (name, node, is_refused) in [
+        ("api-1", "https://node.example.org", false),
+        ("api-1", "http://node.example.org:8545", true),
+        ("indexer-1", "https://node.example.org", false),
+        ("indexer-1", "http://node.example.org:8545", true),
+    ] {
         let mut services = composition().services.into_iter();
         let service = services.find(|it| it.name == name).expect("a service");
         let mut environment: BTreeMap<_, _> = service
             .environment
             .iter()
-            .map(|(name, value)| (name.clone(), filled(value)))
+            .map(|(name, value)| (name.clone(), filled(value, node)))
             .collect();
         assert!(!environment.values().any(|it| it.contains("${")), "{name}");
         // A world's accounts are those of development chains.
@@ -80,7 +85,19 @@ async fn the_settings_of_the_composition_can_be_used_together_in_production() {
         let check = ["config", "check"];
         let (code, said) = says(&world, service.program(), &check, &environment).await;
 
-        assert_eq!(code, Some(0), "{name}: {said}");
-        assert!(said.contains("every setting can be used"), "{name}: {said}");
+        if is_refused {
+            assert_eq!(code, Some(1), "{name}: {said}");
+            assert!(said.contains("(plain-node)"), "{name}: {said}");
+        } else {
+            assert_eq!(code, Some(0), "{name}: {said}");
+            assert!(said.contains("every setting can be used"), "{name}: {said}");
+        }
+    }
+    // What prepares the database reaches it by the same network.
+    for name in ["create", "migrate"] {
+        let mut services = composition().services.into_iter();
+        let service = services.find(|it| it.name == name).expect("a service");
+        let accepted = service.environment.get("MEDITRUSTAL_ACCEPTED_RISKS");
+        assert_eq!(accepted.map(String::as_str), Some("plain-database"), "{name}");
     }
 }

@@ -663,6 +663,35 @@ async fn health_says_what_is_well_and_what_was_never_set_up() {
 }
 
 #[tokio::test]
+async fn health_tells_that_the_database_fills_its_capacity_and_backups_their_disk() {
+    let world = World::start().await;
+    let bytes = "SELECT pg_database_size(current_database()) AS bytes";
+    let bytes = world.sql(bytes).await[0]["bytes"].as_f64();
+    let gibibytes = bytes.expect("a number") / f64::from(1 << 30);
+
+    for (capacity, status) in [
+        (gibibytes / 0.5, "ok"),
+        (gibibytes / 0.875, "warning"),
+        (gibibytes / 1.5, "critical"),
+    ] {
+        let capacity = format!("{capacity:.3}");
+        let settings = Settings::of(&world).and("MEDITRUSTAL_DATABASE_CAPACITY_GIB", &capacity);
+        let (checks, _) = settings.checks(&world).await;
+        let check = &checks["database-size"];
+        assert_eq!(check["status"], status, "{capacity}: {check:#?}");
+        assert_eq!(check["todo"] == "", status == "ok", "{check:#?}");
+    }
+    // A file system that has no room at all, wherever Linux runs.
+    let settings = Settings::of(&world).and("MEDITRUSTAL_BACKUP_DIR", "/proc");
+    let (checks, code) = settings.checks(&world).await;
+    let check = &checks["backup-disk"];
+    assert_eq!(check["status"], "critical", "{check:#?}");
+    assert_eq!(check["found"], "0 % of its disk are free");
+    assert_ne!(check["todo"], "");
+    assert_eq!(code, Some(2));
+}
+
+#[tokio::test]
 async fn health_names_a_long_statement_and_never_its_text() {
     let world = World::start().await;
     let settings = Settings::of(&world).and("MEDITRUSTAL_LONGEST_QUERY", "1");

@@ -2,6 +2,7 @@
 
 use futures::future::join_all;
 use serde_json::json;
+use tests::commands::says;
 use tests::{Pooler, World};
 use tokio::process::Command;
 
@@ -213,4 +214,182 @@ async fn fewer_connections_than_wanted_mean_busy_and_no_time_out() {
     );
     let codes = flood().await;
     assert!(codes.iter().all(|code| code == "well"), "{codes:?}");
+}
+
+/// An address that is not known to be this machine's.
+const DATABASE_ELSEWHERE: (&str, &str) = ("DATABASE_URL", "postgres://nobody@db.example.org/none");
+const NODE_ELSEWHERE: (&str, &str) = ("CHAIN_RPC_URL", "http://node.example.org:8545");
+const NODE_HERE: (&str, &str) = ("CHAIN_RPC_URL", "http://127.0.0.1:1");
+
+/// The files of a command that is refused before it reads any.
+const FILES: [(&str, &str); 5] = [
+    ("MEDITRUSTAL_MASTER_KEYS_FILE", "/nowhere/keys"),
+    ("MEDITRUSTAL_INDEX_KEY_FILE", "/nowhere/index"),
+    ("MEDITRUSTAL_DEPLOYMENT_FILE", "/nowhere/deployment"),
+    ("MEDITRUSTAL_ERASURE_LEDGER", "/nowhere/ledger"),
+    ("MEDITRUSTAL_TOKEN_FILE", "/nowhere/token"),
+];
+
+/// Commands with what they need, each of which would use the database of `DATABASE_URL`.
+const OF_A_DATABASE: [&str; 15] = [
+    "migrate status",
+    "migrate up --no-backup",
+    "backup run --tier daily",
+    "restore /nowhere/records --keys /nowhere/dump --without-head",
+    "admin create --email a@example.org --username ada --password-file -",
+    "admin reset-second-factor --username ada",
+    "keys status",
+    "signer status",
+    "seal rows --all",
+    "audit verify",
+    "erasures write",
+    "maintain status",
+    "retention rules",
+    "records derive",
+    "health",
+];
+
+#[tokio::test]
+async fn no_command_goes_to_a_database_elsewhere_without_knowing_who_is_there() {
+    let world = World::start().await;
+
+    let environment = [&FILES[..], &[DATABASE_ELSEWHERE, NODE_HERE][..]].concat();
+    let by_program = OF_A_DATABASE.map(|words| ("meditrustal", words));
+    let of_the_indexer = ["status", "replay --verify"].map(|words| ("meditrustal-indexer", words));
+    for (program, words) in by_program.into_iter().chain(of_the_indexer) {
+        let words: Vec<&str> = words.split(' ').collect();
+        let (code, said) = says(&world, program, &words, &environment).await;
+        assert_ne!(code, Some(0), "{words:?}: {said}");
+        assert!(said.contains("(plain-database)"), "{words:?}: {said}");
+        assert!(!said.contains("db.example.org"), "{words:?}: {said}");
+    }
+    let roles = ["MIGRATOR", "API", "INDEXER", "KEYS", "BACKUP"];
+    let passwords = roles.map(|role| format!("MEDITRUSTAL_{role}_PASSWORD"));
+    let mut environment: Vec<(&str, &str)> = passwords
+        .iter()
+        .map(|name| (name.as_str(), "word"))
+        .collect();
+    environment.push(("ADMIN_DATABASE_URL", DATABASE_ELSEWHERE.1));
+    let (_, said) = says(&world, "meditrustal", &["database", "create"], &environment).await;
+    assert!(said.contains("(plain-database)"), "{said}");
+    let keys = [("MEDITRUSTAL_KEYS_DATABASE_URL", DATABASE_ELSEWHERE.1)];
+    let words = ["backup", "run", "--tier", "daily", "--only", "keys"];
+    let (_, said) = says(&world, "meditrustal", &words, &keys).await;
+    assert!(said.contains("(plain-database)"), "{said}");
+}
+
+const MORE_NODES: (&str, &str) = (
+    "CHAIN_RPC_URLS",
+    "https://127.0.0.1:1,ws://node.example.org",
+);
+const API_ELSEWHERE: (&str, &str) = ("MEDITRUSTAL_URL", "http://records.example.org");
+const COLLECTOR_ELSEWHERE: (&str, &str) =
+    ("MEDITRUSTAL_OTLP_URL", "http://collector.example.org:4318");
+
+/// What a program is asked to do, with these lines; the risk, and the exit code.
+type ClearLine = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    i32,
+);
+
+const IN_CLEAR: [ClearLine; 9] = [
+    (
+        "meditrustal",
+        "verify /nowhere/document --deployment /nowhere/deployment",
+        &[NODE_ELSEWHERE],
+        "plain-node",
+        2,
+    ),
+    (
+        "meditrustal",
+        "verify /nowhere/document --deployment /nowhere/deployment --witness http://node.example.org",
+        &[NODE_HERE],
+        "plain-node",
+        2,
+    ),
+    ("meditrustal", "health", &[NODE_ELSEWHERE], "plain-node", 2),
+    (
+        "meditrustal",
+        "signer status",
+        &[NODE_HERE, MORE_NODES],
+        "plain-node",
+        1,
+    ),
+    (
+        "meditrustal",
+        "import /nowhere/records.json --patient 0193b5a0-0000-7000-8000-0000000000aa",
+        &[API_ELSEWHERE],
+        "plain-http",
+        2,
+    ),
+    (
+        "meditrustal",
+        "export /nowhere/mine.tar --everything",
+        &[API_ELSEWHERE],
+        "plain-http",
+        2,
+    ),
+    (
+        "meditrustal",
+        "schema",
+        &[COLLECTOR_ELSEWHERE],
+        "plain-collector",
+        1,
+    ),
+    (
+        "meditrustal-indexer",
+        "replay --verify",
+        &[NODE_ELSEWHERE],
+        "plain-node",
+        2,
+    ),
+    (
+        "meditrustal-indexer",
+        "config check",
+        &[NODE_HERE, COLLECTOR_ELSEWHERE],
+        "plain-collector",
+        1,
+    ),
+];
+
+#[tokio::test]
+async fn no_command_sends_in_clear_text_beyond_this_machine_what_nobody_accepted() {
+    let world = World::start().await;
+    let database = world.foundation.url_of("meditrustal_indexer");
+    let database = database.unwrap_or_else(|error| panic!("{error}"));
+    let deployment = world.foundation.dir().join("deployment.json");
+    let deployment = deployment.display().to_string();
+
+    for (program, words, lines, risk, wanted) in IN_CLEAR {
+        let words: Vec<&str> = words.split(' ').collect();
+        let mut environment = [&FILES[..], lines].concat();
+        environment.push(("DATABASE_URL", database.as_str()));
+        environment.push(("MEDITRUSTAL_DEPLOYMENT_FILE", deployment.as_str()));
+        let (code, said) = says(&world, program, &words, &environment).await;
+        assert_eq!(code, Some(wanted), "{words:?}: {said}");
+        assert!(said.contains(&format!("({risk})")), "{words:?}: {said}");
+        assert!(!said.contains("example.org"), "{words:?}: {said}");
+    }
+    // By its name it is accepted, and where no real records are kept it is warned of.
+    for accepts in [
+        ("MEDITRUSTAL_ACCEPTED_RISKS", "plain-collector"),
+        ("MEDITRUSTAL_ENVIRONMENT", "development"),
+    ] {
+        let (code, said) = says(&world, "meditrustal", &["schema"], &[COLLECTOR_ELSEWHERE, accepts]).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("Not safe for real records: the traces leave"), "{said}");
+    }
+    let elsewhere = ("MEDITRUSTAL_URL", "http://0.0.0.0:1");
+    let accepts = ("MEDITRUSTAL_ACCEPTED_RISKS", "plain-http");
+    let token = world.file("token");
+    std::fs::write(&token, "a.b.c").expect("written");
+    let token = ("MEDITRUSTAL_TOKEN_FILE", token.as_str());
+    let file = world.file("mine.tar");
+    let words = ["export", &file, "--everything", "--tries", "1"];
+    let (_, said) = says(&world, "meditrustal", &words, &[elsewhere, accepts, token]).await;
+    assert!(said.contains("the line to the api broke"), "{said}");
+    assert!(!said.contains("this is not safe"), "{said}");
 }

@@ -252,7 +252,7 @@ async fn a_log_file_that_cannot_be_written_and_a_collector_that_is_none_are_told
         let schema = |name: &str, value: &str| programs.operate(&["schema"], &[(name, value)], "");
         [
             schema("MEDITRUSTAL_LOG_FILE", "/nowhere/at/all.log"),
-            schema("MEDITRUSTAL_OTLP_URL", "https://collector"),
+            schema("MEDITRUSTAL_OTLP_URL", "grpc://collector"),
         ]
     });
     let [file, collector] = refused.await.expect("a command does not panic");
@@ -262,7 +262,7 @@ async fn a_log_file_that_cannot_be_written_and_a_collector_that_is_none_are_told
         file.contains("MEDITRUSTAL_LOG_FILE: /nowhere/at/all.log cannot be written"),
         "{file}"
     );
-    let collector = collector.expect_err("TLS is not built in").to_string();
+    let collector = collector.expect_err("it is another protocol").to_string();
     assert!(
         collector.contains("it is no address of a collector"),
         "{collector}"

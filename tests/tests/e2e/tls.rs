@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tests::commands::says;
 use tests::{World, eventually};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +23,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message};
 
 use crate::monitoring::Settings;
+use crate::telemetry::Collector;
 
 /// Somebody who signs certificates.
 struct Authority {
@@ -265,6 +267,16 @@ async fn a_line_to_the_database_that_nothing_verifies_is_refused_in_production()
     let said = refused(&verified).await;
     assert!(said.contains("(durability)"), "{said}");
     assert!(!said.contains("(plain-database)"), "{said}");
+    // The same of a command, which looks at nothing else.
+    let plain = url("require");
+    let said = asks(&world, &plain).await.expect_err("nobody accepted it");
+    assert!(said.contains("(plain-database)"), "{said}");
+    let accepted = [
+        ("DATABASE_URL", plain.as_str()),
+        ("MEDITRUSTAL_ACCEPTED_RISKS", "plain-database"),
+    ];
+    let (code, said) = says(&world, "meditrustal", &["retention", "rules"], &accepted).await;
+    assert_eq!(code, Some(0), "{said}");
 }
 
 /// Ends TLS before a server that speaks none, until the test's runtime ends; answers where.
@@ -359,6 +371,35 @@ async fn a_node_is_reached_by_https_and_believed_by_its_certificate_alone() {
     world.mine(1).await;
     world.wait_for_indexer().await;
     drop(indexer);
+}
+
+#[tokio::test]
+async fn traces_go_by_https_to_a_collector_that_is_believed_and_to_no_other() {
+    let world = World::start().await;
+    let (collector, in_clear) = Collector::start().await;
+    let authority = Authority::new("ours");
+    let root = authority.file(&world, "root.pem");
+    let issued = authority.issues("127.0.0.1", InForce::Still);
+    let address = ends_tls_before(&in_clear, &issued).await;
+    let url = format!("https://{address}");
+    let collects = ("MEDITRUSTAL_OTLP_URL", url.as_str());
+
+    let stranger = world.another_api("not-believing", &[collects]).await;
+    eventually("the collector is not believed", async || {
+        let said = stranger.log();
+        said.contains("The collector of traces takes none")
+            .then_some(())
+    })
+    .await;
+    assert_eq!(collector.bodies(), "");
+
+    let believes = [collects, ("MEDITRUSTAL_ROOT_CERTIFICATES", root.as_str())];
+    let believing = world.another_api("believing", &believes).await;
+    eventually("the collector has spans", async || {
+        collector.bodies().contains("node call").then_some(())
+    })
+    .await;
+    drop(believing);
 }
 
 #[tokio::test]

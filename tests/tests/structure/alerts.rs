@@ -1,11 +1,12 @@
 //! Alerts, dashboard and runbook fit together. Whether a rule fires when it should, promtool says by the cases of
-//! `ops/prometheus/alerts_test.yml`, on machines that have it, and `tests::prometheus` everywhere; that the programs export what is
+//! `ops/prometheus/alerts_test.yml`, which `cargo dev tools --test` brings, and `tests::prometheus` by an evaluation of its own; that the programs export what is
 //! asked for, `tests/tests/e2e/monitoring.rs` says by asking them, and that they fire it, `tests/tests/e2e/alerts.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
+use dev::tools::Tools;
 use domain::monitoring::CheckName;
 use tests::World;
 use tests::monitoring::{fired_by_cases, named, panels, rules};
@@ -130,14 +131,9 @@ async fn every_table_is_a_value_of_the_label() {
 
 #[test]
 fn promtool_takes_the_rules_and_every_case_fires_its_alert() {
-    let Some(promtool) = promtool() else {
-        // The other tests hold what can be held without it.
-        eprintln!(
-            "not tested: promtool is not on this machine; install Prometheus, or name it in MEDITRUSTAL_PROMTOOL"
-        );
-        return;
-    };
     let root = dev::repository::root().expect("the tests run inside a clone");
+    let promtool = promtool().map_or_else(|| Tools::promtool(&root), Ok);
+    let promtool = promtool.unwrap_or_else(|error| panic!("{error}"));
     for arguments in [
         ["check", "rules", "alerts.yml"],
         ["test", "rules", "alerts_test.yml"],

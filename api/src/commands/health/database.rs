@@ -129,16 +129,16 @@ impl CheckHealth {
     ) -> Result<(), StoreError> {
         let found = monitoring::database(conn).await?;
         let mebibytes = found.bytes >> 20;
-        checks.push(match self.database_capacity_gib {
+        checks.push(match self.database_capacity_bytes {
             None => HealthCheck::warning(
                 CheckName::DatabaseSize,
                 format!("{mebibytes} MiB; its capacity is not configured (MEDITRUSTAL_DATABASE_CAPACITY_GIB)"),
             ),
-            Some(gibibytes) => HealthCheck::at_most(
+            Some(capacity) => HealthCheck::at_most(
                 CheckName::DatabaseSize,
-                ratio(found.bytes, i64::from(gibibytes) << 30),
+                ratio(found.bytes, capacity),
                 SIZE_OF_CAPACITY,
-                format!("{mebibytes} MiB of {gibibytes} GiB"),
+                format!("{mebibytes} MiB of {} MiB", capacity >> 20),
             ),
         });
         checks.push(HealthCheck::at_most(

@@ -7,7 +7,7 @@ use dev::{Result, repository, say};
 /// Install the pinned tools; the other commands do it by themselves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InstallTools {
-    /// Also what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL, SoftHSM.
+    /// Also what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL, SoftHSM, promtool.
     #[arg(long)]
     test: bool,
 }
@@ -32,6 +32,9 @@ impl InstallTools {
             );
             if let Ok(softhsm) = tools.softhsm() {
                 show("SoftHSM", &softhsm.library);
+            }
+            if let Ok(promtool) = Tools::promtool(&root) {
+                show("promtool", &promtool);
             }
         }
         if let Some(playground) = tools.playground() {

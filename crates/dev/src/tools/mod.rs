@@ -2,7 +2,9 @@
 
 mod links;
 mod npm;
+mod packages;
 mod postgres_client;
+mod promtool;
 mod softhsm;
 
 use std::fs::{self, File};
@@ -27,7 +29,8 @@ const EXAMPLES: [&str; 2] = [PORTAL, "examples/verifier"];
 pub enum Scope {
     /// What `cargo dev` runs.
     Run,
-    /// That, and what only the tests need: a browser, the FHIR examples, what the examples need, the portal, the client programs of PostgreSQL, SoftHSM.
+    /// That, and what only the tests need: a browser, the FHIR examples, what the examples need, the portal, the client programs of PostgreSQL, SoftHSM,
+    /// promtool.
     Test,
 }
 
@@ -52,7 +55,8 @@ impl Tools {
                 npm::ensure(&root.join(example), scope)?;
             }
             postgres_client::ensure(root)?;
-            softhsm::ensure(root)?;
+            softhsm::ensure(root);
+            promtool::ensure(root);
             build_pages(root, PORTAL)?;
         }
         let tools = Self {
@@ -106,6 +110,15 @@ impl Tools {
     /// When there is none.
     pub fn softhsm(&self) -> Result<SoftHsm> {
         softhsm::find(&self.root)
+    }
+
+    /// promtool, which reads and tests the rules of alerts.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn promtool(root: &Path) -> Result<PathBuf> {
+        promtool::find(root)
     }
 
     /// The playground, built for the api to serve; `None` where this clone has none.
