@@ -207,7 +207,7 @@ impl Decider {
             dr_bo.id
         );
         let sessions = world.sql(&of_doctor).await;
-        let session = text(&sessions[0], "id").parse().expect("an id");
+        let session = text(&sessions[0]["id"]).parse().expect("an id");
         Self {
             pool,
             keyring: Keyring::load(&file).expect("the master keys of this world"),

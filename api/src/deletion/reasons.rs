@@ -179,7 +179,7 @@ impl ReasonKey {
         reason: &str,
     ) -> Result<StoredReason, Error> {
         let sealed = self.seal_for(tx, |key| ReasonBinding::of(row, key), reason);
-        let (key, bytes) = sealed.await?.ok_or_else(busy)?;
+        let (key, bytes) = sealed.await?.ok_or_else(Error::met_another)?;
         Ok(StoredReason::Sealed { key, bytes })
     }
 
