@@ -69,9 +69,8 @@ pub(super) fn seconds() -> RangedI64ValueParser<i64> {
 pub(crate) fn gibibytes(text: &str) -> Result<i64, &'static str> {
     let wanted = "it is no number of GiB from 0.001 to 1000000, with up to three decimals";
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-    let is_number = |digits: &str| {
-        !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
-    };
+    let is_number =
+        |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
     if !is_number(whole) || !is_number(decimals) || decimals.len() > 3 {
         return Err(wanted);
     }
@@ -100,7 +99,16 @@ mod tests {
             assert_eq!(gibibytes(text), Ok(bytes), "{text}");
         }
         for text in [
-            "", "0", "0.0", "0.0001", "1000000.001", "-1", "1e3", ".5", "1.", "many",
+            "",
+            "0",
+            "0.0",
+            "0.0001",
+            "1000000.001",
+            "-1",
+            "1e3",
+            ".5",
+            "1.",
+            "many",
         ] {
             assert!(gibibytes(text).is_err(), "{text}");
         }

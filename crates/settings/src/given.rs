@@ -537,8 +537,7 @@ mod tests {
         let values = |arguments: &[&str]| {
             let arguments = arguments.iter().map(OsString::from).collect();
             let variables = [("SETTINGS_TEST_URL_FILE", &secret), (CONFIG, &file)];
-            let variables =
-                variables.map(|(name, value)| (name.to_owned(), OsString::from(value)));
+            let variables = variables.map(|(name, value)| (name.to_owned(), OsString::from(value)));
             let given = GivenSettings::of(arguments, BTreeMap::from(variables), names());
             given.values(&Program::command())
         };

@@ -11,10 +11,7 @@ use domain::{
     clock::Clock,
     environment::{self, Risk, is_here},
 };
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row,
-    postgres::PgSslMode,
-};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, postgres::PgSslMode};
 
 use crate::{PoolSettings, StoreError, session};
 

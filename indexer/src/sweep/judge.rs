@@ -53,9 +53,7 @@ pub(crate) fn record(
     } else if facts.blockchain_record_id != anchor.tx_hash {
         let details = json!({ "column": "blockchain_record_id", "anchored": anchor.tx_hash });
         wrong.push(suspicion(FindingKind::HashMismatch, anchored, details));
-    } else if let Some(details) =
-        of_another(facts, anchor).or_else(|| out_of_line(facts, anchor))
-    {
+    } else if let Some(details) = of_another(facts, anchor).or_else(|| out_of_line(facts, anchor)) {
         wrong.push(suspicion(FindingKind::HashMismatch, anchored, details));
     }
     match &facts.event {

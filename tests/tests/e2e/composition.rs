@@ -98,6 +98,10 @@ async fn the_settings_of_the_composition_can_be_used_together_in_production() {
         let mut services = composition().services.into_iter();
         let service = services.find(|it| it.name == name).expect("a service");
         let accepted = service.environment.get("MEDITRUSTAL_ACCEPTED_RISKS");
-        assert_eq!(accepted.map(String::as_str), Some("plain-database"), "{name}");
+        assert_eq!(
+            accepted.map(String::as_str),
+            Some("plain-database"),
+            "{name}"
+        );
     }
 }

@@ -67,7 +67,8 @@ async fn reorganisations_of_up_to_200_blocks_under_load_lose_and_double_nothing(
     let deepest = said["deepestReorgBlocks"].as_u64();
     assert!(deepest > Some(128), "{said}");
     // That an anchor waits is true while it does.
-    let found = "SELECT id FROM integrity_findings WHERE kind <> 'ANCHOR_STUCK' OR resolved_at IS NULL";
+    let found =
+        "SELECT id FROM integrity_findings WHERE kind <> 'ANCHOR_STUCK' OR resolved_at IS NULL";
     eventually("nothing is found that is not so", async || {
         world.sql(found).await.is_empty().then_some(())
     })

@@ -378,9 +378,18 @@ async fn no_command_sends_in_clear_text_beyond_this_machine_what_nobody_accepted
         ("MEDITRUSTAL_ACCEPTED_RISKS", "plain-collector"),
         ("MEDITRUSTAL_ENVIRONMENT", "development"),
     ] {
-        let (code, said) = says(&world, "meditrustal", &["schema"], &[COLLECTOR_ELSEWHERE, accepts]).await;
+        let (code, said) = says(
+            &world,
+            "meditrustal",
+            &["schema"],
+            &[COLLECTOR_ELSEWHERE, accepts],
+        )
+        .await;
         assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains("Not safe for real records: the traces leave"), "{said}");
+        assert!(
+            said.contains("Not safe for real records: the traces leave"),
+            "{said}"
+        );
     }
     let elsewhere = ("MEDITRUSTAL_URL", "http://0.0.0.0:1");
     let accepts = ("MEDITRUSTAL_ACCEPTED_RISKS", "plain-http");

@@ -324,12 +324,7 @@ fn the_units_shut_the_programs_in() {
 /// The directives that units of ours may have, by their sections, as systemd.unit(5), systemd.service(5), systemd.exec(5),
 /// systemd.kill(5) and systemd.timer(5) spell them.
 const DIRECTIVES: [(&str, &[&str]); 4] = [
-    (
-        "Install",
-        &[
-            "WantedBy",
-        ],
-    ),
+    ("Install", &["WantedBy"]),
     (
         "Service",
         &[
@@ -383,14 +378,7 @@ const DIRECTIVES: [(&str, &[&str]); 4] = [
             "User",
         ],
     ),
-    (
-        "Timer",
-        &[
-            "OnCalendar",
-            "Persistent",
-            "Unit",
-        ],
-    ),
+    ("Timer", &["OnCalendar", "Persistent", "Unit"]),
     (
         "Unit",
         &[
@@ -439,7 +427,10 @@ fn every_line_of_a_unit_is_a_directive_of_its_section_by_a_list_of_ours() {
         assert_eq!(mistakes_of_unit(&text), [""; 0], "{}", unit.display());
     }
     for (wrong, mistake) in [
-        ("[Service]\nNoNewPriviliges=true", "[Service] NoNewPriviliges=true"),
+        (
+            "[Service]\nNoNewPriviliges=true",
+            "[Service] NoNewPriviliges=true",
+        ),
         ("[Unit]\nExecStart=/bin/true", "[Unit] ExecStart=/bin/true"),
         ("[Service]\nUser", "[Service] User"),
         ("[Servce]\nUser=nobody", "[Servce] User=nobody"),
