@@ -258,6 +258,20 @@ fn every_tampering_has_its_finding() {
             }),
             vec![HashMismatch, MissingOnChain],
         ),
+    ];
+    judged_as(cases);
+}
+
+#[test]
+fn an_anchor_that_is_not_its_records_is_a_finding() {
+    use FindingKind::HashMismatch;
+
+    let with = |change: fn(&mut RecordFacts)| {
+        let mut facts = facts(AnchorState::Confirmed, Some(event(OURS)));
+        change(&mut facts);
+        facts
+    };
+    judged_as([
         (
             "another chain's",
             with(|f| {
@@ -289,7 +303,11 @@ fn every_tampering_has_its_finding() {
             with(|f| f.anchor.as_mut().expect("an anchor").record_type = None),
             vec![HashMismatch],
         ),
-    ];
+    ]);
+}
+
+/// Whether what is found of these facts is of these kinds.
+fn judged_as(cases: impl IntoIterator<Item = (&'static str, RecordFacts, Vec<FindingKind>)>) {
     let registrars = HashSet::from([OURS]);
     for (name, facts, wanted) in cases {
         let found = record(&facts, 1, &registrars);
