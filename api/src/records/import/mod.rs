@@ -8,6 +8,7 @@ pub(crate) mod file_writing;
 pub(crate) mod files;
 pub(crate) mod foresee;
 pub(crate) mod graphql;
+mod name_hashes;
 pub(crate) mod named;
 pub(crate) mod patients;
 pub(crate) mod prepared;

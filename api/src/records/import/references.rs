@@ -5,10 +5,7 @@
 //! by nobody. Whatever is decided here, the writer decides again. Where a record is refused all the same, what refers to it is
 //! counted as a reference to nothing.
 
-use std::{
-    collections::{HashMap, HashSet},
-    hash::{BuildHasher as _, RandomState},
-};
+use std::collections::{HashMap, HashSet};
 
 use domain::{
     access::{AccessRequest, Action, Actor, Decision, decide, decide_amendment},
@@ -19,7 +16,7 @@ use domain::{
 };
 use store::{Pool, Tx, idempotency, records};
 
-use super::{Import, prepared::Prepared};
+use super::{Import, name_hashes::NameHashes, prepared::Prepared};
 use crate::{
     caller::Caller,
     dependencies::Drafting,
@@ -61,7 +58,7 @@ pub(crate) struct References {
     pointed: HashMap<RecordId, u64>,
     /// What was reserved and refused.
     lost: HashSet<RecordId>,
-    hashes: (RandomState, RandomState),
+    hashes: NameHashes,
 }
 
 /// The references of a document as they are stored.
@@ -223,11 +220,6 @@ fn reserved(context: ImportContext<'_>, one: &Prepared) -> RecordId {
 }
 
 impl References {
-    fn hash(&self, name: &str) -> u128 {
-        let (one, other) = (&self.hashes.0, &self.hashes.1);
-        (u128::from(one.hash_one(name)) << 64) | u128::from(other.hash_one(name))
-    }
-
     /// Learns which record a document has become.
     pub(crate) fn learn(&mut self, learned: Learned<'_>) {
         let target = ReferenceTarget {
@@ -241,7 +233,7 @@ impl References {
 
     fn call(&mut self, names: &[String], target: &ReferenceTarget) {
         for name in names {
-            let hash = self.hash(name);
+            let hash = self.hashes.of(name);
             if self.names.len() >= MAX_REMEMBERED && !self.names.contains_key(&hash) {
                 continue;
             }
@@ -415,7 +407,9 @@ impl References {
 
     /// The record of this patient that one of these names means.
     fn named(&self, names: &[String], patient: UserId) -> Option<(RecordId, &'static str)> {
-        let mut called = names.iter().map(|name| self.names.get(&self.hash(name)));
+        let mut called = names
+            .iter()
+            .map(|name| self.names.get(&self.hashes.of(name)));
         let target = called.find_map(|known| known?.as_ref())?;
         let is_theirs = target.patient == patient && !self.lost.contains(&target.record);
         is_theirs.then_some((target.record, target.kind))
