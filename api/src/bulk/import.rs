@@ -6,7 +6,8 @@
 //!
 //! From the first document on that refers to another one, everything is put aside (`spool`) until all of the
 //! upload has arrived: only then is it known what the others are. So it is from the first document on that names a file by its
-//! address, and from the first file on that no document before it promises.
+//! address, and from the first file on that no document before it promises. Where so much is put aside as is set, that window is
+//! stored, and what comes is the next one.
 
 mod dry;
 mod held;
@@ -116,7 +117,6 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 named: NamedFiles::default(),
                 is_broken: false,
                 held: None,
-                puts_aside: false,
                 beat: tokio::time::interval(BEAT),
                 totals: Totals::default(),
                 output,
@@ -264,8 +264,6 @@ struct ImportRun {
     is_broken: bool,
     /// What is put aside, from the first entry on that refers to another.
     held: Option<HeldEntries>,
-    /// Whether there was such an entry.
-    puts_aside: bool,
     beat: Interval,
     /// What the first entry of each kind came to; `None` while it is on its way.
     asked: HashMap<Target, Option<PatientCheck>>,
@@ -367,8 +365,29 @@ impl ImportRun {
         }
     }
 
+    /// Stores what is put aside where that is as much as may be: what comes is the next window.
+    async fn begin_window(&mut self) -> Result<(), ImportEnd> {
+        let most = self.transfer.app.transfers.held_bytes;
+        let is_full = |held: &HeldEntries| {
+            held.is_full(most) || (!self.is_dry && self.references.are_many())
+        };
+        if !self.held.as_ref().is_some_and(is_full) {
+            return Ok(());
+        }
+        self.finish_all().await?;
+        // What would be stored is not found by its source.
+        if !self.is_dry {
+            self.references.begin_window();
+        }
+        self.named.clear();
+        self.held = Some(HeldEntries::begin().await?);
+        Ok(())
+    }
+
     /// Sends an entry on its way, or puts it aside.
     async fn arrive(&mut self, cut: ArrivedCut) -> Result<(), ImportEnd> {
+        // Before a long entry takes room: what is put aside takes some, too.
+        self.begin_window().await?;
         let (cut, room) = match cut {
             ArrivedCut::Whole(cut) => (cut, None),
             ArrivedCut::Long(aside) => {
@@ -391,7 +410,6 @@ impl ImportRun {
         if refers && self.held.is_none() {
             // What those before it have become is known once they are stored.
             self.finish().await?;
-            self.puts_aside = true;
             self.beat.reset();
             self.held = Some(HeldEntries::begin().await?);
         }
@@ -828,8 +846,7 @@ impl ImportRun {
         result: &Result<Imported, Error>,
     ) {
         let record = result.as_ref().ok().and_then(Imported::record);
-        // What was put aside is known already.
-        if let (Some((record, patient)), Some(kind), false) = (record, kind, self.puts_aside) {
+        if let (Some((record, patient)), Some(kind)) = (record, kind) {
             self.references.learn(Learned {
                 names: &links.names,
                 patient,

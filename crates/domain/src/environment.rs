@@ -189,7 +189,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 118] = [
+pub const SETTINGS: [&str; 119] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -231,6 +231,7 @@ pub const SETTINGS: [&str; 118] = [
     "GUESSES",
     "HEADER_TIMEOUT",
     "HEAD_AGE",
+    "HELD_ENTRIES_MIB",
     "HOME_COUNTRY",
     "HOUSEKEEPING",
     "INDEXER_LISTEN",

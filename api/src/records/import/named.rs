@@ -45,6 +45,13 @@ pub(crate) struct NamedFiles {
 }
 
 impl NamedFiles {
+    /// Forgets all of them: what comes may claim none that came before.
+    pub(crate) fn clear(&mut self) {
+        self.names.clear();
+        self.files.clear();
+        self.wanted.clear();
+    }
+
     /// Learns of a file that has come.
     pub(crate) fn learn(&mut self, names: &[String], file: &TakenFile) {
         let is_known = self.files.contains_key(&file.sha256);

@@ -4,6 +4,8 @@
 //! An id is reserved for what can be read, whose patient is known, and what the caller may write: what is refused is referred to
 //! by nobody. Whatever is decided here, the writer decides again. Where a record is refused all the same, what refers to it is
 //! counted as a reference to nothing.
+//!
+//! What is put aside is stored window by window. What a window stored is looked up by its source in those that follow.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,8 +31,10 @@ use crate::{
 };
 
 /// How many names, sources and keys are remembered of one import, of each. What comes after that is stored, and found by no
-/// reference of the same import.
+/// reference of the same window.
 const MAX_REMEMBERED: usize = 200_000;
+/// How many documents of sources there are at least in a window that ends because so much is remembered.
+const MANY: usize = MAX_REMEMBERED / 8;
 
 /// The record that something is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,6 +224,26 @@ fn reserved(context: ImportContext<'_>, one: &Prepared) -> RecordId {
 }
 
 impl References {
+    /// Whether so much is remembered that what comes had better be a window of its own.
+    pub(crate) fn are_many(&self) -> bool {
+        self.names.len() >= MAX_REMEMBERED && self.planned.len() >= MANY
+    }
+
+    /// Begins a window: what was put aside before is stored. What is known by its source is found by that from here on, and forgotten
+    /// where much is remembered.
+    pub(crate) fn begin_window(&mut self) {
+        self.absent.clear();
+        self.pointed.clear();
+        if self.are_many() {
+            self.names.retain(|_, target| {
+                let is_known = target.as_ref().is_some_and(|it| it.token.is_some());
+                !is_known
+            });
+            self.planned.clear();
+            self.planned_versions = 0;
+        }
+    }
+
     /// Learns which record a document has become.
     pub(crate) fn learn(&mut self, learned: Learned<'_>) {
         let target = ReferenceTarget {
