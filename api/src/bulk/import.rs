@@ -12,6 +12,7 @@
 mod dry;
 mod held;
 mod kept;
+mod medications;
 mod parameters;
 mod promised;
 mod source;
@@ -47,6 +48,7 @@ use self::{
 };
 use super::{
     Disconnected, Ending, ResponseBody, Transfer, TransferRefused, drain,
+    spool::{Spool, SpoolPlace},
     transfer_request::TransferRequest,
 };
 use crate::{
@@ -60,11 +62,13 @@ use crate::{
             files::{AwaitedFile, FilesStored, TakenFile, hold, promised_others},
             foresee::PlannedRecords,
             interrupts,
+            mentioned::MentionedEntries,
             named::NamedFiles,
             prepared::Prepared,
             promised::PromisedFiles,
-            references::{Learned, References, Resolution},
+            references::{Learned, References},
             report::{self, EntryRemarks, Imported, Totals},
+            resolution::Resolution,
         },
     },
     wire::UNBUFFERED,
@@ -115,6 +119,8 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 references: References::default(),
                 promised: PromisedFiles::default(),
                 named: NamedFiles::default(),
+                mentioned: MentionedEntries::default(),
+                medications: None,
                 is_broken: false,
                 held: None,
                 beat: tokio::time::interval(BEAT),
@@ -260,6 +266,10 @@ struct ImportRun {
     promised: PromisedFiles,
     /// What files have come, and which of them documents name by their addresses.
     named: NamedFiles,
+    /// What documents may refer to that no record is made of.
+    mentioned: MentionedEntries<SpoolPlace>,
+    /// The medications among that, from the first one on.
+    medications: Option<Spool>,
     /// Whether no more arrives, though that was not all.
     is_broken: bool,
     /// What is put aside, from the first entry on that refers to another.
@@ -396,14 +406,14 @@ impl ImportRun {
             }
         };
         let is_long = room.is_some();
-        let Some(arrived) = self.take(cut, room).await else {
+        let Some(arrived) = self.take(cut, room).await? else {
             return Ok(());
         };
         let refers = match (&arrived.file, &arrived.drafted) {
             // A document behind it may look for it.
             (Some(file), _) => !self.promised.is_expected(file),
             (None, Ok(Drafted::Prepared(prepared))) => {
-                prepared.refers_to_records() || prepared.names_files()
+                prepared.refers_to_others() || prepared.names_files()
             }
             (None, _) => false,
         };
@@ -458,16 +468,20 @@ impl ImportRun {
     }
 
     /// Reads an entry; `None` of what is not reported.
-    async fn take(&mut self, cut: Cut, room: Option<LongRoom>) -> Option<ArrivedEntry> {
+    async fn take(
+        &mut self,
+        cut: Cut,
+        room: Option<LongRoom>,
+    ) -> Result<Option<ArrivedEntry>, ImportEnd> {
         self.read += 1;
         let number = self.read;
         if number < self.from {
             return match cut {
                 Cut::Entry(entry) => self.pass_over(number, entry, room).await,
-                Cut::TooLong => None,
+                Cut::TooLong => Ok(None),
             };
         }
-        match cut {
+        Ok(match cut {
             // A blank line has a number and nothing to report.
             Cut::Entry(entry) if entry.trim_ascii().is_empty() => None,
             Cut::Entry(entry) => {
@@ -475,6 +489,9 @@ impl ImportRun {
                 let mut entry = read(self.form, self.import.restores, entry).await;
                 let files = entry.as_mut().map(Entry::files_mut).unwrap_or_default();
                 let _rest = hold(files, room);
+                if let Ok(entry) = &entry {
+                    self.mention(entry).await?;
+                }
                 Some(self.prepare(number, bytes, entry))
             }
             Cut::TooLong => {
@@ -482,7 +499,7 @@ impl ImportRun {
                 let refused = Err(Error::bad("document", refusal));
                 Some(self.prepare(number, 0, refused))
             }
-        }
+        })
     }
 
     /// Sends an entry on its way that waits for no other.
@@ -497,10 +514,9 @@ impl ImportRun {
         let drafted = match drafted {
             Ok(Drafted::Restored(draft)) => Ok((*draft, Links::default())),
             Ok(Drafted::Prepared(prepared)) => {
-                let resolution = Resolution {
-                    unresolved: prepared.references().len() as u64,
-                    ..Resolution::default()
-                };
+                let mut resolution = Resolution::of_unresolved(&prepared);
+                let source = self.import.source.as_deref();
+                resolution.complete(&prepared, source, &self.mentioned, HashMap::new());
                 self.draft(*prepared, None, &resolution)
             }
             Ok(Drafted::Skipped) => return self.report(number, kind, Ok(Imported::skipped(kind))),
@@ -525,7 +541,7 @@ impl ImportRun {
                 .map(|source| (prepared.patient, source.state.token)),
             reserved,
             resolved: resolution.resolved(),
-            unresolved: resolution.unresolved,
+            unresolved: resolution.unresolved(),
             notes: Vec::new(),
             files: prepared.files().to_vec(),
             files_stored: FilesStored::default(),
@@ -534,7 +550,7 @@ impl ImportRun {
         };
         let promises_files = prepared.promises_files();
         let Transfer { app, caller, .. } = &self.transfer;
-        let with = (reserved, &resolution.to);
+        let with = (reserved, resolution);
         let mut draft = self.import.draft(app.drafting(), caller, prepared, with)?;
         links.notes = std::mem::take(&mut draft.notes);
         if promises_files {
@@ -607,25 +623,28 @@ impl ImportRun {
         }
     }
 
-    /// Learns whom an entry names that was reported before, and nothing else. One whose files may still come is looked at as if it
-    /// were new: it is there already, and is not reported again.
+    /// Learns whom an entry names that was reported before, and what documents may refer to, and nothing else. One whose files may
+    /// still come is looked at as if it were new: it is there already, and is not reported again.
     async fn pass_over(
         &mut self,
         number: u64,
         entry: Vec<u8>,
         room: Option<LongRoom>,
-    ) -> Option<ArrivedEntry> {
+    ) -> Result<Option<ArrivedEntry>, ImportEnd> {
         if self.import.restores || entry.trim_ascii().is_empty() {
-            return None;
+            return Ok(None);
         }
         let bytes = entry.len();
-        let mut entry = read(self.form, false, entry).await.ok()?;
+        let Ok(mut entry) = read(self.form, false, entry).await else {
+            return Ok(None);
+        };
         let _rest = hold(entry.files_mut(), room);
+        self.mention(&entry).await?;
         if entry.concerns_files() {
-            return Some(self.prepare(number, bytes, Ok(entry)));
+            return Ok(Some(self.prepare(number, bytes, Ok(entry))));
         }
         self.import.pass_over(entry);
-        None
+        Ok(None)
     }
 
     fn prepare(&mut self, number: u64, bytes: usize, entry: Result<Entry, Error>) -> ArrivedEntry {

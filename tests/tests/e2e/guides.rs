@@ -87,24 +87,40 @@ fn patients(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// What a resource says, without what the server owns or replaces: id, version, patient, references to what came with it.
+/// What a resource says, without what the server owns or replaces: id, version, patient, references to what came with it, and what
+/// it contains of that.
 fn without_the_servers(resource: &Value) -> Value {
     let mut resource = resource.clone();
     if let Some(members) = resource.as_object_mut() {
         for name in ["id", "meta", "subject", "patient"] {
             members.remove(name);
         }
+        if let Some(Value::Array(contained)) = members.get_mut("contained") {
+            contained.retain(|it| !text(&it["id"]).starts_with("contained-"));
+            if contained.is_empty() {
+                members.remove("contained");
+            }
+        }
     }
     without_references(&mut resource);
     resource
 }
 
+/// Whether these are the members of a reference, to something or by an identifier.
+fn is_reference(members: &Map<String, Value>) -> bool {
+    let is_part =
+        |name: &String| matches!(name.as_str(), "identifier" | "type" | "display" | "extension");
+    members.get("reference").is_some_and(Value::is_string)
+        || members.get("identifier").is_some_and(Value::is_object) && members.keys().all(is_part)
+}
+
 fn without_references(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            if members.get("reference").is_some_and(Value::is_string) {
-                members.remove("reference");
-                members.remove("identifier");
+            if is_reference(members) {
+                for name in ["reference", "identifier", "type", "display"] {
+                    members.remove(name);
+                }
             }
             members.values_mut().for_each(without_references);
         }

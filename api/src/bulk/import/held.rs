@@ -262,9 +262,12 @@ impl ImportRun {
         if self.claim(&mut prepared) {
             return Ok(false);
         }
+        let medications = self.medications_of(&prepared).await?;
         let context = import_context(&self.transfer, &self.import);
         let resolution = self.references.resolve(context, &prepared).await;
-        let resolution = resolution.map_err(over)?;
+        let mut resolution = resolution.map_err(over)?;
+        let source = self.import.source.as_deref();
+        resolution.complete(&prepared, source, &self.mentioned, medications);
         let kind = prepared.kind();
         let mut drafted = self.draft(prepared, reserved, &resolution);
         if let Ok((_, links)) = &mut drafted {
@@ -290,12 +293,12 @@ fn import_context<'a>(transfer: &'a Transfer, import: &'a Import) -> ImportConte
 }
 
 /// How an import ends that meets this error.
-fn over(error: &Error) -> ImportEnd {
+pub(super) fn over(error: &Error) -> ImportEnd {
     ImportEnd::Over(error.into())
 }
 
 /// How an import ends that cannot put aside what it has to.
-fn no_spool(error: &std::io::Error) -> ImportEnd {
+pub(super) fn no_spool(error: &std::io::Error) -> ImportEnd {
     tracing::error!(%error, "What an import refers to could not be put aside");
     let refusal = "there is no room to put aside what refers to each other: try again later";
     ImportEnd::Over(Ending::new(ErrorCode::Unavailable, refusal))
