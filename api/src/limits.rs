@@ -107,16 +107,19 @@ pub(crate) struct Transfers {
     pub(crate) uploads: UploadLimiter,
     /// How much memory there is for long entries of imports.
     pub(crate) long_entries: LongEntries,
+    /// How much of an import is put aside before it is stored. Unit: bytes.
+    pub(crate) held_bytes: u64,
 }
 
 impl Transfers {
-    /// With this share of what is sent, and this room for long entries.
-    pub(crate) fn new(uploads: UploadLimiter, long_entries: LongEntries) -> Self {
+    /// With this share of what is sent, this room for long entries, and so many bytes for what is put aside.
+    pub(crate) fn new(uploads: UploadLimiter, long_entries: LongEntries, held_bytes: u64) -> Self {
         Self {
             imports: Room::new(IMPORTS, OF_ACCOUNT),
             exports: Room::new(EXPORTS, OF_ACCOUNT),
             uploads,
             long_entries,
+            held_bytes,
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::{Person, Program, Reply, World, documents, text};
 pub const NDJSON: &str = "application/fhir+ndjson";
 /// A FHIR Bundle.
 pub const BUNDLE: &str = "application/fhir+json";
+/// The address that an export of a transaction has its entries below.
+pub const SERVER: &str = "https://meditrustal.example/fhir";
 
 /// A document in one line, its numbers as they were.
 pub fn in_line(document: &str) -> String {
@@ -80,6 +82,40 @@ pub async fn stored(world: &World) -> u64 {
         .sql("SELECT count(*) AS count FROM medical_records")
         .await;
     rows[0]["count"].as_u64().expect("a number")
+}
+
+/// The literal references of a transaction that lead neither to an entry of it, nor into their own resource, nor to another server.
+pub fn dangling(transaction: &Value) -> Vec<String> {
+    let entries = transaction["entry"].as_array().expect("a list");
+    let urls: BTreeSet<String> = entries.iter().map(|it| text(&it["fullUrl"])).collect();
+    let mut found = Vec::new();
+    for entry in entries {
+        let resource = &entry["resource"];
+        let contained = resource["contained"].as_array().into_iter().flatten();
+        let contained: BTreeSet<String> =
+            contained.map(|it| format!("#{}", text(&it["id"]))).collect();
+        let mut literals = Vec::new();
+        references(resource, &mut literals);
+        found.extend(literals.into_iter().filter(|literal| {
+            let is_foreign = literal.contains("://") && !literal.starts_with(SERVER);
+            let is_within = urls.contains(literal) || urls.contains(&format!("{SERVER}/{literal}"));
+            !(is_foreign || is_within || contained.contains(literal))
+        }));
+    }
+    found
+}
+
+/// The literal references that a resource has anywhere.
+pub fn references(json: &Value, found: &mut Vec<String>) {
+    match json {
+        Value::Object(members) => {
+            let literal = members.get("reference").and_then(Value::as_str);
+            found.extend(literal.map(str::to_owned));
+            members.values().for_each(|it| references(it, found));
+        }
+        Value::Array(items) => items.iter().for_each(|it| references(it, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 impl Person {

@@ -6,11 +6,13 @@
 //!
 //! From the first document on that refers to another one, everything is put aside (`spool`) until all of the
 //! upload has arrived: only then is it known what the others are. So it is from the first document on that names a file by its
-//! address, and from the first file on that no document before it promises.
+//! address, and from the first file on that no document before it promises. Where so much is put aside as is set, that window is
+//! stored, and what comes is the next one.
 
 mod dry;
 mod held;
 mod kept;
+mod medications;
 mod parameters;
 mod promised;
 mod source;
@@ -46,6 +48,7 @@ use self::{
 };
 use super::{
     Disconnected, Ending, ResponseBody, Transfer, TransferRefused, drain,
+    spool::{Spool, SpoolPlace},
     transfer_request::TransferRequest,
 };
 use crate::{
@@ -59,11 +62,13 @@ use crate::{
             files::{AwaitedFile, FilesStored, TakenFile, hold, promised_others},
             foresee::PlannedRecords,
             interrupts,
+            mentioned::MentionedEntries,
             named::NamedFiles,
             prepared::Prepared,
             promised::PromisedFiles,
-            references::{Learned, References, Resolution},
+            references::{Learned, References},
             report::{self, EntryRemarks, Imported, Totals},
+            resolution::Resolution,
         },
     },
     wire::UNBUFFERED,
@@ -114,9 +119,10 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 references: References::default(),
                 promised: PromisedFiles::default(),
                 named: NamedFiles::default(),
+                mentioned: MentionedEntries::default(),
+                medications: None,
                 is_broken: false,
                 held: None,
-                puts_aside: false,
                 beat: tokio::time::interval(BEAT),
                 totals: Totals::default(),
                 output,
@@ -273,12 +279,14 @@ struct ImportRun {
     promised: PromisedFiles,
     /// What files have come, and which of them documents name by their addresses.
     named: NamedFiles,
+    /// What documents may refer to that no record is made of.
+    mentioned: MentionedEntries<SpoolPlace>,
+    /// The medications among that, from the first one on.
+    medications: Option<Spool>,
     /// Whether no more arrives, though that was not all.
     is_broken: bool,
     /// What is put aside, from the first entry on that refers to another.
     held: Option<HeldEntries>,
-    /// Whether there was such an entry.
-    puts_aside: bool,
     beat: Interval,
     /// What the first entry of each kind came to; `None` while it is on its way.
     asked: HashMap<Target, Option<PatientCheck>>,
@@ -380,8 +388,29 @@ impl ImportRun {
         }
     }
 
+    /// Stores what is put aside where that is as much as may be: what comes is the next window.
+    async fn begin_window(&mut self) -> Result<(), ImportEnd> {
+        let most = self.transfer.app.transfers.held_bytes;
+        let is_full = |held: &HeldEntries| {
+            held.is_full(most) || (!self.is_dry && self.references.are_many())
+        };
+        if !self.held.as_ref().is_some_and(is_full) {
+            return Ok(());
+        }
+        self.finish_all().await?;
+        // What would be stored is not found by its source.
+        if !self.is_dry {
+            self.references.begin_window();
+        }
+        self.named.clear();
+        self.held = Some(HeldEntries::begin().await?);
+        Ok(())
+    }
+
     /// Sends an entry on its way, or puts it aside.
     async fn arrive(&mut self, cut: ArrivedCut) -> Result<(), ImportEnd> {
+        // Before a long entry takes room: what is put aside takes some, too.
+        self.begin_window().await?;
         let (cut, room) = match cut {
             ArrivedCut::Whole(cut) => (cut, None),
             ArrivedCut::Long(aside) => {
@@ -390,21 +419,20 @@ impl ImportRun {
             }
         };
         let is_long = room.is_some();
-        let Some(arrived) = self.take(cut, room).await else {
+        let Some(arrived) = self.take(cut, room).await? else {
             return Ok(());
         };
         let refers = match (&arrived.file, &arrived.drafted) {
             // A document behind it may look for it.
             (Some(file), _) => !self.promised.is_expected(file),
             (None, Ok(Drafted::Prepared(prepared))) => {
-                prepared.refers_to_records() || prepared.names_files()
+                prepared.refers_to_others() || prepared.names_files()
             }
             (None, _) => false,
         };
         if refers && self.held.is_none() {
             // What those before it have become is known once they are stored.
             self.finish().await?;
-            self.puts_aside = true;
             self.beat.reset();
             self.held = Some(HeldEntries::begin().await?);
         }
@@ -453,16 +481,20 @@ impl ImportRun {
     }
 
     /// Reads an entry; `None` of what is not reported.
-    async fn take(&mut self, cut: Cut, room: Option<LongRoom>) -> Option<ArrivedEntry> {
+    async fn take(
+        &mut self,
+        cut: Cut,
+        room: Option<LongRoom>,
+    ) -> Result<Option<ArrivedEntry>, ImportEnd> {
         self.read += 1;
         let number = self.read;
         if number < self.from {
             return match cut {
                 Cut::Entry(entry) => self.pass_over(number, entry, room).await,
-                Cut::TooLong => None,
+                Cut::TooLong => Ok(None),
             };
         }
-        match cut {
+        Ok(match cut {
             // A blank line has a number and nothing to report.
             Cut::Entry(entry) if entry.trim_ascii().is_empty() => None,
             Cut::Entry(entry) => {
@@ -470,6 +502,9 @@ impl ImportRun {
                 let mut entry = read(self.form, self.import.restores, entry).await;
                 let files = entry.as_mut().map(Entry::files_mut).unwrap_or_default();
                 let _rest = hold(files, room);
+                if let Ok(entry) = &entry {
+                    self.mention(entry).await?;
+                }
                 Some(self.prepare(number, bytes, entry))
             }
             Cut::TooLong => {
@@ -477,7 +512,7 @@ impl ImportRun {
                 let refused = Err(Error::bad("document", refusal));
                 Some(self.prepare(number, 0, refused))
             }
-        }
+        })
     }
 
     /// Sends an entry on its way that waits for no other.
@@ -492,10 +527,9 @@ impl ImportRun {
         let drafted = match drafted {
             Ok(Drafted::Restored(draft)) => Ok((*draft, Links::default())),
             Ok(Drafted::Prepared(prepared)) => {
-                let resolution = Resolution {
-                    unresolved: prepared.references().len() as u64,
-                    ..Resolution::default()
-                };
+                let mut resolution = Resolution::of_unresolved(&prepared);
+                let source = self.import.source.as_deref();
+                resolution.complete(&prepared, source, &self.mentioned, HashMap::new());
                 self.draft(*prepared, None, &resolution)
             }
             Ok(Drafted::Skipped) => return self.report(number, kind, Ok(Imported::skipped(kind))),
@@ -520,7 +554,7 @@ impl ImportRun {
                 .map(|source| (prepared.patient, source.state.token)),
             reserved,
             resolved: resolution.resolved(),
-            unresolved: resolution.unresolved,
+            unresolved: resolution.unresolved(),
             notes: Vec::new(),
             files: prepared.files().to_vec(),
             files_stored: FilesStored::default(),
@@ -529,7 +563,7 @@ impl ImportRun {
         };
         let promises_files = prepared.promises_files();
         let Transfer { app, caller, .. } = &self.transfer;
-        let with = (reserved, &resolution.to);
+        let with = (reserved, resolution);
         let mut draft = self.import.draft(app.drafting(), caller, prepared, with)?;
         links.notes = std::mem::take(&mut draft.notes);
         if promises_files {
@@ -603,25 +637,28 @@ impl ImportRun {
         }
     }
 
-    /// Learns whom an entry names that was reported before, and nothing else. One whose files may still come is looked at as if it
-    /// were new: it is there already, and is not reported again.
+    /// Learns whom an entry names that was reported before, and what documents may refer to, and nothing else. One whose files may
+    /// still come is looked at as if it were new: it is there already, and is not reported again.
     async fn pass_over(
         &mut self,
         number: u64,
         entry: Vec<u8>,
         room: Option<LongRoom>,
-    ) -> Option<ArrivedEntry> {
+    ) -> Result<Option<ArrivedEntry>, ImportEnd> {
         if self.import.restores || entry.trim_ascii().is_empty() {
-            return None;
+            return Ok(None);
         }
         let bytes = entry.len();
-        let mut entry = read(self.form, false, entry).await.ok()?;
+        let Ok(mut entry) = read(self.form, false, entry).await else {
+            return Ok(None);
+        };
         let _rest = hold(entry.files_mut(), room);
+        self.mention(&entry).await?;
         if entry.concerns_files() {
-            return Some(self.prepare(number, bytes, Ok(entry)));
+            return Ok(Some(self.prepare(number, bytes, Ok(entry))));
         }
         self.import.pass_over(entry);
-        None
+        Ok(None)
     }
 
     fn prepare(&mut self, number: u64, bytes: usize, entry: Result<Entry, Error>) -> ArrivedEntry {
@@ -827,8 +864,7 @@ impl ImportRun {
         result: &Result<Imported, Error>,
     ) {
         let record = result.as_ref().ok().and_then(Imported::record);
-        // What was put aside is known already.
-        if let (Some((record, patient)), Some(kind), false) = (record, kind, self.puts_aside) {
+        if let (Some((record, patient)), Some(kind)) = (record, kind) {
             self.references.learn(Learned {
                 names: &links.names,
                 patient,

@@ -9,8 +9,6 @@ use tokio::{
 };
 use vault::{random, row::Content, spool::SpoolKey};
 
-/// How much of one upload is put aside at most. Unit: bytes.
-pub(super) const MAX_SPOOLED: u64 = 1 << 30;
 /// The longest piece: a document, and what is known of it. Unit: bytes.
 const MAX_PIECE: u32 = 64 << 20;
 
@@ -66,7 +64,7 @@ impl Spool {
     /// Puts a piece in; gives its place.
     ///
     /// # Errors
-    /// The disk's; [`io::ErrorKind::FileTooLarge`] where there is no room for it.
+    /// The disk's; [`io::ErrorKind::FileTooLarge`] where it is longer than any piece may be.
     pub(super) async fn put(&mut self, piece: &[u8]) -> io::Result<SpoolPlace> {
         self.put_parts(&[piece]).await
     }
@@ -78,7 +76,7 @@ impl Spool {
     pub(super) async fn put_parts(&mut self, parts: &[&[u8]]) -> io::Result<SpoolPlace> {
         let sealed = self.key.seal_parts(self.put, parts);
         let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
-        if length > MAX_PIECE || self.length + u64::from(length) > MAX_SPOOLED {
+        if length > MAX_PIECE {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.file.write_all(&length.to_be_bytes()).await?;
@@ -91,6 +89,11 @@ impl Spool {
         self.put += 1;
         self.length += u64::from(length) + 4;
         Ok(place)
+    }
+
+    /// How long all of it is. Unit: bytes.
+    pub(super) const fn length(&self) -> u64 {
+        self.length
     }
 
     /// Reads pieces by their places, whatever is taken out meanwhile.

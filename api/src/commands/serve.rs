@@ -236,6 +236,7 @@ async fn assemble(
         transfers: Transfers::new(
             UploadLimiter::new(config.shares.uploads(), pool.clone()),
             config.shares.long_entries(),
+            config.shares.held_entries(),
         ),
         pool,
         reads,

@@ -122,6 +122,11 @@ pub(crate) struct ShareConfig {
     /// they are stored, in MiB; it is twice the length of the longest entry at least
     #[arg(long, env = "MEDITRUSTAL_LONG_ENTRIES_MIB", default_value = "64", value_parser = long_entries())]
     long_entries_mib: u32,
+
+    /// How much of an import is put aside on the disk until the entries that refer to each other have arrived, in MiB; a longer import
+    /// is stored part by part
+    #[arg(long, env = "MEDITRUSTAL_HELD_ENTRIES_MIB", default_value = "1024", value_parser = mebibytes())]
+    held_entries_mib: i64,
 }
 
 impl ShareConfig {
@@ -146,6 +151,11 @@ impl ShareConfig {
     /// How much one account may send in a day. Unit: bytes.
     pub(crate) const fn uploads(&self) -> u64 {
         self.uploads_a_day_mib.unsigned_abs() << 20
+    }
+
+    /// How much of an import is put aside. Unit: bytes.
+    pub(crate) const fn held_entries(&self) -> u64 {
+        self.held_entries_mib.unsigned_abs() << 20
     }
 
     /// The memory for long entries.

@@ -149,6 +149,8 @@ pub(crate) enum SourceAnswer {
     Outdated,
     /// It says something else: what came follows it.
     Changed,
+    /// It says the same, and what it refers to was not stored when it was: what came follows it.
+    Mended,
 }
 
 /// What a draft came to.

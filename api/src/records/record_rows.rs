@@ -179,7 +179,7 @@ impl SignedDraft<'_> {
             record: draft.id,
             number: draft.version,
             kind: source.kind.to_owned(),
-            state: source.state.clone(),
+            state: source.state.stored(),
         })
     }
 

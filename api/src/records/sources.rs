@@ -142,6 +142,7 @@ fn compare<'r>(
         SourceComparison::Same(id) => (id, SourceAnswer::Same),
         SourceComparison::Outdated(id) => (id, SourceAnswer::Outdated),
         SourceComparison::Changed(id) => (id, SourceAnswer::Changed),
+        SourceComparison::Mended { record, .. } => (record, SourceAnswer::Mended),
     };
     let record = there.iter().find(|record| record.id == id);
     let record = record.filter(|record| record.patient == draft.patient);

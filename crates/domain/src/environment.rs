@@ -261,6 +261,7 @@ pub const SETTINGS: [&str; 119] = [
     "GUESSES",
     "HEADER_TIMEOUT",
     "HEAD_AGE",
+    "HELD_ENTRIES_MIB",
     "HOME_COUNTRY",
     "HOUSEKEEPING",
     "INDEXER_LISTEN",

@@ -11,6 +11,37 @@ pub const TOKEN_LEN: usize = 32;
 /// What stands for a name, a content or a row of a source.
 pub type SourceToken = [u8; TOKEN_LEN];
 
+/// What stands for what a document says, and for how many of its references lead to nothing that is stored.
+///
+/// It is the token of the content, with that number in its last four bytes, by exclusive or. Who knows the content reads the number;
+/// nobody else does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContentToken(pub SourceToken);
+
+impl ContentToken {
+    /// How much of a token stands for the content alone. Unit: bytes.
+    const OF_CONTENT: usize = TOKEN_LEN - 4;
+
+    /// The same of a document of which so many references lead to nothing.
+    #[must_use]
+    pub fn with_open(self, open: u32) -> Self {
+        let mut token = self.0;
+        for (byte, more) in token[Self::OF_CONTENT..].iter_mut().zip(open.to_be_bytes()) {
+            *byte ^= more;
+        }
+        Self(token)
+    }
+
+    /// How many references of the other lead to nothing that lead somewhere in this; `None` where it says something else.
+    fn open_in(self, other: Self) -> Option<u32> {
+        let (this, its) = self.0.split_at(Self::OF_CONTENT);
+        let (that, others) = other.0.split_at(Self::OF_CONTENT);
+        let bytes = its.iter().zip(others).map(|(one, other)| one ^ other);
+        let open = bytes.fold(0, |open, byte| (open << 8) | u32::from(byte));
+        (this == that).then_some(open)
+    }
+}
+
 /// A document as a source sends it: by which name, in which version, saying what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceState {
@@ -20,8 +51,10 @@ pub struct SourceState {
     pub version: Option<String>,
     /// When that version was made, as the source says.
     pub updated_at: Option<DateTime<Utc>>,
-    /// What stands for what it says.
-    pub content: SourceToken,
+    /// What stands for what it says. Of one that is known, also how many of its references lead to nothing.
+    pub content: ContentToken,
+    /// How many references of one that comes lead to nothing.
+    pub open: u32,
 }
 
 /// The record that was made of such a document.
@@ -46,6 +79,13 @@ pub enum SourceComparison {
     Unknown,
     /// It is there: this version.
     Same(RecordId),
+    /// It is there, and some of its references lead to what was not stored then.
+    Mended {
+        /// This version.
+        record: RecordId,
+        /// How many of its references lead to nothing.
+        open: u32,
+    },
     /// One that is newer is there: this version.
     Outdated(RecordId),
     /// It says something else than the newest that is there, which is this version, and is no older.
@@ -58,11 +98,16 @@ impl SourceState {
         let Some(newest) = known.iter().max_by_key(|it| it.number) else {
             return SourceComparison::Unknown;
         };
-        if newest.state.content == self.content {
-            return SourceComparison::Same(newest.record);
+        if let Some(open) = self.content.open_in(newest.state.content) {
+            let record = newest.record;
+            return if open > self.open {
+                SourceComparison::Mended { record, open }
+            } else {
+                SourceComparison::Same(record)
+            };
         }
         let is_this = |it: &&RecordSource| {
-            it.state.content == self.content
+            self.content.open_in(it.state.content).is_some()
                 && it.state.version == self.version
                 && it.state.updated_at == self.updated_at
         };
@@ -73,6 +118,16 @@ impl SourceState {
             SourceComparison::Outdated(newest.record)
         } else {
             SourceComparison::Changed(newest.record)
+        }
+    }
+
+    /// What is noted of it once it is stored.
+    #[must_use]
+    pub fn stored(&self) -> Self {
+        Self {
+            content: self.content.with_open(self.open),
+            open: 0,
+            ..self.clone()
         }
     }
 
@@ -102,7 +157,8 @@ mod tests {
             token: [9; TOKEN_LEN],
             version: version.map(str::to_owned),
             updated_at: at.and_then(|at| DateTime::from_timestamp(at, 0)),
-            content: [content; TOKEN_LEN],
+            content: ContentToken([content; TOKEN_LEN]),
+            open: 0,
         }
     }
 
@@ -168,5 +224,31 @@ mod tests {
         ] {
             assert_eq!(came.compare(known), expected, "{came:?}");
         }
+    }
+
+    #[test]
+    fn what_leads_to_nothing_is_mended_once_it_leads_somewhere() {
+        let record = RecordId(Uuid::from_u128(1));
+        let with = |open: u32| SourceState {
+            open,
+            ..state(1, None, None)
+        };
+        let mended = SourceComparison::Mended { record, open: 300 };
+        for (came, expected) in [
+            (with(0), mended),
+            (with(299), mended),
+            (with(300), SourceComparison::Same(record)),
+            // What was found once stays.
+            (with(301), SourceComparison::Same(record)),
+            (state(2, None, None), SourceComparison::Changed(record)),
+        ] {
+            let stored = with(300).stored();
+            assert_ne!(stored.content, came.content);
+            assert_eq!(came.compare(&[known(1, stored)]), expected, "{came:?}");
+        }
+        // One without any is noted as it always was.
+        assert_eq!(with(0).stored(), state(1, None, None));
+        let older = [known(1, state(1, None, None))];
+        assert_eq!(with(7).compare(&older), SourceComparison::Same(record));
     }
 }

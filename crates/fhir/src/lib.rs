@@ -4,7 +4,8 @@
 //! ([`reader`]), its one canonical spelling ([`canonical`]), whether it is FHIR
 //! and fit for its record type ([`check`]), what it says ([`summary`]), what it is
 //! found by ([`searchable()`]), which record type it is of where nobody says
-//! ([`record_type_of`]), where it comes from and what it refers to ([`origin`]), and what the
+//! ([`record_type_of`]), where it comes from and what it refers to ([`origin`]), what takes the place of its references
+//! ([`replacement`], [`logical`]) and what they mean that is no record ([`mentioned`]), what the
 //! server writes into it ([`stamp()`]), which files it names ([`attachments`]) and which are taken out of it ([`apart`]), what the profiles that it
 //! declares demand of it ([`profiles`]). Cuts uploads of many documents into single ones ([`upload`]).
 //! Pure: no I/O, no clock, no randomness. Hashing and encryption are left to
@@ -23,7 +24,9 @@ mod invariants;
 mod issue;
 mod json;
 mod kinds;
+pub mod logical;
 mod markup;
+pub mod mentioned;
 mod narrative;
 pub mod origin;
 mod primitives;
@@ -31,6 +34,7 @@ pub mod profiles;
 pub mod reader;
 mod record_types;
 mod references;
+pub mod replacement;
 mod searchable;
 mod stamp;
 pub mod summary;

@@ -4,32 +4,22 @@
 //! what other documents refer to them by, so that a reference can be replaced by one to the record that was
 //! made of its target.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::BuildHasher;
+use std::collections::HashSet;
 
 use crate::canonical;
+use crate::is_clinical;
 use crate::issue::text;
 use crate::json::Json;
 use crate::primitives::{is_id, is_uri};
 use crate::record_types::resource_type;
+use crate::references::Literal;
+pub use crate::references::{MAX_SOURCE, NameScope};
 use crate::stamp::{REASON_URL, SALT_URL, member_mut, set};
-use crate::{is_clinical, table};
 
 /// The source of what is called by `urn:uuid:…` alone.
 pub const UUID_SOURCE: &str = "urn:uuid";
-/// The longest name of a source, and the longest reference that is looked at. Unit: bytes.
-pub const MAX_SOURCE: usize = 512;
 /// How many references of one document are looked at. The others stay as they are.
 const MAX_REFERENCES: usize = 10_000;
-
-/// What is known of an entry beside its document.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NameScope<'a> {
-    /// The source that the import names.
-    pub named: Option<&'a str>,
-    /// What the entry is called in its `Bundle`.
-    pub full_url: Option<&'a str>,
-}
 
 /// What a resource is called by its source. Its `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -57,59 +47,6 @@ pub struct Origin {
     pub version: Option<String>,
     /// When that version was made, a FHIR `instant`, if it says so.
     pub last_updated: Option<String>,
-}
-
-/// A literal reference, taken apart; its version is left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Literal<'a> {
-    /// A UUID, in small letters.
-    Uuid(String),
-    Absolute {
-        base: &'a str,
-        kind: &'a str,
-        id: &'a str,
-    },
-    Relative {
-        kind: &'a str,
-        id: &'a str,
-    },
-}
-
-impl<'a> Literal<'a> {
-    /// What a reference means; `None` where it means nothing that could be a document.
-    fn of(reference: &'a str) -> Option<Self> {
-        if reference.len() > MAX_SOURCE {
-            return None;
-        }
-        let reference = reference.split("/_history/").next().unwrap_or_default();
-        if reference
-            .get(..9)
-            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:uuid:"))
-        {
-            return Some(Self::Uuid(reference[9..].to_ascii_lowercase()));
-        }
-        let (rest, id) = reference.rsplit_once('/')?;
-        let (base, kind) = match rest.rsplit_once('/') {
-            Some((base, kind)) => (Some(base), kind),
-            None => (None, rest),
-        };
-        if table::r4().resource(kind).is_none() || !is_id(id) {
-            return None;
-        }
-        match base {
-            None => Some(Self::Relative { kind, id }),
-            Some(base) if base.contains("://") => Some(Self::Absolute { base, kind, id }),
-            Some(_) => None,
-        }
-    }
-
-    /// The base address, if it has one.
-    fn base(&self) -> Option<&'a str> {
-        match self {
-            Self::Absolute { base, .. } => Some(base),
-            Self::Uuid(_) | Self::Relative { .. } => None,
-        }
-    }
 }
 
 /// Where a document comes from; `None` where nobody says: it has no id, or its source no name.
@@ -221,19 +158,29 @@ pub fn source_meant(reference: &str, scope: NameScope<'_>) -> Option<SourceName>
 
 /// Whether a reference may mean what a record is made of, by the kind that it names, if it names one.
 pub fn may_mean_record(reference: &str) -> bool {
-    match Literal::of(reference) {
-        Some(Literal::Absolute { kind, .. } | Literal::Relative { kind, .. }) => is_clinical(kind),
-        Some(Literal::Uuid(_)) => true,
-        None => false,
-    }
+    may_mean(reference, is_clinical)
 }
 
 /// Whether the address of a file may mean a `Binary`: by the kind that it names, or as a UUID.
 pub fn may_mean_file(url: &str) -> bool {
-    match Literal::of(url) {
-        Some(Literal::Absolute { kind, .. } | Literal::Relative { kind, .. }) => kind == "Binary",
-        Some(Literal::Uuid(_)) => true,
-        None => false,
+    may_mean(url, |kind| kind == "Binary")
+}
+
+/// Whether a reference may mean a `Medication`: by the kind that it names, or as a UUID.
+pub fn may_mean_medication(reference: &str) -> bool {
+    may_mean(reference, |kind| kind == "Medication")
+}
+
+fn may_mean(reference: &str, is_meant: impl Fn(&str) -> bool) -> bool {
+    let literal = Literal::of(reference);
+    literal.is_some_and(|literal| literal.kind().is_none_or(is_meant))
+}
+
+/// The id of a relative reference to a kind that records are made of.
+pub fn id_of_record(reference: &str) -> Option<&str> {
+    match Literal::of(reference)? {
+        Literal::Relative { kind, id } => is_clinical(kind).then_some(id),
+        Literal::Absolute { .. } | Literal::Uuid(_) => None,
     }
 }
 
@@ -290,42 +237,6 @@ fn each_reference(json: &Json, tell: &mut dyn FnMut(&str)) {
             }
             for (_, member) in members {
                 each_reference(member, tell);
-            }
-        }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
-    }
-}
-
-/// The document with these references as others.
-#[must_use]
-pub fn with_references<S: BuildHasher>(
-    mut document: Json,
-    to: &HashMap<String, String, S>,
-) -> Json {
-    if !to.is_empty() {
-        replace(&mut document, to);
-    }
-    document
-}
-
-fn replace<S: BuildHasher>(json: &mut Json, to: &HashMap<String, String, S>) {
-    match json {
-        Json::Array(items) => {
-            for item in items {
-                replace(item, to);
-            }
-        }
-        Json::Object(members) => {
-            let is_resource = members.iter().any(|(name, _)| name == "resourceType");
-            for (name, member) in members {
-                match member {
-                    Json::String(reference) if name == "reference" && !is_resource => {
-                        if let Some(ours) = to.get(reference.as_str()) {
-                            reference.clone_from(ours);
-                        }
-                    }
-                    _ => replace(member, to),
-                }
             }
         }
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
@@ -493,10 +404,16 @@ mod tests {
             assert!(may_mean_file(file), "{file}");
         }
         assert!(!may_mean_file("Media/1") && !may_mean_file("https://h/scan.pdf"));
+        assert!(may_mean_medication("Medication/1") && may_mean_medication(UUID));
+        assert!(!may_mean_medication("MedicationRequest/1"));
+        assert_eq!(id_of_record("Condition/1/_history/2"), Some("1"));
+        for other in ["Practitioner/1", "http://h/Condition/1", UUID] {
+            assert_eq!(id_of_record(other), None, "{other}");
+        }
     }
 
     #[test]
-    fn references_to_what_is_outside_are_found_and_replaced() {
+    fn references_to_what_is_outside_are_found() {
         let document = json(
             r##"{"resourceType":"Bundle","type":"collection","entry":[
                 {"fullUrl":"urn:uuid:1","resource":{"resourceType":"Goal","id":"g",
@@ -505,12 +422,6 @@ mod tests {
                     "basedOn":[{"reference":"Condition/1"},{"reference":"Condition/2"}]}}]}"##,
         );
         assert_eq!(references(&document, "p"), ["Condition/1", "Condition/2"]);
-        let to = HashMap::from([("Condition/1".to_owned(), "Condition/ours".to_owned())]);
-        let replaced = with_references(document, &to);
-        assert_eq!(
-            references(&replaced, "p"),
-            ["Condition/ours", "Condition/2"]
-        );
     }
 
     #[test]

@@ -1,7 +1,95 @@
-//! What a literal reference looks like.
+//! What a literal reference looks like, and what it means in the words of its source.
 
 use crate::primitives::is_id;
 use crate::table;
+
+/// The longest name of a source, and the longest reference that is looked at. Unit: bytes.
+pub const MAX_SOURCE: usize = 512;
+
+/// What is known of an entry beside its document.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NameScope<'a> {
+    /// The source that the import names.
+    pub named: Option<&'a str>,
+    /// What the entry is called in its `Bundle`.
+    pub full_url: Option<&'a str>,
+}
+
+impl<'a> NameScope<'a> {
+    /// The address that the relative references of its document are below, if there is one.
+    pub(crate) fn base(self) -> Option<&'a str> {
+        let called = self.full_url.and_then(Literal::of);
+        let named = self.named.filter(|named| named.contains("://"));
+        let base = called.as_ref().and_then(Literal::base).or(named)?;
+        Some(base.trim_end_matches('/'))
+    }
+}
+
+/// A literal reference, taken apart; its version is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Literal<'a> {
+    /// A UUID, in small letters.
+    Uuid(String),
+    /// What is below an address.
+    Absolute {
+        base: &'a str,
+        kind: &'a str,
+        id: &'a str,
+    },
+    /// What is in the same place as the document.
+    Relative { kind: &'a str, id: &'a str },
+}
+
+impl<'a> Literal<'a> {
+    /// What a reference means; `None` where it means nothing that could be a document.
+    pub(crate) fn of(reference: &'a str) -> Option<Self> {
+        if reference.len() > MAX_SOURCE {
+            return None;
+        }
+        let reference = reference.split("/_history/").next().unwrap_or_default();
+        if reference
+            .get(..9)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:uuid:"))
+        {
+            return Some(Self::Uuid(reference[9..].to_ascii_lowercase()));
+        }
+        let (rest, id) = reference.rsplit_once('/')?;
+        let (base, kind) = match rest.rsplit_once('/') {
+            Some((base, kind)) => (Some(base), kind),
+            None => (None, rest),
+        };
+        if table::r4().resource(kind).is_none() || !is_id(id) {
+            return None;
+        }
+        match base {
+            None => Some(Self::Relative { kind, id }),
+            Some(base) if base.contains("://") => Some(Self::Absolute { base, kind, id }),
+            Some(_) => None,
+        }
+    }
+
+    /// The base address, if it has one.
+    pub(crate) fn base(&self) -> Option<&'a str> {
+        match self {
+            Self::Absolute { base, .. } => Some(base),
+            Self::Uuid(_) | Self::Relative { .. } => None,
+        }
+    }
+
+    /// The kind of resource that it names, if it names one.
+    pub(crate) fn kind(&self) -> Option<&'a str> {
+        match self {
+            Self::Absolute { kind, .. } | Self::Relative { kind, .. } => Some(kind),
+            Self::Uuid(_) => None,
+        }
+    }
+}
+
+/// The identifier that a conditional reference asks for, as `system|value`.
+pub(crate) fn identifier_asked(reference: &str) -> Option<String> {
+    let (_, identifier) = reference.split_once("?identifier=")?;
+    Some(identifier.replace("%7C", "|").replace("%7c", "|"))
+}
 
 /// Whether a literal reference has one of the forms of R4, section 2.3.0.1: an
 /// absolute URL, a resource and its id with or without a version, or a fragment.

@@ -7,10 +7,12 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::canonical;
-use crate::issue::{Issue, IssueCode, Path, object, text};
+use crate::issue::{Issue, IssueCode, Path, text};
 use crate::json::Json;
+use crate::logical::LogicalReference;
 use crate::reader;
 use crate::record_types::{patient_element, resource_type};
+use crate::references::{NameScope, identifier_asked};
 use crate::stamp::{items_mut, member_mut, set};
 
 /// How many identifiers of a patient are keys.
@@ -71,11 +73,8 @@ pub fn key(reference: &str) -> Option<String> {
     if reference.starts_with("urn:") && !reference.contains('|') {
         return fit(reference.to_ascii_lowercase());
     }
-    let key = match reference.split_once("?identifier=") {
-        Some((_, identifier)) => {
-            let identifier = identifier.replace("%7C", "|").replace("%7c", "|");
-            identifier.contains('|').then_some(identifier)?
-        }
+    let key = match identifier_asked(reference) {
+        Some(identifier) => identifier.contains('|').then_some(identifier)?,
         None => reference.to_owned(),
     };
     fit(key).filter(|key| !key.starts_with('|'))
@@ -422,12 +421,9 @@ fn known_as(literal: &str, patients: &ContainedPatients) -> Option<Json> {
     if literal.starts_with('#') {
         return patients.get(literal)?.1.clone();
     }
-    let value = ("value", text(literal));
-    Some(if literal.contains(':') {
-        object([("system", text("urn:ietf:rfc:3986")), value])
-    } else {
-        object([value])
-    })
+    let logical = LogicalReference::of(literal, NameScope::default());
+    let logical = logical.unwrap_or_else(|| LogicalReference::by_uri(literal));
+    Some(logical.identifier())
 }
 
 #[cfg(test)]
@@ -654,5 +650,9 @@ mod tests {
             known.get("value").unwrap().as_str(),
             Some("https://h.example/Patient/7")
         );
+        let asked = observation(r#"{"reference":"Patient?identifier=urn:mrn|9"}"#, "");
+        let ours = assign_patient(asked, &|_| true, "us");
+        let told = String::from_utf8(canonical::to_bytes(&ours)).unwrap();
+        assert!(told.contains(&format!(r#""subject":{them}"#)), "{told}");
     }
 }

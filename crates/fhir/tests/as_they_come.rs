@@ -120,6 +120,17 @@ fn a_bare_reference_states_nothing() {
         required(RecordType::TreatmentPlan, &plan),
         ["treatment objectives!", "procedures!"]
     );
+    // An address is no better as an identifier.
+    let mut plan = plan;
+    plan["goal"] = json!([{"identifier": {"value": "Goal/1"}}]);
+    let request = json!({"identifier": {"value": "http://h/ServiceRequest/1"}});
+    plan["activity"][0]["reference"] = request;
+    assert_eq!(
+        required(RecordType::TreatmentPlan, &plan),
+        ["treatment objectives!", "procedures!"]
+    );
+    plan["goal"] = json!([{"identifier": {"system": "http://h/goals", "value": "1"}}]);
+    assert_eq!(required(RecordType::TreatmentPlan, &plan), ["procedures!"]);
     // A fragment is no professional where it means the patient.
     let mut own = order(json!({"display": "Ramipril 5 mg"}));
     own["contained"] = json!([{"resourceType": "Patient", "id": "me"}]);

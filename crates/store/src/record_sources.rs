@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
-    sources::{RecordSource, SourceState, SourceToken},
+    sources::{ContentToken, RecordSource, SourceState, SourceToken},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -59,7 +59,8 @@ pub async fn find(
                         token: token(row.source_token)?,
                         version: row.source_version,
                         updated_at: row.source_updated_at,
-                        content: token(row.content_token)?,
+                        content: ContentToken(token(row.content_token)?),
+                        open: 0,
                     },
                 },
                 mac: row.mac,
@@ -88,7 +89,7 @@ pub async fn insert(
     let kinds: Vec<String> = each().map(|row| row.kind.clone()).collect();
     let versions: Vec<Option<String>> = each().map(|row| row.state.version.clone()).collect();
     let times: Vec<Option<DateTime<Utc>>> = each().map(|row| row.state.updated_at).collect();
-    let contents: Vec<Vec<u8>> = each().map(|row| row.state.content.to_vec()).collect();
+    let contents: Vec<Vec<u8>> = each().map(|row| row.state.content.0.to_vec()).collect();
     let macs: Vec<Vec<u8>> = rows.iter().map(|(_, mac)| mac.to_vec()).collect();
     let done = sqlx::query!(
         "INSERT INTO record_sources (

@@ -46,7 +46,7 @@ impl IndexKey {
                 &row.number.to_be_bytes(),
                 row.kind.as_bytes(),
                 &state.token,
-                &state.content,
+                &state.content.0,
                 &flags,
                 state.version.as_deref().unwrap_or_default().as_bytes(),
                 &at.unwrap_or_default(),
@@ -89,7 +89,7 @@ impl IndexKey {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use chrono::DateTime;
-    use domain::sources::SourceState;
+    use domain::sources::{ContentToken, SourceState};
 
     use super::*;
 
@@ -139,7 +139,8 @@ mod tests {
                 token: [1; 32],
                 version: None,
                 updated_at: None,
-                content: [2; 32],
+                content: ContentToken([2; 32]),
+                open: 0,
             },
         };
         let mac = key().source_row_mac(&row);
@@ -153,7 +154,7 @@ mod tests {
             |row| row.state.token = [3; 32],
             |row| row.state.version = Some(String::new()),
             |row| row.state.updated_at = DateTime::from_timestamp(0, 0),
-            |row| row.state.content = [3; 32],
+            |row| row.state.content = ContentToken([3; 32]),
         ];
         for change in changes {
             let mut altered = row.clone();

@@ -93,6 +93,7 @@ mod random_kills;
 mod readme;
 mod record_updates;
 mod records;
+mod references;
 mod refresh_cookie;
 mod relay;
 mod relay_nodes;

@@ -72,6 +72,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
         ("MEDITRUSTAL_RAISE_FEE_AFTER", "soon"),
         ("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "all"),
         ("MEDITRUSTAL_RETENTION_EVERY", "never"),
+        ("MEDITRUSTAL_HELD_ENTRIES_MIB", "0"),
         (
             "MEDITRUSTAL_ALLOWED_ORIGINS",
             "https://app.example.org,https://app.example.org/",
@@ -85,7 +86,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
     says_all(
         &told,
         &[
-            "these 16 settings cannot be used",
+            "these 17 settings cannot be used",
             "(DATABASE_URL) cannot be used: it is no address of a database",
             "(CHAIN_RPC_URL) cannot be used: it must begin with https:// or http://",
             "(CHAIN_RPC_URLS) cannot be used: it must begin with https://, http://, wss:// or ws://",
@@ -96,6 +97,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
             "(MEDITRUSTAL_RAISE_FEE_AFTER) cannot be \"soon\"",
             "(MEDITRUSTAL_DEEP_CHECK_PER_SECOND) cannot be \"all\"",
             "(MEDITRUSTAL_RETENTION_EVERY) cannot be \"never\"",
+            "(MEDITRUSTAL_HELD_ENTRIES_MIB) cannot be \"0\": 0 is not in 1..=1048576",
             "(MEDITRUSTAL_ALLOWED_ORIGINS) cannot be \"https://app.example.org/\": it is no origin",
             "(MEDITRUSTAL_HOME_COUNTRY) cannot be \"Indonesia\": a country is two capital letters",
             "(MEDITRUSTAL_DEPLOYMENT_FILE) is missing",

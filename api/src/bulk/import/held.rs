@@ -1,4 +1,5 @@
-//! What is put aside until all of an upload has arrived, because something in it refers to something else in it.
+//! What is put aside until all of an upload has arrived, or as much of it as may be, because something in it refers to something else
+//! in it.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     bulk::{
         Ending, Transfer,
-        spool::{MAX_SPOOLED, Spool, SpoolPlace, SpoolReader},
+        spool::{Spool, SpoolPlace, SpoolReader},
     },
     codes::ErrorCode,
     error::Error,
@@ -26,20 +27,16 @@ use crate::{
 
 /// How many entries that are put aside are looked up together.
 const GROUP: usize = 64;
-/// How long the files are together that are put aside: documents have room besides. Unit: bytes.
-const MAX_FILES_SPOOLED: u64 = MAX_SPOOLED / 4 * 3;
-/// How many different ones.
+/// How many different files are put aside in a window.
 const MAX_FILES_KEPT: usize = 1 << 16;
 
-/// What is put aside until all has arrived.
+/// What is put aside: a window of the upload.
 pub(super) struct HeldEntries {
     spool: Spool,
     /// What is looked up next, with what it refers to and is called.
     group: Vec<HeldEntry>,
     /// How long these are together. Unit: bytes.
     group_bytes: usize,
-    /// How long the files among what is put aside are together. Unit: bytes.
-    files_bytes: u64,
     /// In which entry each file came first, and where it is.
     pub(super) kept: HashMap<[u8; 32], (u64, SpoolPlace)>,
     /// Reads those once all has arrived.
@@ -65,34 +62,15 @@ impl HeldEntries {
             spool: Spool::create().await.map_err(|error| no_spool(&error))?,
             group: Vec::with_capacity(GROUP),
             group_bytes: 0,
-            files_bytes: 0,
             kept: HashMap::new(),
             reader: None,
         })
     }
-}
 
-impl HeldEntries {
-    /// Whether there is room for a file, which it takes then.
-    fn has_room(&mut self, file: &TakenFile) -> bool {
-        let length = self.files_bytes + file.content.len() as u64;
-        let is_known = self.kept.contains_key(&file.sha256);
-        let may_be_kept = is_known || self.kept.len() + self.group.len() < MAX_FILES_KEPT;
-        let has_room = may_be_kept && length <= MAX_FILES_SPOOLED;
-        if has_room {
-            self.files_bytes = length;
-        }
-        has_room
-    }
-}
-
-fn no_room_for_files() -> Error {
-    Error::LimitReached {
-        field: "document",
-        message: format!(
-            "files that are put aside until all of an upload has arrived are at most {MAX_FILES_KEPT}, of {} MiB together: send it in parts, each document with its files",
-            MAX_FILES_SPOOLED >> 20
-        ),
+    /// Whether so much is put aside that what comes is another window. The last entry may be beyond that.
+    pub(super) fn is_full(&self, most: u64) -> bool {
+        let length = self.spool.length() + self.group_bytes as u64;
+        length >= most || self.kept.len() + self.group.len() >= MAX_FILES_KEPT
     }
 }
 
@@ -112,15 +90,11 @@ impl ImportRun {
             file_names,
         } = arrived;
         held.group_bytes += bytes;
-        let drafted = match file {
-            Some(file) if held.has_room(&file) => {
-                self.named.learn(&file_names, &file);
-                held.group.push(HeldEntry::File(number, file));
-                return self.look_up(held, GROUP).await;
-            }
-            Some(_) => Err(no_room_for_files()),
-            None => drafted,
-        };
+        if let Some(file) = file {
+            self.named.learn(&file_names, &file);
+            held.group.push(HeldEntry::File(number, file));
+            return self.look_up(held, GROUP).await;
+        }
         let Transfer { app, caller, .. } = &self.transfer;
         let checked = drafted.and_then(|it| self.import.checked(app.drafting(), caller, it));
         let result = match checked {
@@ -288,9 +262,12 @@ impl ImportRun {
         if self.claim(&mut prepared) {
             return Ok(false);
         }
+        let medications = self.medications_of(&prepared).await?;
         let context = import_context(&self.transfer, &self.import);
         let resolution = self.references.resolve(context, &prepared).await;
-        let resolution = resolution.map_err(over)?;
+        let mut resolution = resolution.map_err(over)?;
+        let source = self.import.source.as_deref();
+        resolution.complete(&prepared, source, &self.mentioned, medications);
         let kind = prepared.kind();
         let mut drafted = self.draft(prepared, reserved, &resolution);
         if let Ok((_, links)) = &mut drafted {
@@ -315,19 +292,13 @@ fn import_context<'a>(transfer: &'a Transfer, import: &'a Import) -> ImportConte
     }
 }
 
-fn over(error: &Error) -> ImportEnd {
+/// How an import ends that meets this error.
+pub(super) fn over(error: &Error) -> ImportEnd {
     ImportEnd::Over(error.into())
 }
 
 /// How an import ends that cannot put aside what it has to.
-fn no_spool(error: &std::io::Error) -> ImportEnd {
-    if error.kind() == std::io::ErrorKind::FileTooLarge {
-        let refusal = format!(
-            "what refers to each other has at most {} MiB in one upload: send it in parts, and name its `source`",
-            MAX_SPOOLED >> 20
-        );
-        return ImportEnd::Over(Ending::new(ErrorCode::BadRequest, refusal));
-    }
+pub(super) fn no_spool(error: &std::io::Error) -> ImportEnd {
     tracing::error!(%error, "What an import refers to could not be put aside");
     let refusal = "there is no room to put aside what refers to each other: try again later";
     ImportEnd::Over(Ending::new(ErrorCode::Unavailable, refusal))

@@ -5,7 +5,7 @@ use domain::{
     ids::RecordId,
     records::{DataHash, RecordType},
 };
-use fhir::{Json, origin::NameScope, reader};
+use fhir::{Json, mentioned::MentionedResource, origin::NameScope, reader};
 use serde_json::Value;
 
 use super::files::{self, TakenFile};
@@ -118,6 +118,18 @@ impl Entry {
         }
     }
 
+    /// What documents of an import of this source may refer to, where no record is made of it.
+    pub(crate) fn mentioned(&self, source: Option<&str>) -> Option<MentionedResource> {
+        let scope = NameScope {
+            named: source,
+            full_url: self.full_url.as_deref(),
+        };
+        if self.is_deletion {
+            return None;
+        }
+        MentionedResource::of(&self.document, scope)
+    }
+
     /// Whether files of its document may come by themselves, or it is such a file.
     pub(crate) fn concerns_files(&self) -> bool {
         self.is_binary()
@@ -206,8 +218,11 @@ fn read(bytes: &[u8]) -> Result<Json, Error> {
     reader::read_within(bytes, limits).map_err(|error| Error::Document(vec![error.into()]))
 }
 
-/// A document that may be stored, by its depth: what it came in allowed more.
-fn fit(document: Json) -> Result<Json, Error> {
+/// A document that may be stored, by its depth: what it came in allowed more, and what takes the place of references is deeper.
+///
+/// # Errors
+/// [`Error::BadInput`].
+pub(super) fn fit(document: Json) -> Result<Json, Error> {
     if reader::depth(&document) > reader::MAX_DEPTH {
         let message = format!(
             "a document is nested at most {} levels deep",

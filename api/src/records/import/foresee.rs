@@ -18,7 +18,7 @@ use store::{Pool, Tx};
 use tokio::sync::Semaphore;
 
 use super::{
-    CHANGED_AT_SOURCE,
+    reason_to_amend,
     report::{Foreseen, ForeseenOutcome, Imported},
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     facts::Facts,
     records::{
         authorize::{answer_replays, authorize},
-        draft::{Draft, Follows, PendingDraft, SourceAnswer, StoreResult, Stored},
+        draft::{Draft, Follows, PendingDraft, StoreResult, Stored},
         prepare,
         sources::{KnownSources, SourceOfPatient, answer_known},
     },
@@ -86,7 +86,7 @@ impl PlannedRecords {
             record: draft.id,
             number: newest.map_or(1, |newest| newest.saturating_add(1)),
             kind: source.kind.to_owned(),
-            state: source.state.clone(),
+            state: source.state.stored(),
         });
         let mut planned = self.versions();
         let sources = &mut planned.sources;
@@ -159,10 +159,17 @@ async fn beside_stored(
         return Ok(Imported::Checked(new));
     }
     let stored = answer.unwrap_or(Err(Error::Internal))?;
-    if stored.source != Some(SourceAnswer::Changed) {
+    let Some(reason) = reason_to_amend(&stored) else {
         return Ok(Imported::Stored(Box::new(stored)));
-    }
-    Box::pin(check_amendment(tx, facts, drafting, draft, &stored)).await?;
+    };
+    Box::pin(check_amendment(
+        tx,
+        facts,
+        drafting,
+        draft,
+        (&stored, reason),
+    ))
+    .await?;
     if let Some(of) = called(draft) {
         let known = KnownSources::read(tx, drafting.index_key, &[of]).await?;
         planned.plan(draft, known.of(&of)?);
@@ -180,14 +187,14 @@ async fn check_amendment(
     facts: &Facts,
     drafting: Drafting<'_>,
     draft: &Draft,
-    stored: &Stored,
+    (stored, reason): (&Stored, &str),
 ) -> Result<(), Error> {
     let old = Follows {
         id: stored.record.id,
         version: stored.record.version,
         withdraws: false,
     };
-    let reason = Reason::parse(CHANGED_AT_SOURCE)?;
+    let reason = Reason::parse(reason)?;
     let next = prepare::following(drafting, draft.clone(), old, &reason)?;
     let mut answer: Option<StoreResult> = None;
     let asked = PendingDraft {
@@ -232,10 +239,15 @@ async fn beside_planned(
     let (record, outcome) = match source.state.compare(versions) {
         SourceComparison::Same(id) => (id, ForeseenOutcome::AlreadyThere),
         SourceComparison::Outdated(id) => (id, ForeseenOutcome::Outdated),
+        SourceComparison::Mended { record, .. } if !may_amend_own(facts, draft)? => {
+            (record, ForeseenOutcome::AlreadyThere)
+        }
         SourceComparison::Changed(_) if !may_amend_own(facts, draft)? => {
             return Err(Error::NotFound("record"));
         }
-        SourceComparison::Changed(_) => (draft.id, ForeseenOutcome::Amended),
+        SourceComparison::Changed(_) | SourceComparison::Mended { .. } => {
+            (draft.id, ForeseenOutcome::Amended)
+        }
         SourceComparison::Unknown => (draft.id, ForeseenOutcome::Created),
     };
     if matches!(outcome, ForeseenOutcome::Created | ForeseenOutcome::Amended) {

@@ -85,7 +85,8 @@ pub(crate) enum ImportOutcome {
     Refused,
     /// The document is of a kind that no record is made of, such as an `Encounter`.
     Skipped,
-    /// The source of the document has changed it: it was stored as the next version of its record.
+    /// The source of the document has changed it, or what it refers to was stored after it: it was stored as the next version of its
+    /// record.
     Amended,
     /// The record holds a newer version of the document than this one, which was not stored.
     Outdated,
@@ -111,7 +112,7 @@ pub(crate) struct ImportResult {
     /// What is wrong with the document, where the code is `INVALID_DOCUMENT`. Of a document that was stored, what is to be said
     /// of the profiles that it declares, such as what of them was not checked, and of files that are not waited for. Empty otherwise.
     issues: Vec<DocumentIssue>,
-    /// The number of references that were left as they are, because nothing that they mean is stored.
+    /// The number of references that mean nothing that is stored: they say by an identifier what they mean, or lead to another server.
     unresolved_references: i32,
     /// The number of files that were stored beside records: those that were taken out of a document that is too long with them,
     /// or the places of one that came as a `Binary`.
@@ -141,9 +142,9 @@ pub(crate) struct ImportRecordsPayload {
     attachments: i32,
     /// The number of places in which the caller may not store a file, over all entries.
     attachments_refused: i32,
-    /// The number of references that were replaced by references to records.
+    /// The number of references that name records now, or a `Medication` that the document contains.
     resolved_references: i32,
-    /// The number of references that were left as they are.
+    /// The number of references that mean nothing that is stored.
     unresolved_references: i32,
     /// One result for each entry, in the order of the entries.
     results: Vec<ImportResult>,
@@ -298,7 +299,7 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
             let outcome = match written.source {
                 _ if written.is_new() => ImportOutcome::Created,
                 Some(SourceAnswer::Outdated) => ImportOutcome::Outdated,
-                Some(SourceAnswer::Same | SourceAnswer::Changed) | None => {
+                Some(SourceAnswer::Same | SourceAnswer::Changed | SourceAnswer::Mended) | None => {
                     ImportOutcome::AlreadyThere
                 }
             };

@@ -8,14 +8,17 @@ pub(crate) mod file_writing;
 pub(crate) mod files;
 pub(crate) mod foresee;
 pub(crate) mod graphql;
+pub(crate) mod mentioned;
+mod name_hashes;
 pub(crate) mod named;
 pub(crate) mod prepared;
 pub(crate) mod promised;
 pub(crate) mod references;
 pub(crate) mod report;
+pub(crate) mod resolution;
 mod together;
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use chrono::DateTime;
 use domain::{
@@ -24,15 +27,18 @@ use domain::{
     ids::{RecordId, UserId},
     purpose::Purpose,
     records::{Reason, RecordType},
-    sources::{SourceState, SourceToken},
+    sources::{ContentToken, SourceState, SourceToken},
 };
-use fhir::origin::{self, NameScope, Origin, SourceName};
+use fhir::{
+    origin::{self, NameScope, Origin, SourceName},
+    replacement::with_references,
+};
 use serde_json::json;
 use store::{Pool, audit, users};
 
 pub(crate) use entry::{Entry, Exported, LONG_ENTRY, MAX_AROUND_FILES, MAX_BYTES};
 
-use self::{prepared::Prepared, report::Imported};
+use self::{entry::fit, prepared::Prepared, report::Imported, resolution::Resolution};
 
 use super::{
     attachments,
@@ -156,7 +162,7 @@ impl Import {
         })))
     }
 
-    /// Checks a document and gives it what the server owns, with these references as others, and this id.
+    /// Checks a document and gives it what the server owns, with its references as they are to be stored, and this id.
     ///
     /// # Errors
     /// [`Error::Document`] with every issue, [`Error::BadInput`].
@@ -165,9 +171,9 @@ impl Import {
         drafting: Drafting<'_>,
         caller: &Caller,
         prepared: Prepared,
-        (id, to): (Option<RecordId>, &HashMap<String, String>),
+        (id, resolution): (Option<RecordId>, &Resolution),
     ) -> Result<Draft, Error> {
-        let mut document = origin::with_references(prepared.document, to);
+        let mut document = fit(with_references(prepared.document, &resolution.to))?;
         let mut id = id;
         if files::are_located(&document, &prepared.files) {
             let record = id.unwrap_or_else(RecordId::fresh);
@@ -195,10 +201,11 @@ impl Import {
         };
         let mut draft = prepare::draft(drafting, content, about)?;
         draft.notes.extend(prepared.notes);
-        Ok(Draft {
-            source: prepared.source,
-            ..draft
-        })
+        draft.source = prepared.source;
+        if let Some(source) = &mut draft.source {
+            source.state.open = resolution.open();
+        }
+        Ok(draft)
     }
 
     /// The same, where what is wrong with a document is found now and not when it is stored.
@@ -213,7 +220,7 @@ impl Import {
     ) -> Result<Drafted, Error> {
         if let Drafted::Prepared(prepared) = &drafted {
             let prepared = Prepared::clone(prepared);
-            self.draft(drafting, caller, prepared, (None, &HashMap::new()))?;
+            self.draft(drafting, caller, prepared, (None, &Resolution::default()))?;
         }
         Ok(drafted)
     }
@@ -233,7 +240,8 @@ impl Import {
             version: origin.version.clone(),
             // As exact as the database.
             updated_at: at.and_then(|at| DateTime::from_timestamp_micros(at.timestamp_micros())),
-            content: drafting.index_key.content_token(patient, content),
+            content: ContentToken(drafting.index_key.content_token(patient, content)),
+            open: 0,
         }
     }
 
@@ -373,9 +381,11 @@ fn is_composition(document: &fhir::Json) -> bool {
 
 /// Why a version took the place of the one before, in the words of the document.
 const CHANGED_AT_SOURCE: &str = "The source of the document has sent another version of it.";
+/// The same where the source has sent nothing else.
+const REFERENCES_FOUND: &str = "What the document refers to was stored after it.";
 
-/// Stores a draft, in its turn: as a new record, or, where its source has sent another version of it before, as the next
-/// version of that.
+/// Stores a draft, in its turn: as a new record, or, where its source has sent another version of it before, or what it refers to was
+/// not stored then, as the next version of that.
 ///
 /// # Errors
 /// As of `createMedicalRecord` and `amendMedicalRecord`; [`Error::Conflict`] where the record was changed here since.
@@ -385,16 +395,15 @@ pub(crate) async fn store(
     draft: Draft,
 ) -> Result<Imported, Error> {
     let stored = store_in_turn(writer, &draft).await?;
-    if stored.source != Some(SourceAnswer::Changed) {
+    let Some(reason) = reason_to_amend(&stored) else {
         return Ok(Imported::Stored(Box::new(stored)));
-    }
+    };
     let old = Follows {
         id: stored.record.id,
         version: stored.record.version,
         withdraws: false,
     };
-    let reason = Reason::parse(CHANGED_AT_SOURCE)?;
-    let next = prepare::following(drafting, draft, old, &reason)?;
+    let next = prepare::following(drafting, draft, old, &Reason::parse(reason)?)?;
     match store_in_turn(writer, &next).await {
         Ok(stored) => Ok(Imported::Amended(Box::new(stored))),
         Err(Error::Conflict {
@@ -402,6 +411,15 @@ pub(crate) async fn store(
             ..
         }) => Err(changed_here()),
         Err(error) => Err(error),
+    }
+}
+
+/// Why a draft is the next version of a record that is there; `None` where it is not.
+fn reason_to_amend(stored: &Stored) -> Option<&'static str> {
+    match stored.source? {
+        SourceAnswer::Changed => Some(CHANGED_AT_SOURCE),
+        SourceAnswer::Mended => Some(REFERENCES_FOUND),
+        SourceAnswer::Same | SourceAnswer::Outdated => None,
     }
 }
 

@@ -1,10 +1,7 @@
 //! Files of an import, each a `Binary`, that documents name by its address (`Attachment.url`): what is known of each, so that a
 //! document can promise it, wherever in the import the two stand. The files themselves are elsewhere.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher as _, RandomState},
-};
+use std::collections::HashMap;
 
 use fhir::{
     Issue, IssueCode, Json, Severity, apart,
@@ -14,7 +11,7 @@ use fhir::{
 use uuid::Uuid;
 use vault::{attachment::FileHash, digest};
 
-use super::{files::TakenFile, prepared::Prepared};
+use super::{files::TakenFile, name_hashes::NameHashes, prepared::Prepared};
 use crate::records::{attachments::is_of, decrypt};
 
 /// How many different files are known of one import.
@@ -44,13 +41,15 @@ pub(crate) struct NamedFiles {
     files: HashMap<[u8; 32], FileFacts>,
     /// The last entry that names this file, by a name or a SHA-256.
     wanted: HashMap<u128, u64>,
-    hashes: (RandomState, RandomState),
+    hashes: NameHashes,
 }
 
 impl NamedFiles {
-    fn hash(&self, name: &str) -> u128 {
-        let (one, other) = (&self.hashes.0, &self.hashes.1);
-        (u128::from(one.hash_one(name)) << 64) | u128::from(other.hash_one(name))
+    /// Forgets all of them: what comes may claim none that came before.
+    pub(crate) fn clear(&mut self) {
+        self.names.clear();
+        self.files.clear();
+        self.wanted.clear();
     }
 
     /// Learns of a file that has come.
@@ -59,7 +58,7 @@ impl NamedFiles {
         if !is_known && self.files.len() >= MAX_FILES {
             return;
         }
-        let names: Vec<u128> = names.iter().map(|name| self.hash(name)).collect();
+        let names: Vec<u128> = names.iter().map(|name| self.hashes.of(name)).collect();
         for name in &names {
             if self.names.len() >= MAX_NAMES && !self.names.contains_key(name) {
                 continue;
@@ -89,7 +88,7 @@ impl NamedFiles {
             names.extend(one.promised().iter().map(|sha256| digest::to_hex(sha256)));
         }
         for name in names {
-            let name = self.hash(&name);
+            let name = self.hashes.of(&name);
             if self.wanted.len() < MAX_NAMES || self.wanted.contains_key(&name) {
                 self.wanted.insert(name, number);
             }
@@ -104,7 +103,7 @@ impl NamedFiles {
         let is_behind = |name: &u128| self.wanted.get(name).is_some_and(|last| *last > number);
         let is_its = |name: &u128| self.names.get(name) == Some(&Some(file.sha256));
         let by_name = |name: &u128| facts.is_stored() && is_its(name) && is_behind(name);
-        is_behind(&self.hash(&digest::to_hex(&file.sha256))) || facts.names.iter().any(by_name)
+        is_behind(&self.hashes.of(&digest::to_hex(&file.sha256))) || facts.names.iter().any(by_name)
     }
 
     /// Whether a document names a file that has not come, or may yet turn out to be another.
@@ -119,7 +118,7 @@ impl NamedFiles {
         let names = origin::names_meant(url, scope);
         let mut known = names
             .iter()
-            .filter_map(|name| self.names.get(&self.hash(name)));
+            .filter_map(|name| self.names.get(&self.hashes.of(name)));
         *known.next()?
     }
 

@@ -5,9 +5,12 @@ use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
     records::RecordType,
-    sources::{SourceState, SourceToken},
+    sources::{ContentToken, SourceState, SourceToken},
 };
-use fhir::{Json, origin::NameScope};
+use fhir::{
+    Json,
+    origin::{NameScope, may_mean_medication, may_mean_record},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -81,10 +84,10 @@ impl Prepared {
         }
     }
 
-    /// Whether it refers to something that a record may be made of.
-    pub(crate) fn refers_to_records(&self) -> bool {
+    /// Whether it refers to something that a record may be made of, or that it may contain.
+    pub(crate) fn refers_to_others(&self) -> bool {
         let mut references = self.references.iter();
-        references.any(|reference| fhir::origin::may_mean_record(reference))
+        references.any(|reference| may_mean_record(reference) || may_mean_medication(reference))
     }
 
     /// What others of the import refer to it by.
@@ -149,7 +152,7 @@ impl Prepared {
                 token: source.state.token,
                 version: source.state.version.clone(),
                 updated_at: source.state.updated_at,
-                content: source.state.content,
+                content: source.state.content.0,
             }),
             names: self.names.clone(),
             full_url: self.full_url.clone(),
@@ -189,7 +192,8 @@ impl Prepared {
                 token: source.token,
                 version: source.version,
                 updated_at: source.updated_at,
-                content: source.content,
+                content: ContentToken(source.content),
+                open: 0,
             },
         });
         let prepared = Self {

@@ -4,11 +4,10 @@
 //! An id is reserved for what can be read, whose patient is known, and what the caller may write: what is refused is referred to
 //! by nobody. Whatever is decided here, the writer decides again. Where a record is refused all the same, what refers to it is
 //! counted as a reference to nothing.
+//!
+//! What is put aside is stored window by window. What a window stored is looked up by its source in those that follow.
 
-use std::{
-    collections::{HashMap, HashSet},
-    hash::{BuildHasher as _, RandomState},
-};
+use std::collections::{HashMap, HashSet};
 
 use domain::{
     access::{AccessRequest, Action, Actor, Decision, decide, decide_amendment},
@@ -18,8 +17,9 @@ use domain::{
     sources::{RecordSource, SourceComparison, SourceToken},
 };
 use store::{Pool, Tx, idempotency, records};
+use uuid::Uuid;
 
-use super::{Import, prepared::Prepared};
+use super::{Import, name_hashes::NameHashes, prepared::Prepared, resolution::Resolution};
 use crate::{
     caller::Caller,
     dependencies::Drafting,
@@ -32,8 +32,10 @@ use crate::{
 };
 
 /// How many names, sources and keys are remembered of one import, of each. What comes after that is stored, and found by no
-/// reference of the same import.
+/// reference of the same window.
 const MAX_REMEMBERED: usize = 200_000;
+/// How many documents of sources there are at least in a window that ends because so much is remembered.
+const MANY: usize = MAX_REMEMBERED / 8;
 
 /// The record that something is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,22 +59,13 @@ pub(crate) struct References {
     keys: HashMap<String, RecordId>,
     /// What is not there, as far as was looked.
     absent: HashSet<SourceOfPatient>,
+    /// How many references of documents lead to nothing that are there and that the caller may not amend.
+    kept_open: HashMap<SourceOfPatient, u32>,
     /// How often each record is referred to that was reserved.
     pointed: HashMap<RecordId, u64>,
     /// What was reserved and refused.
     lost: HashSet<RecordId>,
-    hashes: (RandomState, RandomState),
-}
-
-/// The references of a document as they are stored.
-#[derive(Debug, Default)]
-pub(crate) struct Resolution {
-    /// What stands there, and what takes its place.
-    pub(crate) to: HashMap<String, String>,
-    /// To which records.
-    pub(crate) records: Vec<RecordId>,
-    /// How many stay as they are, because nothing is stored that they mean.
-    pub(crate) unresolved: u64,
+    hashes: NameHashes,
 }
 
 /// Which record a document has become that is stored.
@@ -219,13 +212,29 @@ fn reserved(context: ImportContext<'_>, one: &Prepared) -> RecordId {
         .updated_at
         .map(|at| at.timestamp_micros().to_be_bytes());
     let at = at.unwrap_or_default();
-    key.reserved_record(one.patient, &[&state.token, &state.content, version, &at])
+    key.reserved_record(one.patient, &[&state.token, &state.content.0, version, &at])
 }
 
 impl References {
-    fn hash(&self, name: &str) -> u128 {
-        let (one, other) = (&self.hashes.0, &self.hashes.1);
-        (u128::from(one.hash_one(name)) << 64) | u128::from(other.hash_one(name))
+    /// Whether so much is remembered that what comes had better be a window of its own.
+    pub(crate) fn are_many(&self) -> bool {
+        self.names.len() >= MAX_REMEMBERED && self.planned.len() >= MANY
+    }
+
+    /// Begins a window: what was put aside before is stored. What is known by its source is found by that from here on, and forgotten
+    /// where much is remembered.
+    pub(crate) fn begin_window(&mut self) {
+        self.absent.clear();
+        self.pointed.clear();
+        if self.are_many() {
+            self.names.retain(|_, target| {
+                let is_known = target.as_ref().is_some_and(|it| it.token.is_some());
+                !is_known
+            });
+            self.planned.clear();
+            self.planned_versions = 0;
+            self.kept_open.clear();
+        }
     }
 
     /// Learns which record a document has become.
@@ -241,7 +250,7 @@ impl References {
 
     fn call(&mut self, names: &[String], target: &ReferenceTarget) {
         for name in names {
-            let hash = self.hash(name);
+            let hash = self.hashes.of(name);
             if self.names.len() >= MAX_REMEMBERED && !self.names.contains_key(&hash) {
                 continue;
             }
@@ -311,6 +320,14 @@ impl References {
         let versions = self.planned.entry(of).or_insert_with(|| known.to_vec());
         match source.state.compare(versions) {
             SourceComparison::Same(id) | SourceComparison::Outdated(id) => return (None, Some(id)),
+            SourceComparison::Mended { record, open } => {
+                if !facts_of_group.may_follow(context, one, record)
+                    && self.kept_open.len() < MAX_REMEMBERED
+                {
+                    self.kept_open.insert(of, open);
+                }
+                return (None, Some(record));
+            }
             SourceComparison::Unknown => {
                 if let Some(id) = facts_of_group.remembered.get(&one.key.0) {
                     return (None, Some(*id));
@@ -371,7 +388,10 @@ impl References {
     ) -> Result<Resolution, Error> {
         let scope = one.scope(context.import.source.as_deref());
         let mut resolution = Resolution::default();
+        let kept_open = called(one).and_then(|of| self.kept_open.get(&of));
+        resolution.least_open = kept_open.copied().unwrap_or_default();
         let mut left: Vec<(&String, SourceOfPatient)> = Vec::new();
+        let mut unknown: Vec<&String> = Vec::new();
         for reference in &one.references {
             let names = fhir::origin::names_meant(reference, scope);
             if let Some((record, kind)) = self.named(&names, one.patient) {
@@ -386,7 +406,7 @@ impl References {
             });
             match of.filter(|of| !self.absent.contains(of)) {
                 Some(of) => left.push((reference, of)),
-                None => resolution.unresolved += 1,
+                None => unknown.push(reference),
             }
         }
         if !left.is_empty() {
@@ -399,12 +419,13 @@ impl References {
                     resolution.put(reference, &newest.kind, newest.record);
                     continue;
                 }
-                resolution.unresolved += 1;
+                unknown.push(reference);
                 if self.absent.len() < MAX_REMEMBERED {
                     self.absent.insert(of);
                 }
             }
         }
+        name_records_here(context, one.patient, unknown, &mut resolution).await?;
         for record in &resolution.records {
             if self.pointed.len() < MAX_REMEMBERED || self.pointed.contains_key(record) {
                 *self.pointed.entry(*record).or_default() += 1;
@@ -415,7 +436,9 @@ impl References {
 
     /// The record of this patient that one of these names means.
     fn named(&self, names: &[String], patient: UserId) -> Option<(RecordId, &'static str)> {
-        let mut called = names.iter().map(|name| self.names.get(&self.hash(name)));
+        let mut called = names
+            .iter()
+            .map(|name| self.names.get(&self.hashes.of(name)));
         let target = called.find_map(|known| known?.as_ref())?;
         let is_theirs = target.patient == patient && !self.lost.contains(&target.record);
         is_theirs.then_some((target.record, target.kind))
@@ -428,15 +451,35 @@ impl References {
     }
 }
 
-impl Resolution {
-    fn put(&mut self, reference: &str, kind: &str, record: RecordId) {
-        self.to
-            .insert(reference.to_owned(), format!("{kind}/{record}"));
-        self.records.push(record);
+/// Sorts out which references name records of this patient by the ids that these have here; the others mean nothing that is stored.
+async fn name_records_here(
+    context: ImportContext<'_>,
+    patient: UserId,
+    references: Vec<&String>,
+    resolution: &mut Resolution,
+) -> Result<(), Error> {
+    let id_of = |reference: &str| {
+        let id = fhir::origin::id_of_record(reference)?;
+        id.parse::<Uuid>().ok().map(RecordId)
+    };
+    let ids: Vec<RecordId> = references.iter().filter_map(|it| id_of(it)).collect();
+    let there = if ids.is_empty() {
+        Vec::new()
+    } else {
+        let mut conn = context.pool.acquire().await?;
+        records::by_ids(&mut conn, &ids).await?
+    };
+    for reference in references {
+        let id = id_of(reference);
+        let is_theirs = |record: &&records::Record| {
+            Some(record.id) == id
+                && record.patient == patient
+                && record.availability == Availability::Open
+        };
+        match there.iter().find(is_theirs) {
+            Some(record) => resolution.records.push(record.id),
+            None => resolution.leave(reference),
+        }
     }
-
-    /// How many of its references name records.
-    pub(crate) fn resolved(&self) -> u64 {
-        self.records.len() as u64
-    }
+    Ok(())
 }

@@ -124,9 +124,9 @@ pub(crate) struct Totals {
     reasons: BTreeMap<String, u64>,
     /// What there was to say of what was not refused, by rule.
     notes: BTreeMap<String, u64>,
-    /// References that name records now.
+    /// References that name records now, or what their document contains.
     pub(crate) resolved: u64,
-    /// References that stay as they are, because nothing is stored that they mean.
+    /// References that mean nothing that is stored.
     pub(crate) unresolved: u64,
     /// Files that were taken out of documents.
     pub(crate) files: FilesStored,
@@ -135,7 +135,7 @@ pub(crate) struct Totals {
 /// What is told of an entry beside what it came to, where it was not refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct EntryRemarks<'a> {
-    /// How many of its references stay as they are.
+    /// How many of its references mean nothing that is stored.
     pub(crate) unresolved: u64,
     /// What there is to say of its profiles, and of files that are not waited for.
     pub(crate) notes: &'a [fhir::Issue],

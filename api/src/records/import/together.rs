@@ -1,23 +1,26 @@
 //! A few entries that come together: all of them are there before the first is stored, so that they may refer to each other. Files
 //! among them (`Binary`) are stored when the records are that promise them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use domain::{
     ids::{RecordId, UserId},
     sources::SourceToken,
 };
+use fhir::{Json, mentioned::MentionedResource};
 use futures::{StreamExt as _, stream};
 
 use super::{
     Drafted, Entry, Import,
     file_writing::{store_behind, store_with_files},
     files::{AwaitedFile, FilesStored, TakenFile, promised_others},
+    mentioned::MentionedEntries,
     named::NamedFiles,
     prepared::Prepared,
     promised::PromisedFiles,
-    references::{ImportContext, References, Resolution},
+    references::{ImportContext, References},
     report::Imported,
+    resolution::Resolution,
 };
 use crate::{
     caller::Caller,
@@ -56,6 +59,8 @@ struct ReadEntry {
     file: Option<TakenFile>,
     /// What documents call it.
     file_names: Vec<String>,
+    /// What documents may refer to, where no record is made of it.
+    mentioned: Option<MentionedResource>,
 }
 
 /// An entry on its way.
@@ -86,6 +91,7 @@ pub(super) async fn store(
         .map(|entry| read(&mut import, drafting, caller, entry))
         .collect();
     claim(&import, &mut read);
+    let mentioned = mentioned(&mut read);
     let mut promised = PromisedFiles::default();
     for one in &read {
         if let Ok(Drafted::Prepared(prepared)) = &one.drafted
@@ -103,7 +109,7 @@ pub(super) async fn store(
         import: &import,
     };
     let mut references = References::default();
-    let (pending, at_once) = drafts_of(context, &mut references, read).await?;
+    let (pending, at_once) = drafts_of(context, &mut references, &mentioned, read).await?;
     let stored = pending.into_iter().map(|pending| async move {
         let PendingEntry {
             mut entry,
@@ -139,6 +145,7 @@ pub(super) async fn store(
 fn read(import: &mut Import, drafting: Drafting<'_>, caller: &Caller, entry: Entry) -> ReadEntry {
     let kind = entry.kind();
     let file_names = entry.names_as_file(import.source.as_deref());
+    let mentioned = entry.mentioned(import.source.as_deref());
     let mut entry = entry.with_files_apart();
     let file = entry.as_mut().ok().and_then(Entry::binary);
     let prepared = entry.and_then(|entry| import.prepare(drafting, caller, entry));
@@ -149,7 +156,18 @@ fn read(import: &mut Import, drafting: Drafting<'_>, caller: &Caller, entry: Ent
         drafted,
         file,
         file_names,
+        mentioned,
     }
+}
+
+/// What documents may refer to among the entries, where no record is made of it.
+fn mentioned(read: &mut [ReadEntry]) -> MentionedEntries<Json> {
+    let mut entries = MentionedEntries::default();
+    for mut resource in read.iter_mut().filter_map(|one| one.mentioned.take()) {
+        let medication = resource.medication.take();
+        entries.learn(resource, medication);
+    }
+    entries
 }
 
 /// Has documents promise the files among the entries that they name by an address.
@@ -201,6 +219,7 @@ async fn attach(
 async fn drafts_of(
     context: ImportContext<'_>,
     references: &mut References,
+    mentioned: &MentionedEntries<Json>,
     read: Vec<ReadEntry>,
 ) -> Result<(Vec<PendingEntry>, usize), Error> {
     let documents: Vec<&Prepared> = read
@@ -210,7 +229,7 @@ async fn drafts_of(
             _ => None,
         })
         .collect();
-    let refer = documents.iter().any(|one| one.refers_to_records());
+    let refer = documents.iter().any(|one| one.refers_to_others());
     let reserved = if refer {
         references.reserve(context, &documents).await?
     } else {
@@ -232,11 +251,15 @@ async fn drafts_of(
         match one.drafted {
             Ok(Drafted::Prepared(prepared)) => {
                 it.entry.reserved = reserved.next().flatten();
-                let resolution = if refer {
+                let mut resolution = if refer {
                     references.resolve(context, &prepared).await?
                 } else {
-                    unresolved_all(&prepared)
+                    Resolution::of_unresolved(&prepared)
                 };
+                let source = context.import.source.as_deref();
+                let medications = mentioned.medications_of(&prepared, source);
+                let medications = medications.into_iter().collect();
+                resolution.complete(&prepared, source, mentioned, medications);
                 it.draft(context, *prepared, &resolution);
             }
             Ok(Drafted::Restored(restored)) => it.draft = Some(*restored),
@@ -272,10 +295,10 @@ impl PendingEntry {
     /// Makes a draft of its document, with its references replaced.
     fn draft(&mut self, context: ImportContext<'_>, prepared: Prepared, resolution: &Resolution) {
         let entry = &mut self.entry;
-        (entry.resolved, entry.unresolved) = (resolution.resolved(), resolution.unresolved);
+        (entry.resolved, entry.unresolved) = (resolution.resolved(), resolution.unresolved());
         self.taken = prepared.files().to_vec();
         let promises_files = prepared.promises_files();
-        let with = (entry.reserved, &resolution.to);
+        let with = (entry.reserved, resolution);
         let (drafting, import) = (context.drafting, context.import);
         match import.draft(drafting, context.caller, prepared, with) {
             Ok(mut made) => {
@@ -287,14 +310,5 @@ impl PendingEntry {
             }
             Err(error) => entry.result = Err(error),
         }
-    }
-}
-
-/// The references of a document where none could mean a record.
-fn unresolved_all(prepared: &Prepared) -> Resolution {
-    Resolution {
-        to: HashMap::new(),
-        records: Vec::new(),
-        unresolved: prepared.references().len() as u64,
     }
 }

@@ -3,6 +3,7 @@
 use crate::contained::Contained;
 use crate::json::Json;
 use crate::record_types::resource_type;
+use crate::references::Literal;
 
 const LOINC: &str = "http://loinc.org";
 const UCUM: &str = "http://unitsofmeasure.org";
@@ -53,9 +54,11 @@ pub(super) fn names_professional(json: &Json, key: &str, root: &Json) -> bool {
     })
 }
 
-/// Whether a reference says to a person, or by an identifier, what it means.
+/// Whether a reference says to a person, or by an identifier, what it means. An address states nothing, wherever it stands.
 pub(super) fn is_named(reference: &Json) -> bool {
-    has(reference, "display") || has(reference, "identifier")
+    let identifier = reference.get("identifier");
+    let is_said = identifier.is_some_and(|it| Literal::of(text(it, "value")).is_none());
+    has(reference, "display") || is_said
 }
 
 /// Whether the truth value at `key` is true.

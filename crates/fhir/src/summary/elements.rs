@@ -149,8 +149,8 @@ impl Party {
     }
 }
 
-/// What a contained resource is called.
-fn name(resource: Part<'_>) -> Option<String> {
+/// What a resource is called, such as one that is contained.
+pub(super) fn name(resource: Part<'_>) -> Option<String> {
     if let name @ Some(_) = resource.written("name") {
         return name; // of an organisation, a location
     }

@@ -43,7 +43,7 @@ pub use treatment_plan::{Activity, Goal, GoalTarget, PlanState, TreatmentPlanSum
 pub use vaccination::{NextDose, Vaccination, VaccinationSummary};
 pub use vital_signs::VitalSignsSummary;
 
-use self::parts::Parts;
+use self::parts::{Part, Parts};
 use crate::json::Json;
 use crate::record_types::RecordType;
 use crate::searchable;
@@ -125,6 +125,20 @@ impl Summary {
     pub fn unsupported_modifiers(&self) -> &[String] {
         with!(self, it => &it.unsupported_modifiers)
     }
+}
+
+/// What a resource is called that is no record: by its name, or by what it codes.
+pub(crate) fn name_of(resource: &Json) -> Option<String> {
+    let parts = Parts::of(resource);
+    let resource = parts.roots().first().copied();
+    resource.and_then(|part| elements::name(part).or_else(|| type_of(part)))
+}
+
+/// What a visit, a specimen or the like is, in words.
+fn type_of(part: Part<'_>) -> Option<String> {
+    let coded = |key: &str| part.json.get(key).and_then(Concept::of_coding);
+    let concept = part.concepts("type").next().or_else(|| part.concept("type"));
+    concept.or_else(|| coded("class"))?.text
 }
 
 /// What `document` says of what its record type is about: its own elements, those of its `Bundle`'s

@@ -1,0 +1,360 @@
+//! What documents of an import refer to: records, however much is put aside until all of them have arrived; a medication, which they
+//! contain; and what no record is made of, which they say by an identifier.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tests::transfer::{BUNDLE, NDJSON, dangling, heart_rate, references, stored};
+use tests::{Person, World, id, text};
+
+use crate::sources::{BASE, brings, bundle, document, entry, measured};
+
+/// How many heart rates refer to each other: some 40 kB each, so that they are more than two windows of 1 MiB.
+const COUNT: usize = 60;
+
+/// A world in which an import puts 1 MiB aside at most.
+async fn with_small_windows() -> World {
+    let limit = ("MEDITRUSTAL_HELD_ENTRIES_MIB".to_owned(), "1".to_owned());
+    World::with(|options| options.api.push(limit)).await
+}
+
+/// Heart rates of which each refers to the one before it, and the first to the last.
+fn long_circle() -> Vec<String> {
+    let note = "resting, seated. ".repeat(2_400);
+    let one = |nth: usize| {
+        let before = (nth + COUNT - 1) % COUNT;
+        let more = format!(
+            r#""id":"{nth}","note":[{{"text":"{nth}: {note}"}}],"hasMember":[{{"reference":"Observation/{before}"}}]"#
+        );
+        measured(72, &more)
+    };
+    (0..COUNT).map(one).collect()
+}
+
+/// What is stored of a patient now, by the ids of the records.
+async fn documents(world: &World, person: &Person) -> BTreeMap<String, Value> {
+    let exported = person.exports(&world.api, person, "").await;
+    let read = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
+    let documents = exported.body.lines().map(read);
+    documents.map(|it| (id(&it), it)).collect()
+}
+
+fn ours(record: &Value) -> String {
+    format!("Observation/{}", text(record))
+}
+
+#[tokio::test]
+async fn what_is_longer_than_may_be_put_aside_is_stored_window_by_window() {
+    let world = with_small_windows().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["CREATE"]).await;
+    let lines = long_circle();
+    let source = "&source=h";
+
+    let dry = brings(&world, &ana, "&source=h&dryRun=true", &lines).await;
+    let first = brings(&world, &ana, source, &lines).await;
+
+    assert_eq!(dry.end["wouldBeCreated"], COUNT);
+    assert_eq!(first.end["ended"], "COMPLETE", "{:?}", first.end);
+    assert_eq!(first.each("outcome"), vec![json!("CREATED"); COUNT]);
+    let numbers: Vec<Value> = (1..=COUNT).map(|number| json!(number)).collect();
+    assert_eq!(first.each("entry"), numbers, "in their order");
+    for report in [&dry, &first] {
+        // What the first refers to comes in another window.
+        assert_eq!(report.lines[0]["unresolvedReferences"], 1);
+        let counted = ["resolvedReferences", "unresolvedReferences"].map(|name| &report.end[name]);
+        assert_eq!(counted, [&json!(COUNT - 1), &json!(1)]);
+    }
+    let records = first.each("recordId");
+    let kept = documents(&world, &ana).await;
+    assert_eq!((kept.len(), stored(&world).await), (COUNT, COUNT as u64));
+    for nth in 1..COUNT {
+        let meant = &kept[&text(&records[nth])]["hasMember"];
+        assert_eq!(*meant, json!([{ "reference": ours(&records[nth - 1]) }]));
+    }
+    let last = format!("Observation/{}", COUNT - 1);
+    assert_eq!(
+        kept[&text(&records[0])]["hasMember"],
+        json!([{ "identifier": { "value": last }, "type": "Observation" }])
+    );
+
+    // The same again mends it, by whoever may amend; by nobody else, and once.
+    let upload = || lines.join("\n");
+    let theirs = dr_bo
+        .imports(&world.api, &ana, (NDJSON, source), upload())
+        .await;
+    assert_eq!(theirs.each("outcome"), vec![json!("ALREADY_THERE"); COUNT]);
+    let dry = brings(&world, &ana, "&source=h&dryRun=true", &lines).await;
+    assert_eq!(dry.lines[0]["outcome"], "WOULD_BE_AMENDED");
+    let again = brings(&world, &ana, source, &lines).await;
+    let mut expected = vec![json!("ALREADY_THERE"); COUNT];
+    expected[0] = json!("AMENDED");
+    assert_eq!(again.each("outcome"), expected, "{:?}", again.end);
+    assert_eq!(again.lines[0]["version"], 2);
+    let mended = &again.lines[0]["recordId"];
+    let document = document(&ana, mended).await;
+    assert_eq!(
+        document["hasMember"],
+        json!([{ "reference": ours(&records[COUNT - 1]) }])
+    );
+    let once_more = brings(&world, &ana, source, &lines).await;
+    assert_eq!(once_more.end["alreadyThere"], COUNT);
+    assert_eq!(&once_more.lines[0]["recordId"], mended);
+    assert_eq!(stored(&world).await, COUNT as u64 + 1);
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_in_its_second_window_goes_on_where_it_says() {
+    let world = with_small_windows().await;
+    let ana = world.patient("ana").await;
+    let entries: Vec<String> = (0..)
+        .zip(long_circle())
+        .map(|(nth, resource): (u32, String)| {
+            entry(&format!("{BASE}/Observation/{nth}"), &resource)
+        })
+        .collect();
+    let whole = bundle("transaction", &entries);
+    let part = whole[..whole.len() * 3 / 4].to_owned();
+
+    let broken = ana.imports(&world.api, &ana, (BUNDLE, ""), part).await;
+    let reported = broken.lines.len();
+    let from = format!("&from={}", reported + 1);
+    let rest = ana.imports(&world.api, &ana, (BUNDLE, &from), whole).await;
+
+    assert_eq!(broken.end["ended"], "BAD_REQUEST", "{:?}", broken.end);
+    assert_eq!(broken.end["resumeFrom"], reported + 1);
+    assert_eq!(broken.each("outcome"), vec![json!("CREATED"); reported]);
+    assert!((30..COUNT).contains(&reported), "{reported}");
+    assert_eq!(rest.end["ended"], "COMPLETE");
+    assert_eq!(rest.each("outcome"), vec![json!("CREATED"); COUNT - reported]);
+    assert_eq!(stored(&world).await, COUNT as u64);
+    // What was stored before it broke off is found by its source.
+    let before = ours(&broken.lines[reported - 1]["recordId"]);
+    let next = document(&ana, &rest.lines[0]["recordId"]).await;
+    assert_eq!(next["hasMember"], json!([{ "reference": before }]));
+}
+
+const NPI: &str = "http://hl7.org/fhir/sid/us-npi";
+const FOREIGN: &str = "https://other.example/fhir/Organization/1";
+
+fn urn(nth: usize) -> String {
+    format!("urn:uuid:00000000-0000-4000-8000-{nth:012}")
+}
+
+fn to(nth: usize) -> Value {
+    json!({ "reference": urn(nth) })
+}
+
+/// A hospital's file, each entry by the number of its URN: what is referred to stands behind what refers to it, or before.
+fn hospital() -> Vec<Value> {
+    let mut measured: Value = serde_json::from_str(&heart_rate(72)).expect("JSON");
+    measured["subject"] = to(0);
+    measured["encounter"] = json!({ "reference": urn(2), "display": "As the ward says" });
+    measured["performer"] = json!([to(4), { "reference": FOREIGN }]);
+    measured["basedOn"] = json!([{ "reference": "ServiceRequest/none" }]);
+    let clinical = "http://terminology.hl7.org/CodeSystem/condition-clinical";
+    let category = "http://terminology.hl7.org/CodeSystem/condition-category";
+    vec![
+        json!({ "resourceType": "Patient", "name": [{ "family": "A" }] }),
+        json!({
+            "resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": to(0), "encounter": to(2),
+            "medicationReference": to(6), "reasonReference": [to(5)], "authoredOn": "2026-01-02",
+            "requester": { "reference": format!("Practitioner?identifier={NPI}|99") },
+            "dosageInstruction": [{ "text": "One at night" }],
+        }),
+        json!({
+            "resourceType": "Encounter", "status": "finished", "class": { "code": "AMB" }, "type": [{ "text": "Check-up" }],
+        }),
+        json!({
+            "resourceType": "Practitioner", "identifier": [{ "system": NPI, "value": "99" }],
+            "name": [{ "given": ["Rosa"], "family": "Lindgren" }],
+        }),
+        json!({ "resourceType": "Organization", "name": "Mercy Hospital" }),
+        json!({
+            "resourceType": "Condition", "subject": to(0), "encounter": to(2), "code": { "text": "Hypertension" },
+            "clinicalStatus": { "coding": [{ "system": clinical, "code": "active" }] },
+            "category": [{ "coding": [{ "system": category, "code": "encounter-diagnosis" }] }],
+        }),
+        json!({
+            "resourceType": "Medication", "meta": { "versionId": "1" }, "code": { "text": "Ramipril 5 MG" }, "manufacturer": to(4),
+            "ingredient": [{ "itemReference": { "reference": "#s" } }],
+            "contained": [{ "resourceType": "Substance", "id": "s", "code": { "text": "Ramipril" } }],
+        }),
+        json!({
+            "resourceType": "MedicationAdministration", "status": "completed", "subject": to(0), "context": to(2),
+            "medicationReference": to(6), "effectiveDateTime": "2026-01-03", "request": to(1), "performer": [{ "actor": to(3) }],
+            "dosage": { "dose": { "value": 1, "unit": "tablet" } },
+        }),
+        measured,
+        json!({ "resourceType": "Medication", "code": { "text": "Nobody refers to it" } }),
+    ]
+}
+
+/// What a list shows of a record.
+async fn title(person: &Person, record: &Value) -> String {
+    let query = "query($id: UUID!) { medicalRecord(id: $id) { summary { title } } }";
+    let read = person.asks(query, json!({ "id": record })).await;
+    text(&read.data()["medicalRecord"]["summary"]["title"])
+}
+
+/// An identifier of what nothing is stored for.
+fn logical(uri: &str, kind: &str, display: &str) -> Value {
+    let identifier = json!({ "system": "urn:ietf:rfc:3986", "value": uri });
+    json!({ "identifier": identifier, "type": kind, "display": display })
+}
+
+#[tokio::test]
+async fn every_reference_of_a_transaction_that_is_taken_out_leads_to_something() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let entries = hospital().into_iter().enumerate();
+    let entries: Vec<String> = entries
+        .map(|(nth, resource)| entry(&urn(nth), &resource.to_string()))
+        .collect();
+    let upload = bundle("transaction", &entries);
+
+    let dry = (BUNDLE, "&dryRun=true");
+    let dry = ana.imports(&world.api, &ana, dry, upload.clone()).await;
+    let first = ana
+        .imports(&world.api, &ana, (BUNDLE, ""), upload.clone())
+        .await;
+    let again = ana.imports(&world.api, &ana, (BUNDLE, ""), upload).await;
+
+    let outcomes = |made: &str| {
+        let skipped = [0, 2, 3, 4, 6, 9];
+        let all = 0..entries.len();
+        let told = all.map(|nth| if skipped.contains(&nth) { "SKIPPED" } else { made });
+        told.map(|it| json!(it)).collect::<Vec<Value>>()
+    };
+    assert_eq!(dry.each("outcome"), outcomes("WOULD_BE_CREATED"));
+    assert_eq!(first.each("outcome"), outcomes("CREATED"), "{:?}", first.lines);
+    assert_eq!(again.each("outcome"), outcomes("ALREADY_THERE"));
+    for report in [&dry, &first] {
+        let counted = ["resolvedReferences", "unresolvedReferences"].map(|name| &report.end[name]);
+        assert_eq!(counted, [&json!(4), &json!(9)], "{:?}", report.lines);
+    }
+    let request = document(&ana, &first.lines[1]["recordId"]).await;
+    let condition = format!("Condition/{}", text(&first.lines[5]["recordId"]));
+    let visit = logical(&urn(2), "Encounter", "Check-up");
+    assert_eq!(request["encounter"], visit);
+    assert_eq!(request["reasonReference"], json!([{ "reference": condition }]));
+    let requester = json!({
+        "identifier": { "system": NPI, "value": "99" }, "type": "Practitioner", "display": "Rosa Lindgren",
+    });
+    assert_eq!(request["requester"], requester);
+    assert_eq!(
+        request["contained"],
+        json!([
+            {
+                "resourceType": "Medication", "id": "contained-1", "code": { "text": "Ramipril 5 MG" },
+                "manufacturer": { "identifier": { "system": "urn:ietf:rfc:3986", "value": urn(4) } },
+                "ingredient": [{ "itemReference": { "reference": "#contained-2" } }],
+            },
+            { "resourceType": "Substance", "id": "contained-2", "code": { "text": "Ramipril" } },
+        ])
+    );
+    let given = document(&ana, &first.lines[7]["recordId"]).await;
+    assert_eq!(given["context"], visit);
+    let nurse = logical(&urn(3), "Practitioner", "Rosa Lindgren");
+    assert_eq!(given["performer"], json!([{ "actor": nurse }]));
+    let measured = document(&ana, &first.lines[8]["recordId"]).await;
+    let ward = logical(&urn(2), "Encounter", "As the ward says");
+    assert_eq!(measured["encounter"], ward);
+    assert_eq!(
+        measured["performer"],
+        json!([logical(&urn(4), "Organization", "Mercy Hospital"), { "reference": FOREIGN }])
+    );
+    let asked = json!({ "identifier": { "value": "ServiceRequest/none" }, "type": "ServiceRequest" });
+    assert_eq!(measured["basedOn"], json!([asked]));
+    for nth in [1, 7] {
+        let title = title(&ana, &first.lines[nth]["recordId"]).await;
+        assert!(title.starts_with("Ramipril 5 MG"), "{title}");
+    }
+
+    let exported = ana.exports(&world.api, &ana, "&format=transaction").await;
+    let out = exported.json();
+    assert_eq!(dangling(&out), [""; 0]);
+    let mut literals = Vec::new();
+    references(&out, &mut literals);
+    assert!(literals.len() > 8, "{literals:?}");
+    assert!(literals.contains(&FOREIGN.to_owned()), "{literals:?}");
+}
+
+#[tokio::test]
+async fn a_medication_is_read_in_what_refers_to_it_by_whichever_name_and_whenever_it_comes() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let taken = |reference: &str| {
+        json!({
+            "resourceType": "MedicationStatement", "id": "s", "status": "active", "effectiveDateTime": "2026-01-02",
+            "medicationReference": { "reference": reference },
+        })
+        .to_string()
+    };
+    let medication = r#"{"resourceType":"Medication","id":"m","code":{"text":"Ramipril 5 MG"}}"#;
+    let url = |path: &str| format!("{BASE}/{path}");
+
+    // In lines, the medication first; in a Bundle, by its address.
+    let lines = [medication.to_owned(), taken("Medication/m")];
+    let by_line = brings(&world, &ana, "&source=h", &lines).await;
+    let entries = [
+        entry(&url("MedicationStatement/s"), &taken(&url("Medication/m"))),
+        entry(&url("Medication/m"), medication),
+    ];
+    let of_bundle = bundle("searchset", &entries);
+    let of_bundle = ana
+        .imports(&world.api, &ana, (BUNDLE, ""), of_bundle)
+        .await;
+
+    assert_eq!(by_line.each("outcome"), ["SKIPPED", "CREATED"].map(|it| json!(it)));
+    assert_eq!(of_bundle.each("outcome"), ["CREATED", "SKIPPED"].map(|it| json!(it)));
+    for line in [&by_line.lines[1], &of_bundle.lines[0]] {
+        let title = title(&ana, &line["recordId"]).await;
+        assert!(title.starts_with("Ramipril 5 MG"), "{title}");
+    }
+
+    // One that comes later mends what was stored without it; what was stored with it stays.
+    let alone = [taken("Medication/m")];
+    let without = brings(&world, &ana, "&source=later", &alone).await;
+    let with = brings(&world, &ana, "&source=later", &lines).await;
+    let again = brings(&world, &ana, "&source=later", &alone).await;
+    assert_eq!(without.lines[0]["unresolvedReferences"], 1);
+    assert_eq!(with.lines[1]["outcome"], "AMENDED", "{:?}", with.lines);
+    assert_eq!(again.lines[0]["outcome"], "ALREADY_THERE");
+    let title_of = async |line: &Value| title(&ana, &line["recordId"]).await;
+    let unread = title_of(&without.lines[0]).await;
+    assert!(!unread.contains("Ramipril"), "{unread}");
+    let read = title_of(&with.lines[1]).await;
+    assert!(read.starts_with("Ramipril 5 MG"), "{read}");
+    assert_eq!(again.lines[0]["recordId"], with.lines[1]["recordId"]);
+}
+
+#[tokio::test]
+async fn a_mutation_contains_a_medication_and_says_who_is_meant() {
+    const IMPORT: &str = "mutation Import($input: ImportRecordsInput!) { importRecords(input: $input) {
+        created skipped resolvedReferences unresolvedReferences results { outcome record { canonical summary { title } } }
+    } }";
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let documents = [
+        json!({
+            "resourceType": "MedicationRequest", "status": "active", "intent": "order",
+            "medicationReference": { "reference": "Medication/m" }, "requester": { "reference": "Practitioner/7" },
+        }),
+        json!({ "resourceType": "Practitioner", "id": "7", "name": [{ "text": "Dr Pill" }] }),
+        json!({ "resourceType": "Medication", "id": "m", "code": { "text": "Ramipril 5 MG" } }),
+    ];
+    let entries = documents.map(|document| json!({ "document": document }));
+    let input = json!({ "input": { "patientId": ana.id, "source": BASE, "entries": entries } });
+
+    let answer = ana.asks(IMPORT, input).await;
+
+    let told = &answer.data()["importRecords"];
+    let counted = ["created", "skipped", "resolvedReferences", "unresolvedReferences"];
+    assert_eq!(counted.map(|name| &told[name]), [&json!(1), &json!(2), &json!(1), &json!(1)]);
+    let record = &told["results"][0]["record"];
+    assert_eq!(record["summary"]["title"], "Ramipril 5 MG");
+    let canonical: Value = serde_json::from_str(&text(&record["canonical"])).expect("JSON");
+    let doctor = logical(&format!("{BASE}/Practitioner/7"), "Practitioner", "Dr Pill");
+    assert_eq!(canonical["requester"], doctor);
+}
