@@ -92,8 +92,9 @@ pub fn dangling(transaction: &Value) -> Vec<String> {
     for entry in entries {
         let resource = &entry["resource"];
         let contained = resource["contained"].as_array().into_iter().flatten();
-        let contained: BTreeSet<String> =
-            contained.map(|it| format!("#{}", text(&it["id"]))).collect();
+        let contained: BTreeSet<String> = contained
+            .map(|it| format!("#{}", text(&it["id"])))
+            .collect();
         let mut literals = Vec::new();
         references(resource, &mut literals);
         found.extend(literals.into_iter().filter(|literal| {

@@ -391,9 +391,8 @@ impl ImportRun {
     /// Stores what is put aside where that is as much as may be: what comes is the next window.
     async fn begin_window(&mut self) -> Result<(), ImportEnd> {
         let most = self.transfer.app.transfers.held_bytes;
-        let is_full = |held: &HeldEntries| {
-            held.is_full(most) || (!self.is_dry && self.references.are_many())
-        };
+        let is_full =
+            |held: &HeldEntries| held.is_full(most) || (!self.is_dry && self.references.are_many());
         if !self.held.as_ref().is_some_and(is_full) {
             return Ok(());
         }

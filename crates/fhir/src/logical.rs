@@ -175,9 +175,8 @@ mod tests {
         };
         let encounter = r#","type":"Encounter""#;
         let bare = r#"{"identifier":{"value":"Encounter/4"},"type":"Encounter"}"#.to_owned();
-        let npi = |of: &str| {
-            format!(r#"{{"identifier":{{{of}"value":"99"}},"type":"Practitioner"}}"#)
-        };
+        let npi =
+            |of: &str| format!(r#"{{"identifier":{{{of}"value":"99"}},"type":"Practitioner"}}"#);
         for (reference, scope, expected) in [
             (UUID, nowhere, uri(UUID, "")),
             ("urn:oid:1.2.3", nowhere, uri("urn:oid:1.2.3", "")),
@@ -213,7 +212,10 @@ mod tests {
             (
                 "https://meditrustal.example/fhir/Goal/1",
                 nowhere,
-                uri("https://meditrustal.example/fhir/Goal/1", r#","type":"Goal""#),
+                uri(
+                    "https://meditrustal.example/fhir/Goal/1",
+                    r#","type":"Goal""#,
+                ),
             ),
         ] {
             assert_eq!(said(reference, scope), Some(expected), "{reference}");

@@ -237,7 +237,10 @@ mod tests {
         let told = String::from_utf8(canonical::to_bytes(&contained)).unwrap();
         assert_eq!(told, bare);
         let label = r#","meta":{"security":[{"code":"R"}]}"#;
-        let long = format!(r#","batch":{{"lotNumber":"{}"}}"#, "7".repeat(MAX_MEDICATION));
+        let long = format!(
+            r#","batch":{{"lotNumber":"{}"}}"#,
+            "7".repeat(MAX_MEDICATION)
+        );
         for unfit in [label, r#","dose":1"#, &long] {
             assert_eq!(medication(unfit), None);
         }

@@ -243,7 +243,10 @@ mod tests {
 
         let replaced = with_references(document, &to);
 
-        assert_eq!(references(&replaced, "p"), ["Condition/ours", "Condition/2"]);
+        assert_eq!(
+            references(&replaced, "p"),
+            ["Condition/ours", "Condition/2"]
+        );
         let author = r#""author":{"display":"Dr A","identifier":{"value":"Practitioner/3"},"type":"Practitioner"}"#;
         assert!(told(&replaced).contains(author), "{}", told(&replaced));
     }

@@ -126,7 +126,10 @@ async fn an_upload_that_breaks_off_in_its_second_window_goes_on_where_it_says() 
     assert_eq!(broken.each("outcome"), vec![json!("CREATED"); reported]);
     assert!((30..COUNT).contains(&reported), "{reported}");
     assert_eq!(rest.end["ended"], "COMPLETE");
-    assert_eq!(rest.each("outcome"), vec![json!("CREATED"); COUNT - reported]);
+    assert_eq!(
+        rest.each("outcome"),
+        vec![json!("CREATED"); COUNT - reported]
+    );
     assert_eq!(stored(&world).await, COUNT as u64);
     // What was stored before it broke off is found by its source.
     let before = ours(&broken.lines[reported - 1]["recordId"]);
@@ -223,11 +226,22 @@ async fn every_reference_of_a_transaction_that_is_taken_out_leads_to_something()
     let outcomes = |made: &str| {
         let skipped = [0, 2, 3, 4, 6, 9];
         let all = 0..entries.len();
-        let told = all.map(|nth| if skipped.contains(&nth) { "SKIPPED" } else { made });
+        let told = all.map(|nth| {
+            if skipped.contains(&nth) {
+                "SKIPPED"
+            } else {
+                made
+            }
+        });
         told.map(|it| json!(it)).collect::<Vec<Value>>()
     };
     assert_eq!(dry.each("outcome"), outcomes("WOULD_BE_CREATED"));
-    assert_eq!(first.each("outcome"), outcomes("CREATED"), "{:?}", first.lines);
+    assert_eq!(
+        first.each("outcome"),
+        outcomes("CREATED"),
+        "{:?}",
+        first.lines
+    );
     assert_eq!(again.each("outcome"), outcomes("ALREADY_THERE"));
     for report in [&dry, &first] {
         let counted = ["resolvedReferences", "unresolvedReferences"].map(|name| &report.end[name]);
@@ -237,7 +251,10 @@ async fn every_reference_of_a_transaction_that_is_taken_out_leads_to_something()
     let condition = format!("Condition/{}", text(&first.lines[5]["recordId"]));
     let visit = logical(&urn(2), "Encounter", "Check-up");
     assert_eq!(request["encounter"], visit);
-    assert_eq!(request["reasonReference"], json!([{ "reference": condition }]));
+    assert_eq!(
+        request["reasonReference"],
+        json!([{ "reference": condition }])
+    );
     let requester = json!({
         "identifier": { "system": NPI, "value": "99" }, "type": "Practitioner", "display": "Rosa Lindgren",
     });
@@ -264,7 +281,8 @@ async fn every_reference_of_a_transaction_that_is_taken_out_leads_to_something()
         measured["performer"],
         json!([logical(&urn(4), "Organization", "Mercy Hospital"), { "reference": FOREIGN }])
     );
-    let asked = json!({ "identifier": { "value": "ServiceRequest/none" }, "type": "ServiceRequest" });
+    let asked =
+        json!({ "identifier": { "value": "ServiceRequest/none" }, "type": "ServiceRequest" });
     assert_eq!(measured["basedOn"], json!([asked]));
     for nth in [1, 7] {
         let title = title(&ana, &first.lines[nth]["recordId"]).await;
@@ -302,12 +320,16 @@ async fn a_medication_is_read_in_what_refers_to_it_by_whichever_name_and_wheneve
         entry(&url("Medication/m"), medication),
     ];
     let of_bundle = bundle("searchset", &entries);
-    let of_bundle = ana
-        .imports(&world.api, &ana, (BUNDLE, ""), of_bundle)
-        .await;
+    let of_bundle = ana.imports(&world.api, &ana, (BUNDLE, ""), of_bundle).await;
 
-    assert_eq!(by_line.each("outcome"), ["SKIPPED", "CREATED"].map(|it| json!(it)));
-    assert_eq!(of_bundle.each("outcome"), ["CREATED", "SKIPPED"].map(|it| json!(it)));
+    assert_eq!(
+        by_line.each("outcome"),
+        ["SKIPPED", "CREATED"].map(|it| json!(it))
+    );
+    assert_eq!(
+        of_bundle.each("outcome"),
+        ["CREATED", "SKIPPED"].map(|it| json!(it))
+    );
     for line in [&by_line.lines[1], &of_bundle.lines[0]] {
         let title = title(&ana, &line["recordId"]).await;
         assert!(title.starts_with("Ramipril 5 MG"), "{title}");
@@ -350,8 +372,16 @@ async fn a_mutation_contains_a_medication_and_says_who_is_meant() {
     let answer = ana.asks(IMPORT, input).await;
 
     let told = &answer.data()["importRecords"];
-    let counted = ["created", "skipped", "resolvedReferences", "unresolvedReferences"];
-    assert_eq!(counted.map(|name| &told[name]), [&json!(1), &json!(2), &json!(1), &json!(1)]);
+    let counted = [
+        "created",
+        "skipped",
+        "resolvedReferences",
+        "unresolvedReferences",
+    ];
+    assert_eq!(
+        counted.map(|name| &told[name]),
+        [&json!(1), &json!(2), &json!(1), &json!(1)]
+    );
     let record = &told["results"][0]["record"];
     assert_eq!(record["summary"]["title"], "Ramipril 5 MG");
     let canonical: Value = serde_json::from_str(&text(&record["canonical"])).expect("JSON");

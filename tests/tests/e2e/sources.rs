@@ -35,12 +35,7 @@ pub(crate) fn bundle(kind: &str, entries: &[String]) -> String {
     )
 }
 
-pub(crate) async fn brings(
-    world: &World,
-    person: &Person,
-    more: &str,
-    lines: &[String],
-) -> Report {
+pub(crate) async fn brings(world: &World, person: &Person, more: &str, lines: &[String]) -> Report {
     let upload = lines.join("\n");
     person
         .imports(&world.api, person, (NDJSON, more), upload)
@@ -538,7 +533,11 @@ async fn a_transaction_comes_in_and_goes_out_and_comes_in_elsewhere() {
             (&json!("PUT"), text(&entry["fullUrl"]))
         );
     }
-    assert_eq!(dangling(&out), [""; 0], "every reference leads to something");
+    assert_eq!(
+        dangling(&out),
+        [""; 0],
+        "every reference leads to something"
+    );
     // By what is accepted, too.
     let (bearer, path) = (ana.bearer(), format!("/export?patient={}", ana.id));
     let headers = [

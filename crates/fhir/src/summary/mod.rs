@@ -137,7 +137,10 @@ pub(crate) fn name_of(resource: &Json) -> Option<String> {
 /// What a visit, a specimen or the like is, in words.
 fn type_of(part: Part<'_>) -> Option<String> {
     let coded = |key: &str| part.json.get(key).and_then(Concept::of_coding);
-    let concept = part.concepts("type").next().or_else(|| part.concept("type"));
+    let concept = part
+        .concepts("type")
+        .next()
+        .or_else(|| part.concept("type"));
     concept.or_else(|| coded("class"))?.text
 }
 
