@@ -158,7 +158,10 @@ impl Checkpointer {
             require_agreed(&self.client, told).await?;
         }
         let mut tx = self.pool.begin().await?;
-        if !checkpoints::may_sign(&mut tx, &self.registry).await? {
+        // Another process may have signed one, and had it confirmed, while nodes were asked.
+        if !checkpoints::may_sign(&mut tx, &self.registry).await?
+            || !checkpoints::is_due(&mut tx, &self.registry, self.due).await?
+        {
             return Ok(());
         }
         let size = tree_of::size(&mut tx).await?;

@@ -1,7 +1,7 @@
-//! The windows that concern somebody, as they are taken out with everything else about that person: with their words, which
-//! `myBreakGlassWindows` shows as well.
+//! The windows that concern somebody, as they are taken out with everything else about that person: with the words that
+//! `myBreakGlassWindows` shows them, too. Who is no doctor any more reads no words about others.
 
-use domain::ids::UserId;
+use domain::{access::Actor, ids::UserId, users::Role};
 use serde_json::{Value, json};
 use store::{
     PgConnection, StoreError,
@@ -38,20 +38,23 @@ impl ConcerningWindows {
     pub(crate) async fn lines(
         self,
         seals: &Seals,
+        reader: &Actor,
     ) -> Result<Vec<(Value, WindowCursor)>, KeysUnavailable> {
         let shown = self.0.open(seals.keyring(), seals).await?;
-        Ok(shown.iter().map(line).collect())
+        Ok(shown.iter().map(|shown| line(shown, reader)).collect())
     }
 }
 
-fn line(shown: &ShownWindow) -> (Value, WindowCursor) {
+fn line(shown: &ShownWindow, reader: &Actor) -> (Value, WindowCursor) {
     let (window, review) = (&shown.window, shown.review.as_ref());
+    let has_words = reader.role == Role::Doctor || window.patient == reader.id;
+    let note = review.and_then(|review| review.note.as_deref());
     let line = json!({
         "id": window.id, "patientId": window.patient, "doctorId": window.doctor, "purpose": window.purpose,
-        "reason": shown.reason, "openedAt": window.opened_at, "expiresAt": window.expires_at,
+        "reason": shown.reason.as_ref().filter(|_| has_words), "openedAt": window.opened_at, "expiresAt": window.expires_at,
         "closedAt": window.closed_at, "reviewedAt": review.map(|review| review.at),
         "reviewedBy": review.map(|review| review.by), "decision": review.map(|review| review.decision),
-        "note": review.and_then(|review| review.note.as_deref()),
+        "note": note.filter(|_| has_words),
     });
     (line, (window.opened_at, window.id.0))
 }

@@ -71,7 +71,6 @@ pub(super) async fn claim(
     tx.commit().await?;
     found.ok_or_else(|| Error::Conflict {
         field: "code",
-        message: "the request of this code is not carried out: there is no certificate yet"
-            .to_owned(),
+        message: "the request of this code is not carried out: there is no certificate".to_owned(),
     })
 }

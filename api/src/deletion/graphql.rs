@@ -699,7 +699,7 @@ impl DeletionMutation {
     /// recorded in the audit trail. Who tries codes has to wait.
     ///
     /// Error codes: `BAD_USER_INPUT` (`code`: it is none, or not known), `CONFLICT` (`code`: the request is not carried out, so
-    /// that there is no certificate yet), `THROTTLED`.
+    /// that there is no certificate), `THROTTLED`.
     async fn claim_deletion_certificate(
         &self,
         ctx: &Context<'_>,

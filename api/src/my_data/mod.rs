@@ -282,7 +282,8 @@ impl MyData {
         place: DataPlace,
     ) -> Result<DataPage, Error> {
         let mut tx = pool.begin().await?;
-        let owner = caller.actor(&mut tx).await?.id;
+        let actor = caller.actor(&mut tx).await?;
+        let owner = actor.id;
         let page = match place.section {
             Section::Account => pages::account(&mut tx, owner).await?,
             Section::Consents => pages::consents(&mut tx, owner, place.after).await?,
@@ -302,7 +303,7 @@ impl MyData {
             Section::BreakGlassWindows => {
                 let found = pages::windows(&mut tx, owner, place.after).await?;
                 tx.commit().await?;
-                return pages::with_words(found, &caller.seals).await;
+                return pages::with_words(found, &caller.seals, &actor).await;
             }
             Section::Records => DataPage {
                 lines: Vec::new(),

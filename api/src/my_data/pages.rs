@@ -1,6 +1,7 @@
 //! The sections that are rows of one table.
 
 use domain::{
+    access::Actor,
     deletion::DeletionRequest,
     ids::{ConsentId, DeletionRequestId, SessionId, UserId, WalletId},
 };
@@ -152,8 +153,9 @@ pub(super) async fn windows(
 pub(super) async fn with_words(
     windows: ConcerningWindows,
     seals: &Seals,
+    reader: &Actor,
 ) -> Result<DataPage, Error> {
-    Ok(page(windows.lines(seals).await?))
+    Ok(page(windows.lines(seals, reader).await?))
 }
 
 /// A page of what is given as it stands in its table; of other sections nothing.

@@ -270,7 +270,10 @@ impl Relay {
                 return Ok(false);
             }
             Raise::NodesDiffer => {
-                outcome.doubt(transaction);
+                // It was asked about no earlier than that.
+                if is_older(transaction, self.raise_after + DIFFERS_AFTER) {
+                    outcome.hinder(transaction, StuckReason::NodesDiffer);
+                }
                 return Ok(false);
             }
             Raise::Unknown => return Ok(false),

@@ -89,6 +89,9 @@ impl User {
 
     /// Who it is, as a sentence has it: `dr.bo (doctor)`.
     pub fn in_words(&self, language: Language) -> String {
+        if self.id == ANONYMOUS {
+            return SOMEBODY.said_in(language).to_owned();
+        }
         if self.is_system() {
             return THE_SYSTEM.said_in(language).to_owned();
         }

@@ -39,11 +39,16 @@ pub(crate) fn record(
         )];
     };
     let anchored = &anchor.record_hash;
-    // Another deployment's affair, unless this one has its event.
+    // Another deployment's affair, unless this one has its event, by one of our accounts: anybody can anchor a hash that is public.
     if anchor.chain_id != chain_id {
         let details = json!({ "column": "chain_id", "found": anchor.chain_id });
-        let is_here = facts.event.is_some();
-        let found = is_here.then(|| suspicion(FindingKind::HashMismatch, anchored, details));
+        let is_ours = |event: &EventFacts| {
+            event
+                .actor
+                .parse()
+                .is_ok_and(|actor| registrars.contains(&actor))
+        };
+        let found = facts.event.as_ref().is_some_and(is_ours).then(|| suspicion(FindingKind::HashMismatch, anchored, details));
         return Vec::from_iter(found);
     }
     let mut wrong = Vec::new();

@@ -94,7 +94,10 @@ pub(crate) async fn preview(
     } = match Sides::of(seals, &mut tx, caller, &actor, change).await? {
         Ok(sides) => sides,
         Err(unknown) => {
-            let about = evidence::entry(caller, wanted, unknown);
+            let about = AuditEntry {
+                representation: actor.represents(activity),
+                ..evidence::entry(caller, wanted, unknown)
+            };
             return refuse_unknown(tx, about, "consent").await;
         }
     };

@@ -146,7 +146,11 @@ pub(super) async fn cancel(
     let mut tx = require_mandate(tx, caller, actor, activity, wanted).await?;
     let now = users::now(&mut tx).await?;
     let Some(found) = access_codes::lock(&mut tx, id, actor.subject(), now).await? else {
-        return refuse_unknown(tx, entry(caller, wanted, id), "access code").await;
+        let about = AuditEntry {
+            representation: actor.represents(activity),
+            ..entry(caller, wanted, id)
+        };
+        return refuse_unknown(tx, about, "access code").await;
     };
     // One that is not as it was sealed is closed, too.
     let (prepared, _) = seals.look_at(found);

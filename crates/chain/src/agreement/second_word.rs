@@ -27,6 +27,9 @@ const AT_ONCE: usize = 100;
 /// How many times what a node calls usual is not too much for it. Blocks become dearer by an eighth each, so that what was usual
 /// six blocks ago is half of it at worst, and nodes guess tips by rules of their own. Unit: times.
 const TIMES_USUAL: u128 = 2;
+/// A tip that is fair where a node calls less usual: where blocks cost next to nothing, what nodes call usual is little but their
+/// tips. Unit: wei, one gwei.
+const FAIR_TIP: u128 = 1_000_000_000;
 
 /// What a node has told.
 #[derive(Debug, Clone, Copy)]
@@ -153,7 +156,9 @@ impl ToldFact<'_> {
             }
             Self::NextNonce { account, next } => Ok(node.next_nonce(account).await? == next),
             Self::TooCheap { raw, raised } => {
-                let usual = node.fees().await?.max_fee_per_gas;
+                let fees = node.fees().await?;
+                let short = FAIR_TIP.saturating_sub(fees.max_priority_fee_per_gas);
+                let usual = fees.max_fee_per_gas.saturating_add(short);
                 if raised <= usual.saturating_mul(TIMES_USUAL) {
                     return Ok(true);
                 }

@@ -110,7 +110,11 @@ function Ask() {
 
 function Requests() {
   const [result, again] = useQuery({ query: REQUESTS });
-  const nodes = result.data?.dataDeletionRequests?.nodes;
+  // What was read last stays when reading again fails: a claim code stands in it that is shown only once.
+  const fresh = result.data?.dataDeletionRequests?.nodes;
+  const [kept, setKept] = useState(fresh);
+  if (fresh && fresh !== kept) setKept(fresh);
+  const nodes = fresh ?? kept;
   const isMoving = nodes?.some((each) => ['UNDER_REVIEW', 'APPROVED', 'SCHEDULED', 'EXECUTING', 'PARTIALLY_APPROVED'].includes(each.status));
   // Nothing tells of a decision: while one is awaited, a page that is looked at asks again.
   useEffect(() => {
