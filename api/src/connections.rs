@@ -18,7 +18,7 @@ use hyper_util::{
 use tls::Certificate;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -64,7 +64,8 @@ struct AcceptedConnection {
     peer: SocketAddr,
     held: HeldConnection,
     ends: Ends,
-    events_within: Duration,
+    /// Holds while an event stream is written.
+    deadline: WriteDeadlineSwitch,
 }
 
 /// When connections end.
@@ -110,13 +111,16 @@ pub(crate) async fn serve(
             tracing::debug!("A connection was refused: there are too many");
             continue;
         };
+        // Below TLS, which takes what the other side does not.
+        let deadline = WriteDeadlineSwitch::default();
+        let stream = WriteDeadline::new(stream, deadline.clone(), limits.events_within);
         let accepted = AcceptedConnection {
             builder: builder.clone(),
             router: router.clone(),
             peer,
             held,
             ends: ends.clone(),
-            events_within: limits.events_within,
+            deadline: deadline.clone(),
         };
         let certificate = certificate.clone();
         tracker.spawn(async move {
@@ -184,7 +188,10 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 impl AcceptedConnection {
     /// Shows the certificate, and then answers. The handshake takes no longer than headers may.
-    async fn answer_by_tls(self, stream: TcpStream, certificate: &Certificate, within: Duration) {
+    async fn answer_by_tls<S>(self, stream: S, certificate: &Certificate, within: Duration)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let shaken = tokio::select! {
             () = self.ends.stopping.cancelled() => return,
             shaken = tokio::time::timeout(within, certificate.accept(stream)) => shaken,
@@ -207,10 +214,8 @@ impl AcceptedConnection {
             peer,
             held,
             ends: Ends { draining, stopping },
-            events_within,
+            deadline,
         } = self;
-        let deadline = WriteDeadlineSwitch::default();
-        let stream = WriteDeadline::new(stream, deadline.clone(), events_within);
         let router = TowerToHyperService::new(router);
         let answer = move |mut request: Request<Incoming>| {
             let extensions = request.extensions_mut();

@@ -100,7 +100,7 @@ pub(crate) struct Config {
     pub(crate) log_file: Option<PathBuf>,
 
     /// What collects traces by OTLP over HTTP, such as `http://127.0.0.1:4318`; without it there are none
-    #[arg(long, env = "MEDITRUSTAL_OTLP_URL", value_parser = telemetry::collector_url)]
+    #[arg(long, env = "MEDITRUSTAL_OTLP_URL", hide_env_values = true, value_parser = telemetry::collector_url)]
     pub(crate) otlp_url: Option<String>,
 
     /// How long a statement may take before it is logged, by its name alone, in milliseconds

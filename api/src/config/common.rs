@@ -110,6 +110,7 @@ pub(crate) struct LogConfig {
     #[arg(
         long,
         env = "MEDITRUSTAL_OTLP_URL",
+        hide_env_values = true,
         value_parser = telemetry::collector_url,
         global = true
     )]

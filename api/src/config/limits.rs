@@ -39,7 +39,7 @@ pub(crate) struct ConnectionConfig {
     sockets_of_account: u32,
 
     /// How long the client of a subscription may take to accept a message, in seconds; one that takes longer is dropped
-    #[arg(long, env = "MEDITRUSTAL_SEND_TIMEOUT", default_value = "10", value_parser = seconds())]
+    #[arg(long, env = "MEDITRUSTAL_SEND_TIMEOUT", default_value = "10", value_parser = clap::value_parser!(i64).range(1..=30))]
     send_timeout: i64,
 }
 

@@ -1,6 +1,8 @@
 //! Where the chain is, and how far it was followed, told to whoever likes as it changes. One task of the process hears of it from
 //! the reader of the feed and asks the node for the block; subscribers only wait for what it says.
 
+use std::time::Duration;
+
 use chain::Client;
 use chrono::{DateTime, Utc};
 use domain::throttle::Network;
@@ -15,6 +17,9 @@ use crate::{
     limits::{PUBLIC_RETRY_AFTER, PublicStreams, RoomPermit},
 };
 
+/// How long a node is left alone that did not say when a block was made.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Where the chain is, and how far it was followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KnownHead {
@@ -26,6 +31,12 @@ pub(crate) struct KnownHead {
     pub(crate) made_at: Option<DateTime<Utc>>,
     /// When the last block was made that was applied; `None` where the node does not say so.
     indexed_made_at: Option<DateTime<Utc>>,
+}
+
+impl KnownHead {
+    const fn lacks_time(&self) -> bool {
+        self.made_at.is_none() || self.indexed_made_at.is_none()
+    }
 }
 
 /// Where it is told; `None` until it is known.
@@ -40,12 +51,14 @@ impl ChainHeads {
         Self(heads)
     }
 
-    /// When the last block was made that was applied, if it is still this one: nobody's question comes to the node.
-    pub(super) fn made_at(&self, indexed_block: i64) -> Option<DateTime<Utc>> {
+    /// The last block that was applied of which it is known when it was made, if it is no later than this one, and when that was:
+    /// nobody's question comes to the node.
+    pub(super) fn applied_before(&self, indexed_block: i64) -> Option<(i64, DateTime<Utc>)> {
         let known = self.0.borrow();
         let known = known.as_ref()?;
-        let is_same = known.indexed.indexed_block == indexed_block;
-        known.indexed_made_at.filter(|_| is_same)
+        let block = known.indexed.indexed_block;
+        let made_at = known.indexed_made_at.filter(|_| block <= indexed_block)?;
+        Some((block, made_at))
     }
 }
 
@@ -54,6 +67,7 @@ async fn follow_chain(
     client: Client,
     telling: watch::Sender<Option<KnownHead>>,
 ) {
+    let mut lacks_time = false;
     loop {
         tokio::select! {
             changed = indexed.changed() => {
@@ -61,6 +75,8 @@ async fn follow_chain(
                     return;
                 }
             }
+            // A node that did not say it may do so now.
+            () = tokio::time::sleep(ASK_AGAIN), if lacks_time => {}
             () = telling.closed() => return,
         }
         let now = indexed.borrow_and_update().clone();
@@ -68,7 +84,12 @@ async fn follow_chain(
             Some(now) => Some(ask_node(&client, now).await),
             None => None,
         };
-        telling.send_replace(known);
+        lacks_time = known.as_ref().is_some_and(KnownHead::lacks_time);
+        telling.send_if_modified(|told| {
+            let is_news = *told != known;
+            *told = known;
+            is_news
+        });
     }
 }
 

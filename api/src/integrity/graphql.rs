@@ -118,8 +118,8 @@ pub(crate) struct RegistryEventSignature {
 pub(crate) struct IndexStatus {
     chain_id: u64,
     progress: Option<IndexProgress>,
-    /// When the last block was made whose events were read; `None` where the node does not say so.
-    indexed_at: Option<DateTime<Utc>>,
+    /// The last block whose events were read and of which the node said when it was made, and when.
+    applied: Option<(i64, DateTime<Utc>)>,
     now: DateTime<Utc>,
 }
 
@@ -157,18 +157,21 @@ impl IndexStatus {
     }
 
     /// For how many seconds what is stored has been behind the chain: 0 where every block was read, and otherwise the
-    /// age of the last one that was. Null before the first one, and where the chain does not answer or did not yet.
+    /// age of the last one that was, or of one a moment before it. Null before the first one, and where the chain does not answer or did not yet.
     async fn lag_seconds(&self) -> Option<i64> {
         if self.progress.map(lag)? == 0 {
             return Some(0);
         }
-        Some((self.now - self.indexed_at?).num_seconds().max(0))
+        let (_, made_at) = self.applied?;
+        Some((self.now - made_at).num_seconds().max(0))
     }
 
     /// The time at which the last block was made whose events were read; null before the first one, and where the chain
     /// does not answer or did not yet: the node is asked for it once for each block, whoever looks.
     async fn indexed_block_time(&self) -> Option<Time> {
-        self.indexed_at.map(Time)
+        let indexed = self.progress?.indexed_block;
+        let (block, made_at) = self.applied?;
+        (block == indexed).then_some(Time(made_at))
     }
 
     /// How many seconds ago this was written; more than a few mean that nothing reads the chain. Null before the first
@@ -237,7 +240,7 @@ impl IntegrityQuery {
         Ok(IndexStatus {
             chain_id: app.chain.deployment().chain_id,
             progress,
-            indexed_at: progress.and_then(|it| app.chain_heads.made_at(it.indexed_block)),
+            applied: progress.and_then(|it| app.chain_heads.applied_before(it.indexed_block)),
             now,
         })
     }

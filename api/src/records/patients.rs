@@ -378,9 +378,12 @@ pub(super) fn of_record(document: Json, patient: UserId) -> (Json, Result<(), Er
     }
 }
 
-/// The account that a key names as we do.
+/// The account that a key names as we do, also in full.
 fn account_named(key: &str) -> Option<UserId> {
-    let id = key.strip_prefix("Patient/")?;
+    let below = key
+        .strip_prefix(fhir::SERVER_URL)
+        .and_then(|it| it.strip_prefix('/'));
+    let id = below.unwrap_or(key).strip_prefix("Patient/")?;
     id.parse::<Uuid>().ok().map(UserId)
 }
 

@@ -352,7 +352,7 @@ const OTHERS: [&str; 5] = [
 ];
 
 /// The variables whose values may hold a secret. Each can be in a file of its own, which the same name with `_FILE` names.
-pub const SECRETS: [&str; 13] = [
+pub const SECRETS: [&str; 14] = [
     "ADMIN_DATABASE_URL",
     "CHAIN_RPC_URL",
     "CHAIN_RPC_URLS",
@@ -365,6 +365,7 @@ pub const SECRETS: [&str; 13] = [
     "MEDITRUSTAL_KEYS_DATABASE_URL",
     "MEDITRUSTAL_KEYS_PASSWORD",
     "MEDITRUSTAL_MIGRATOR_PASSWORD",
+    "MEDITRUSTAL_OTLP_URL",
     "MEDITRUSTAL_URL",
 ];
 

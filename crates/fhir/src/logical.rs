@@ -13,6 +13,9 @@ use crate::table;
 /// The system of identifiers that are URIs.
 const URIS: &str = "urn:ietf:rfc:3986";
 
+/// How long the names of its members are, with what stands between them. Unit: bytes.
+const MEMBERS: usize = 64;
+
 /// What a reference means that leads to nothing here. Its `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LogicalReference {
@@ -84,9 +87,8 @@ impl LogicalReference {
         })
     }
 
-    /// What an identifier means, as it stands in a query.
-    fn identified(query: &str) -> Option<Self> {
-        let identifier = query.split('&').next().unwrap_or_default();
+    /// What an identifier means, as `system|value`.
+    fn identified(identifier: &str) -> Option<Self> {
         let (system, value) = identifier.split_once('|').unwrap_or(("", identifier));
         let is_sound = is_string(value) && (system.is_empty() || is_uri(system));
         is_sound.then(|| Self {
@@ -103,6 +105,18 @@ impl LogicalReference {
             display: display.map(str::to_owned),
             ..self
         }
+    }
+
+    /// How long what it says is, at most. Unit: bytes.
+    pub(crate) fn length(&self) -> usize {
+        let parts = [
+            self.system.as_deref(),
+            Some(self.value.as_str()),
+            self.kind,
+            self.display.as_deref(),
+        ];
+        let texts: usize = parts.into_iter().flatten().map(str::len).sum();
+        texts + MEMBERS
     }
 
     /// The identifier that it says.
@@ -198,7 +212,7 @@ mod tests {
                 npi(r#""system":"http://npi","#),
             ),
             (
-                "http://h/Practitioner?identifier=http://npi%7C99&active=true",
+                "http://h/Practitioner?identifier=http%3A%2F%2Fnpi%7C99&active=true",
                 nowhere,
                 npi(r#""system":"http://npi","#),
             ),

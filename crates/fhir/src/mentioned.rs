@@ -12,7 +12,7 @@ use crate::origin;
 use crate::primitives::is_string;
 use crate::reader;
 use crate::record_types::resource_type;
-use crate::references::{NameScope, identifier_asked};
+use crate::references::{Literal, NameScope, identifier_asked};
 use crate::replacement::{Replacement, with_references};
 use crate::stamp::items_mut;
 use crate::summary;
@@ -92,7 +92,28 @@ pub fn names_meant(reference: &str, scope: NameScope<'_>) -> Vec<String> {
     let kind = path.rsplit('/').next().unwrap_or_default();
     match identifier_asked(reference) {
         Some(identifier) => vec![format!("{kind}?identifier={identifier}")],
-        None => origin::names_meant(reference, scope),
+        None => {
+            let mut names = origin::names_meant(reference, scope);
+            let called = scope.full_url.and_then(Literal::of);
+            if called.is_some_and(|called| called.base().is_some()) {
+                // Below the same address, and nowhere else: another server may have that id, too.
+                names.truncate(1);
+            }
+            names
+        }
+    }
+}
+
+/// Whether a document names a drug by a reference to what it does not contain.
+pub fn lacks_medication(document: &Json) -> bool {
+    match document {
+        Json::Array(items) => items.iter().any(lacks_medication),
+        Json::Object(members) => members.iter().any(|(name, member)| {
+            let reference = member.get("reference").and_then(Json::as_str);
+            let is_outside = reference.is_none_or(|reference| !reference.starts_with('#'));
+            name == "medicationReference" && is_outside || lacks_medication(member)
+        }),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
     }
 }
 

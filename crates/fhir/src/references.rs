@@ -1,5 +1,7 @@
 //! What a literal reference looks like, and what it means in the words of its source.
 
+use percent_encoding::percent_decode_str;
+
 use crate::primitives::is_id;
 use crate::table;
 
@@ -85,10 +87,12 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// The identifier that a conditional reference asks for, as `system|value`.
+/// The identifier that a conditional reference asks for, as `system|value`; `None` where it is no text.
 pub(crate) fn identifier_asked(reference: &str) -> Option<String> {
-    let (_, identifier) = reference.split_once("?identifier=")?;
-    Some(identifier.replace("%7C", "|").replace("%7c", "|"))
+    let (_, query) = reference.split_once("?identifier=")?;
+    let identifier = query.split('&').next()?;
+    let decoded = percent_decode_str(identifier).decode_utf8().ok()?;
+    Some(decoded.into_owned())
 }
 
 /// Whether a literal reference has one of the forms of R4, section 2.3.0.1: an

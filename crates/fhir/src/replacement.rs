@@ -13,6 +13,9 @@ use crate::record_types::resource_type;
 use crate::references::Literal;
 use crate::stamp::{items_mut, member_mut, set};
 
+/// How much identifiers in the places of references may add to a document; what follows stays as it is. Unit: bytes.
+const MAX_ADDED: usize = 1 << 20;
+
 /// What takes the place of a literal reference. Its `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Replacement {
@@ -45,21 +48,26 @@ pub fn with_references<S: BuildHasher>(
     if to.is_empty() {
         return document;
     }
+    let mut room = MAX_ADDED;
     if resource_type(&document) == Some("Bundle") {
         for entry in items_mut(&mut document, "entry") {
             if let Some(resource) = member_mut(entry, "resource") {
-                replace_in(resource, to);
+                replace_in(resource, to, &mut room);
             }
         }
     } else {
-        replace_in(&mut document, to);
+        replace_in(&mut document, to, &mut room);
     }
     document
 }
 
-fn replace_in<S: BuildHasher>(resource: &mut Json, to: &HashMap<String, Replacement, S>) {
+fn replace_in<S: BuildHasher>(
+    resource: &mut Json,
+    to: &HashMap<String, Replacement, S>,
+    room: &mut usize,
+) {
     let mut contained = NewlyContained::beside(resource);
-    replace(resource, to, &mut contained);
+    replace(resource, to, &mut contained, room);
     contained.add_to(resource);
 }
 
@@ -67,22 +75,23 @@ fn replace<S: BuildHasher>(
     json: &mut Json,
     to: &HashMap<String, Replacement, S>,
     contained: &mut NewlyContained,
+    room: &mut usize,
 ) {
     match json {
         Json::Array(items) => {
             for item in items {
-                replace(item, to, contained);
+                replace(item, to, contained, room);
             }
         }
         Json::Object(members) => {
             let is_resource = members.iter().any(|(name, _)| name == "resourceType");
             if !is_resource {
-                replace_reference(members, to, contained);
+                replace_reference(members, to, contained, room);
             }
             for (name, member) in members {
                 let is_whose = is_resource && matches!(name.as_str(), "subject" | "patient");
                 if !(is_whose && names_patient(member)) {
-                    replace(member, to, contained);
+                    replace(member, to, contained, room);
                 }
             }
         }
@@ -95,6 +104,7 @@ fn replace_reference<S: BuildHasher>(
     members: &mut Vec<(String, Json)>,
     to: &HashMap<String, Replacement, S>,
     contained: &mut NewlyContained,
+    room: &mut usize,
 ) {
     let said = members.iter().find(|(name, _)| name == "reference");
     let said = said.and_then(|(_, reference)| reference.as_str());
@@ -103,7 +113,12 @@ fn replace_reference<S: BuildHasher>(
     };
     match replacement {
         Replacement::Literal(ours) => set(members, "reference", text(ours)),
-        Replacement::Logical(logical) => logical.take_place(members),
+        Replacement::Logical(logical) => {
+            if let Some(left) = room.checked_sub(logical.length()) {
+                *room = left;
+                logical.take_place(members);
+            }
+        }
         Replacement::Contained(resource) => {
             let id = contained.id_of(reference, resource);
             set(members, "reference", text(&format!("#{id}")));
@@ -122,6 +137,8 @@ fn names_patient(reference: &Json) -> bool {
 struct NewlyContained {
     /// The ids that mean something in it.
     taken: HashSet<String>,
+    /// The number of the last id that was made.
+    number: usize,
     /// The ids of what it was that references meant.
     ids: HashMap<String, String>,
     resources: Vec<Json>,
@@ -132,8 +149,10 @@ impl NewlyContained {
         let contained = resource.get("contained").and_then(Json::as_array);
         let contained = contained.unwrap_or_default().iter();
         let ids = contained.filter_map(|it| it.get("id")?.as_str());
+        let taken: HashSet<String> = ids.map(str::to_owned).collect();
         Self {
-            taken: ids.map(str::to_owned).collect(),
+            number: taken.len(),
+            taken,
             ..Self::default()
         }
     }
@@ -157,7 +176,8 @@ impl NewlyContained {
         }
         to.insert("#".to_owned(), Replacement::Literal(format!("#{id}")));
         for (id, mut one) in iter::once((id.clone(), resource)).chain(inner) {
-            replace(&mut one, &to, &mut Self::default());
+            // Nothing of it becomes an identifier.
+            replace(&mut one, &to, &mut Self::default(), &mut 0);
             if let Json::Object(members) = &mut one {
                 set(members, "id", text(&id));
             }
@@ -167,10 +187,9 @@ impl NewlyContained {
     }
 
     fn fresh_id(&mut self) -> String {
-        let mut number = self.taken.len();
         loop {
-            number += 1;
-            let id = format!("contained-{number}");
+            self.number += 1;
+            let id = format!("contained-{}", self.number);
             if self.taken.insert(id.clone()) {
                 return id;
             }

@@ -11,13 +11,13 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{FITS, TlsError, provider};
 
 /// A connection on which the handshake is done.
-pub type ServerStream = TlsStream<TcpStream>;
+pub type ServerStream<S> = TlsStream<S>;
 
 /// What a client may speak inside: HTTP/1.1.
 const ALPN: &[u8] = b"http/1.1";
@@ -88,7 +88,10 @@ impl Certificate {
     ///
     /// # Errors
     /// Where the other side speaks no TLS, or has left. The caller limits how long it may take.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<ServerStream> {
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> io::Result<ServerStream<S>> {
         self.acceptor().accept(stream).await
     }
 

@@ -48,7 +48,11 @@ pub(crate) fn record(
                 .parse()
                 .is_ok_and(|actor| registrars.contains(&actor))
         };
-        let found = facts.event.as_ref().is_some_and(is_ours).then(|| suspicion(FindingKind::HashMismatch, anchored, details));
+        let found = facts
+            .event
+            .as_ref()
+            .is_some_and(is_ours)
+            .then(|| suspicion(FindingKind::HashMismatch, anchored, details));
         return Vec::from_iter(found);
     }
     let mut wrong = Vec::new();

@@ -174,6 +174,8 @@ impl Import {
         (id, resolution): (Option<RecordId>, &Resolution),
     ) -> Result<Draft, Error> {
         let mut document = fit(with_references(prepared.document, &resolution.to))?;
+        let lacks =
+            fhir::mentioned::lacks_medication(&document) || !files::urls(&document).is_empty();
         let mut id = id;
         if files::are_located(&document, &prepared.files) {
             let record = id.unwrap_or_else(RecordId::fresh);
@@ -203,7 +205,8 @@ impl Import {
         draft.notes.extend(prepared.notes);
         draft.source = prepared.source;
         if let Some(source) = &mut draft.source {
-            source.state.open = resolution.open();
+            // What lacks a drug or a file takes the place of nothing that may have it.
+            source.state.open = if lacks { u32::MAX } else { resolution.open() };
         }
         Ok(draft)
     }

@@ -84,6 +84,12 @@ impl Prepared {
         }
     }
 
+    /// How many resources it is, each of which may refer to others: those of the entries of a `Bundle`, else one.
+    pub(super) fn resources(&self) -> usize {
+        let entries = self.document.get("entry").and_then(Json::as_array);
+        entries.map_or(1, |entries| entries.len().max(1))
+    }
+
     /// Whether it refers to something that a record may be made of, or that it may contain.
     pub(crate) fn refers_to_others(&self) -> bool {
         let mut references = self.references.iter();

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 
 use domain::ids::RecordId;
 use fhir::{
-    Json,
+    Json, canonical,
     logical::LogicalReference,
     origin::{may_mean_medication, may_mean_record},
     replacement::Replacement,
 };
 
 use super::{mentioned::MentionedEntries, prepared::Prepared};
+
+/// How much what a document contains from then on may add to it. Unit: bytes.
+const MAX_CONTAINED: usize = 1 << 20;
 
 /// What the references of a document mean.
 #[derive(Debug, Default)]
@@ -58,7 +61,17 @@ impl Resolution {
         medications: HashMap<String, Json>,
     ) {
         let scope = one.scope(source);
+        let copies = one.resources();
+        let mut room = MAX_CONTAINED;
+        let mut medications: Vec<_> = medications.into_iter().collect();
+        medications.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (reference, medication) in medications {
+            // Each entry of a Bundle may refer to it.
+            let added = canonical::length(&medication).saturating_mul(copies);
+            let Some(left) = room.checked_sub(added) else {
+                continue;
+            };
+            room = left;
             self.to
                 .insert(reference, Replacement::Contained(medication));
             self.contained += 1;

@@ -142,9 +142,10 @@ impl Party {
     pub(super) fn of(part: Part<'_>) -> Option<Self> {
         let reference = part.written("reference");
         let contained = || part.contained(reference.as_deref()?).and_then(name);
+        let identified = || part.get("identifier")?.written("value");
         filled(Self {
             name: part.written("display").or_else(contained),
-            reference: reference.clone(),
+            reference: reference.clone().or_else(identified),
         })
     }
 }
