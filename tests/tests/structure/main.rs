@@ -16,6 +16,7 @@ mod conflicts;
 mod contracts;
 mod deployment;
 mod event_stream;
+mod http_audits;
 mod inputs;
 mod lengths;
 mod maps;
