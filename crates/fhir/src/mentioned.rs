@@ -90,18 +90,16 @@ impl MentionedResource {
 pub fn names_meant(reference: &str, scope: NameScope<'_>) -> Vec<String> {
     let path = reference.split('?').next().unwrap_or_default();
     let kind = path.rsplit('/').next().unwrap_or_default();
-    match identifier_asked(reference) {
-        Some(identifier) => vec![format!("{kind}?identifier={identifier}")],
-        None => {
-            let mut names = origin::names_meant(reference, scope);
-            let called = scope.full_url.and_then(Literal::of);
-            if called.is_some_and(|called| called.base().is_some()) {
-                // Below the same address, and nowhere else: another server may have that id, too.
-                names.truncate(1);
-            }
-            names
-        }
+    if let Some(identifier) = identifier_asked(reference) {
+        return vec![format!("{kind}?identifier={identifier}")];
     }
+    let mut names = origin::names_meant(reference, scope);
+    let called = scope.full_url.and_then(Literal::of);
+    if called.is_some_and(|called| called.base().is_some()) {
+        // Below the same address, and nowhere else: another server may have that id, too.
+        names.truncate(1);
+    }
+    names
 }
 
 /// Whether a document names a drug by a reference to what it does not contain.

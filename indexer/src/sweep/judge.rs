@@ -10,7 +10,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::reconciliation::{
-    AnchorFacts, EndingFacts, HashFacts, OpenFinding, PlacedAnchor, RecordFacts,
+    AnchorFacts, EndingFacts, EventFacts, HashFacts, OpenFinding, PlacedAnchor, RecordFacts,
 };
 
 use crate::reconcile::{self, SuspectedFinding, foreign_transaction, other_predecessor};

@@ -6,7 +6,7 @@ use domain::{
         Actor,
         overview::{Permissions, beyond, concerns, named_by},
     },
-    audit::AuditAction,
+    audit::{AuditAction, AuditEntry},
     consents::{Consent, Grantee, Terms},
     ids::{ConsentId, UserId},
     representatives::RepresentedActivity,
