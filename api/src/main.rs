@@ -62,6 +62,7 @@
 //!
 //! - `app`: what one process consists of
 //! - `dependencies`: what use cases may touch, where the same things go together
+//! - `users/own`: the accounts of callers who ask, in batches
 //! - `records/writer`: stores records, in batches
 //! - `records/disclosure`: discloses single records, in batches
 //! - `records/list`: finds lists of records, in batches

@@ -8,6 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use domain::{clock::Clock, second_factor::Requirement};
 use fhir::profiles::Profiles;
+use store::Pool;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
@@ -233,11 +234,7 @@ async fn assemble(
         answers: AnswerMemory::new(config.shares.answers()),
         costs: CostLimiter::new(config.shares.costs(), pool.clone()),
         throttle: Throttle::new(config.throttle.limits(), pool.clone()),
-        transfers: Transfers::new(
-            UploadLimiter::new(config.shares.uploads(), pool.clone()),
-            config.shares.long_entries(),
-            config.shares.held_entries(),
-        ),
+        transfers: transfers(config, &pool),
         pool,
         reads,
         keyring,
@@ -260,6 +257,14 @@ async fn assemble(
         stopping,
     });
     Ok((app, tasks))
+}
+
+fn transfers(config: &ServeConfig, pool: &Pool) -> Transfers {
+    Transfers::new(
+        UploadLimiter::new(config.shares.uploads(), pool.clone()),
+        config.shares.long_entries(),
+        config.shares.held_entries(),
+    )
 }
 
 /// What tells a process to stop: SIGTERM and SIGINT, heard from the moment this is made. Before that, they end it.

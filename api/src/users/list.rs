@@ -1,7 +1,6 @@
 //! The administrators' list of accounts.
 
 use domain::{
-    access::Actor,
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::UserId,
     purpose::Purpose,
@@ -13,6 +12,7 @@ use store::{
     users::{self, UserCursor, UserFilter},
 };
 
+use super::own::of_reading;
 use crate::{
     caller::{Caller, denial, refuse_role},
     error::Error,
@@ -67,14 +67,6 @@ pub(super) async fn by_ids(
         is_for_administrator,
     });
     Ok(found.collect())
-}
-
-pub(super) fn of_reading(caller: &Caller, actor: Actor) -> AuditEntry {
-    AuditEntry {
-        classification: Classification::Personal,
-        encryption: EncryptionStatus::MetadataOnly,
-        ..caller.entry(AuditAction::UserRead, Purpose::default_of(actor.role))
-    }
 }
 
 /// Accounts, newest first, one more than asked for where there are more. Written down before they

@@ -2,11 +2,16 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use domain::{access::Actor, audit::AuditEntry, ids::UserId, users::User};
+use domain::{
+    access::Actor,
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus},
+    ids::UserId,
+    purpose::Purpose,
+    users::User,
+};
 use store::{Plans, Pool, audit, users};
 use tokio::task::JoinSet;
 
-use super::list::of_reading;
 use crate::{
     batcher::{Batch, BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
@@ -78,4 +83,13 @@ async fn serve_batch(pool: &Pool, batch: &Batch<Caller>) -> BatchAnswers<User> {
         account.cloned().ok_or(Error::Unauthenticated)
     });
     Ok(answers.collect())
+}
+
+/// The row that says that accounts were read, to be completed by which.
+pub(super) fn of_reading(caller: &Caller, actor: Actor) -> AuditEntry {
+    AuditEntry {
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..caller.entry(AuditAction::UserRead, Purpose::default_of(actor.role))
+    }
 }

@@ -7,11 +7,13 @@
 //! each resource only if every one of its resources does. Nothing is asked of a kind
 //! that its kind cannot state: a report has no body part.
 
+mod bullets;
 mod documents;
 mod elements;
 mod medications;
 mod treatment_plans;
 
+use self::bullets::{Bullet, RecordParts, bold, plain};
 use self::elements::{
     at, has, has_choice, has_range, has_result, is_coded, is_concluded, is_described, is_fragment,
     is_icd_10, is_in_units, is_last_dose, is_loinc, is_loinc_code, is_measured, is_named,
@@ -72,32 +74,6 @@ impl Completeness {
             message: format!("the document does not state: {}", bullet.name),
         };
         self.open().iter().map(issue).collect()
-    }
-}
-
-/// Whether something is stated, or where it could have been.
-type Stated = Result<(), String>;
-
-/// A point of the specification and whether the document states it.
-struct Bullet {
-    name: &'static str,
-    bold: bool,
-    stated: Stated,
-}
-
-fn bold(name: &'static str, stated: Stated) -> Bullet {
-    Bullet {
-        name,
-        bold: true,
-        stated,
-    }
-}
-
-fn plain(name: &'static str, stated: Stated) -> Bullet {
-    Bullet {
-        name,
-        bold: false,
-        stated,
     }
 }
 
@@ -502,123 +478,4 @@ fn vaccination(parts: &RecordParts<'_>) -> Vec<Bullet> {
                 .or_else(|_| parts.any("Immunization", "protocolApplied", is_last_dose)),
         ),
     ]
-}
-
-/// A resource of a document, and where it is.
-struct Resource<'a> {
-    json: &'a Json,
-    /// What contains it, or itself.
-    root: &'a Json,
-    /// The entry of the `Bundle`.
-    entry: Option<usize>,
-    /// Where its root contains it.
-    inner: Option<usize>,
-}
-
-impl Resource<'_> {
-    fn path(&self, element: &str) -> String {
-        let root = match self.entry {
-            Some(entry) => format!("Bundle.entry[{entry}].resource"),
-            None => resource_type(self.root).unwrap_or_default().to_owned(),
-        };
-        let resource = match self.inner {
-            Some(inner) => format!("{root}.contained[{inner}]"),
-            None => root,
-        };
-        if element.is_empty() {
-            resource
-        } else {
-            format!("{resource}.{element}")
-        }
-    }
-}
-
-/// The resources of a document: roots, and after each what it contains.
-struct RecordParts<'a>(Vec<Resource<'a>>);
-
-impl<'a> RecordParts<'a> {
-    fn of(document: &Json, roots: &[&'a Json]) -> Self {
-        let is_bundle = resource_type(document) == Some("Bundle");
-        let family = |(at, root): (usize, &&'a Json)| {
-            let root: &'a Json = root;
-            let entry = is_bundle.then_some(at);
-            let part = move |json, inner| Resource {
-                json,
-                root,
-                entry,
-                inner,
-            };
-            let contained = items(root, "contained").iter().enumerate();
-            std::iter::once(part(root, None))
-                .chain(contained.map(move |(at, json)| part(json, Some(at))))
-        };
-        Self(roots.iter().enumerate().flat_map(family).collect())
-    }
-
-    /// The resources of this kind.
-    fn all(&self, kind: &str) -> impl Iterator<Item = &Resource<'a>> {
-        self.0
-            .iter()
-            .filter(move |it| resource_type(it.json) == Some(kind))
-    }
-
-    /// Whether there is a resource of this kind.
-    fn holds(&self, kind: &str) -> bool {
-        self.all(kind).next().is_some()
-    }
-
-    /// Where something could be stated, if anywhere.
-    fn somewhere(&self, element: &str) -> String {
-        self.0
-            .first()
-            .map_or_else(String::new, |it| it.path(element))
-    }
-
-    fn every(&self, kind: &str, element: &str, holds: impl Fn(&Json) -> bool) -> Stated {
-        self.every_within(kind, element, |json, _| holds(json))
-    }
-
-    /// As [`Self::every`], where what contains the resource matters, too.
-    fn every_within(
-        &self,
-        kind: &str,
-        element: &str,
-        holds: impl Fn(&Json, &Json) -> bool,
-    ) -> Stated {
-        let open = self.all(kind).find(|it| !holds(it.json, it.root));
-        open.map_or(Ok(()), |it| Err(it.path(element)))
-    }
-
-    /// As [`Self::every`], where the resource says which element is open.
-    fn every_at(
-        &self,
-        kind: &str,
-        element: impl Fn(&Json) -> &'static str,
-        holds: impl Fn(&Json) -> bool,
-    ) -> Stated {
-        let open = self.all(kind).find(|it| !holds(it.json));
-        open.map_or(Ok(()), |it| Err(it.path(element(it.json))))
-    }
-
-    /// Every root of this kind, and nothing that is contained.
-    fn every_root_of(&self, kind: &str, element: &str, holds: impl Fn(&Json) -> bool) -> Stated {
-        let mut roots = self.all(kind).filter(|it| it.inner.is_none());
-        let open = roots.find(|it| !holds(it.json));
-        open.map_or(Ok(()), |it| Err(it.path(element)))
-    }
-
-    /// Every root, whatever kind it is of.
-    fn every_root(&self, element: &str, holds: impl Fn(&Json) -> bool) -> Stated {
-        let mut roots = self.0.iter().filter(|it| it.inner.is_none());
-        let open = roots.find(|it| !holds(it.json));
-        open.map_or(Ok(()), |it| Err(it.path(element)))
-    }
-
-    fn any(&self, kind: &str, element: &str, holds: impl Fn(&Json) -> bool) -> Stated {
-        if self.all(kind).any(|it| holds(it.json)) {
-            return Ok(());
-        }
-        let first = self.all(kind).next();
-        Err(first.map_or_else(|| self.somewhere(""), |it| it.path(element)))
-    }
 }

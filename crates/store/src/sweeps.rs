@@ -27,9 +27,12 @@ pub async fn place(
     registry: &Registry,
 ) -> Result<Option<SweepPlace>, StoreError> {
     let found = sqlx::query!(
-        "SELECT after_record, after_event, after_receipt, newest_record
+        r#"SELECT after_record, after_event, after_receipt,
+               -- Unknown where a version before this one kept the place: what is there was compared in its turn.
+               COALESCE(newest_record, (SELECT id FROM medical_records ORDER BY id DESC LIMIT 1), after_record)
+                   AS "newest_record!"
          FROM indexer_sweeps
-         WHERE chain_id = $1 AND registry = $2",
+         WHERE chain_id = $1 AND registry = $2"#,
         registry.chain_id,
         registry.address,
     )

@@ -21,7 +21,7 @@ const WORLDS: [&[&str]; 3] = [
 /// What Rust has one of in each module.
 const IDIOMS: [&str; 2] = ["Error", "Options"];
 /// One thing, of which each program has its own form.
-const OF_EACH_PROGRAM: [&str; 3] = ["CommonFiles", "HealthReport", "LogFormat"];
+const OF_EACH_PROGRAM: [&str; 4] = ["CommonFiles", "HealthReport", "LogFormat", "SafetyConfig"];
 
 #[test]
 fn no_type_name_stands_for_two_things() {

@@ -1,7 +1,7 @@
 //! What is asked of a `DocumentReference`: what it is, where it is, and where it comes from.
 
+use super::bullets::{Bullet, RecordParts, Stated, bold, plain};
 use super::elements::{has, is_described, items, text};
-use super::{Bullet, RecordParts, Stated, bold, plain};
 use crate::attachments::SHA256_URL;
 use crate::json::Json;
 use crate::record_types::resource_type;

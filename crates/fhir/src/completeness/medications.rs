@@ -1,7 +1,7 @@
 //! What is asked of medicines: which, and how they were taken or given.
 
+use super::bullets::{RecordParts, Stated};
 use super::elements::{has, has_choice, is_described, items, text};
-use super::{RecordParts, Stated};
 use crate::json::Json;
 use crate::record_types::resource_type;
 

@@ -1,7 +1,7 @@
 //! What is asked of a treatment plan, and of the parts of one that stand alone: of each what it can state.
 
+use super::bullets::{Bullet, RecordParts, Stated, bold, plain};
 use super::elements::{has, has_choice, is_described, is_fragment, is_named, items};
-use super::{Bullet, RecordParts, Stated, bold, plain};
 use crate::json::Json;
 
 pub(super) fn bullets(parts: &RecordParts<'_>) -> Vec<Bullet> {
