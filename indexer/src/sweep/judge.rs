@@ -39,7 +39,7 @@ pub(crate) fn record(
         )];
     };
     let anchored = &anchor.record_hash;
-    // Another deployment's affair, unless this one has its event, by one of our accounts: anybody can anchor a hash that is public.
+    // Another deployment's affair, unless this one has its event, by one of our accounts: anybody can anchor a hash that they know.
     if anchor.chain_id != chain_id {
         let details = json!({ "column": "chain_id", "found": anchor.chain_id });
         let is_ours = |event: &EventFacts| {
