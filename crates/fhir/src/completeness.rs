@@ -13,7 +13,7 @@ mod elements;
 mod medications;
 mod treatment_plans;
 
-use self::bullets::{Bullet, RecordParts, bold, plain};
+use self::bullets::{Bullet, RecordParts, Stated, bold, plain};
 use self::elements::{
     at, has, has_choice, has_range, has_result, is_coded, is_concluded, is_described, is_fragment,
     is_icd_10, is_in_units, is_last_dose, is_loinc, is_loinc_code, is_measured, is_named,

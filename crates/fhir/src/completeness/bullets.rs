@@ -38,7 +38,7 @@ pub(super) struct Resource<'a> {
     /// The entry of the `Bundle`.
     entry: Option<usize>,
     /// Where its root contains it.
-    inner: Option<usize>,
+    pub(super) inner: Option<usize>,
 }
 
 impl Resource<'_> {
