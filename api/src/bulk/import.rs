@@ -637,8 +637,7 @@ impl ImportRun {
     }
 
     /// Learns whom an entry names that was reported before, and what documents may refer to, and nothing else. One whose files may
-    /// still come, or that no source tells others how to find, is looked at as if it were new: it is there already, and is not
-    /// reported again.
+    /// still come is looked at as if it were new: it is there already, and is not reported again.
     async fn pass_over(
         &mut self,
         number: u64,
@@ -654,7 +653,7 @@ impl ImportRun {
         };
         let _rest = hold(entry.files_mut(), room);
         self.mention(&entry).await?;
-        if entry.concerns_files() || !entry.has_origin(self.import.source.as_deref()) {
+        if entry.concerns_files() {
             return Ok(Some(self.prepare(number, bytes, Ok(entry))));
         }
         self.import.pass_over(entry);

@@ -130,15 +130,6 @@ impl Entry {
         MentionedResource::of(&self.document, scope)
     }
 
-    /// Whether its source has a name for it, by which it is found again; `source` is what the import names.
-    pub(crate) fn has_origin(&self, source: Option<&str>) -> bool {
-        let scope = NameScope {
-            named: source,
-            full_url: self.full_url.as_deref(),
-        };
-        fhir::origin::origin(&self.document, scope).is_some()
-    }
-
     /// Whether files of its document may come by themselves, or it is such a file.
     pub(crate) fn concerns_files(&self) -> bool {
         self.is_binary()
