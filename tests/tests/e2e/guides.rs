@@ -348,8 +348,17 @@ impl<'a> Became<'a> {
 
     /// Whether a contained resource is a drug of the example.
     fn is_a_drug(&self, resource: &Value) -> bool {
-        let is_it = |drug: &Value| self.difference_below_meta(drug, resource).is_none();
+        let is_it = |drug: &Value| self.is_contained_as(drug, resource);
         self.medications.values().any(is_it)
+    }
+
+    /// Whether a contained resource says what a drug does, but for its narrative, which R4 forbids it to have.
+    fn is_contained_as(&self, drug: &Value, resource: &Value) -> bool {
+        let mut drug = drug.clone();
+        if let Some(members) = drug.as_object_mut() {
+            members.remove("text");
+        }
+        self.difference_below_meta(&drug, resource).is_none()
     }
 
     /// Whether a reference is what it must have become: the patient's, a record's, a contained drug's; or as it was, or an
@@ -380,7 +389,7 @@ impl<'a> Became<'a> {
             let inner = kept.get("reference").and_then(Value::as_str);
             let id = inner.and_then(|inner| inner.strip_prefix('#'));
             let drug = id.and_then(|id| added.iter().find(|it| it["id"] == id));
-            drug.is_some_and(|drug| self.difference_below_meta(medication, drug).is_none())
+            drug.is_some_and(|drug| self.is_contained_as(medication, drug))
         });
         is_drug || kept == sent || is_logical(literal, sent, kept)
     }

@@ -240,7 +240,7 @@ const OF_A_DATABASE: [&str; 15] = [
     "admin reset-second-factor --username ada",
     "keys status",
     "signer status",
-    "seal rows --all",
+    "seal rows --all --reason tried",
     "audit verify",
     "erasures write",
     "maintain status",
