@@ -405,8 +405,13 @@ fn is_logical(literal: &str, sent: &Map<String, Value>, kept: &Map<String, Value
     }
     let mut logical = sent.clone();
     logical.remove("reference");
+    // One that is relative means what is there below the address of its source.
+    let address = kept.get("identifier").and_then(|it| it["value"].as_str());
+    let address =
+        address.filter(|it| it.starts_with("http") && it.ends_with(&format!("/{literal}")));
+    let meant = address.map(ToOwned::to_owned);
     let identifier = logical.entry("identifier");
-    identifier.or_insert_with(|| as_identifier(literal));
+    identifier.or_insert_with(|| as_identifier(meant.as_deref().unwrap_or(literal)));
     kept == logical
 }
 
