@@ -383,8 +383,9 @@ async function run() {
     await page.waitForFunction(() => [...document.querySelectorAll('[data-testid="renewed"]')].some((each) => /A newer version was stored/.test(each.textContent)));
     await see('.measurements', /65\.0 \/min/);
     await press('Do nothing', '[role="dialog"] ');
-    // What lies over the page while a dialog closes takes clicks.
+    // The focus is back at the foot of the page, and the head of the page lies over what has scrolled beneath it.
     await page.waitForFunction(() => !document.querySelector('[role="dialog"]'));
+    await page.evaluate(() => scrollTo(0, 0));
     await press('Show the newer version');
     await see('.measurements', /66\.0 \/min/);
     await see('.facts', /in a block that can still be undone|final on the chain/);
