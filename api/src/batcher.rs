@@ -205,7 +205,7 @@ where
         requests,
         lock_wait: LOCK_WAIT,
     };
-    let failure = match catch_panic(serve(together).instrument(span), size).await {
+    let failure = match catch_panic(serve(together).instrument(span.clone()), size).await {
         Ok(answers) => {
             for (waiting, answer) in batch.into_iter().zip(answers) {
                 // Whoever went away meanwhile no longer wants to know.
@@ -220,7 +220,8 @@ where
             let _entered = waiting.span.enter();
             tracing::warn!(size, %failure, "The batch of this request could not be served");
         }
-        let error = Error::from(failure);
+        // What is logged of it is of the one who was alone.
+        let error = span.in_scope(|| Error::from(failure));
         for waiting in batch {
             waiting.reply.send(Err(error.clone())).ok();
         }
