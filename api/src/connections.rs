@@ -120,7 +120,7 @@ pub(crate) async fn serve(
             peer,
             held,
             ends: ends.clone(),
-            deadline: deadline.clone(),
+            deadline,
         };
         let certificate = certificate.clone();
         tracker.spawn(async move {

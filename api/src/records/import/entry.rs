@@ -107,12 +107,8 @@ impl Entry {
 
     /// What documents of an import of this source call the file that it is; nothing of what is none.
     pub(crate) fn names_as_file(&self, source: Option<&str>) -> Vec<String> {
-        let scope = NameScope {
-            named: source,
-            full_url: self.full_url.as_deref(),
-        };
         if self.is_binary() {
-            fhir::origin::names(&self.document, scope)
+            fhir::origin::names(&self.document, self.scope(source))
         } else {
             Vec::new()
         }
@@ -120,14 +116,18 @@ impl Entry {
 
     /// What documents of an import of this source may refer to, where no record is made of it.
     pub(crate) fn mentioned(&self, source: Option<&str>) -> Option<MentionedResource> {
-        let scope = NameScope {
-            named: source,
-            full_url: self.full_url.as_deref(),
-        };
         if self.is_deletion {
             return None;
         }
-        MentionedResource::of(&self.document, scope)
+        MentionedResource::of(&self.document, self.scope(source))
+    }
+
+    /// In whose words it speaks of others.
+    fn scope<'a>(&'a self, source: Option<&'a str>) -> NameScope<'a> {
+        NameScope {
+            named: source,
+            full_url: self.full_url.as_deref(),
+        }
     }
 
     /// Whether files of its document may come by themselves, or it is such a file.
