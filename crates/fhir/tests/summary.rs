@@ -394,6 +394,7 @@ fn a_title_says_that_it_is_of_another_who_has_only_an_identifier() {
         assert_eq!(it.title.as_deref(), Some(expected));
         let told = it.measurements[0].focus.last().unwrap();
         assert!(told.name.is_none() && told.reference.is_none());
+        assert_eq!(told.identifier.as_deref(), Some("9"));
     }
 }
 

@@ -61,6 +61,9 @@ mirrors! {
         name: Option<String>,
         /// The literal reference, such as `Practitioner/12`; null where there is none.
         reference: Option<String>,
+        /// The value of the identifier that stands in place of a literal reference, such as a number of
+        /// a register; null where there is a literal reference, or no identifier.
+        identifier: Option<String>,
     }
 
     /// One measured value, read from an `Observation` or one of its components.

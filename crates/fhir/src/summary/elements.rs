@@ -63,6 +63,8 @@ pub struct Party {
     pub name: Option<String>,
     /// The reference, if it is a literal one.
     pub reference: Option<String>,
+    /// The value of `identifier`, where there is no literal reference.
+    pub identifier: Option<String>,
 }
 
 silent!(Coding, Concept, Quantity, Range, Period, Party);
@@ -142,10 +144,13 @@ impl Party {
     pub(super) fn of(part: Part<'_>) -> Option<Self> {
         let reference = part.written("reference");
         let contained = || part.contained(reference.as_deref()?).and_then(name);
-        let identified = || part.get("identifier")?.written("value");
         filled(Self {
             name: part.written("display").or_else(contained),
-            reference: reference.clone().or_else(identified),
+            reference: reference.clone(),
+            identifier: match reference {
+                Some(_) => None,
+                None => part.get("identifier").and_then(|it| it.written("value")),
+            },
         })
     }
 }

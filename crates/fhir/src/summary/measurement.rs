@@ -35,8 +35,8 @@ pub struct Measurement {
     pub status: Option<String>,
     /// `effective[x]`, in words: when it was measured.
     pub effective: Option<String>,
-    /// `focus`: what it is about where that is not the patient: a fetus, a donor, an implant. One that has
-    /// only an identifier is there too, and empty.
+    /// `focus`: what it is about where that is not the patient: a fetus, a donor, an implant. One that says
+    /// neither a name, a reference nor an identifier is there too, and empty.
     pub focus: Vec<Party>,
     /// `performer`.
     pub performers: Vec<Party>,

@@ -16,7 +16,7 @@ use crate::record_types::{RecordType, resource_type};
 const MAX_NAMED: usize = 3;
 /// How much of a name is shown. Unit: characters.
 const MAX_NAME: usize = 120;
-/// Who or what has neither a name nor a reference.
+/// Who or what has neither a name nor a reference. Its identifier alone could be read as a number.
 const ANOTHER: &str = "another";
 
 /// The line of a document. `is_modified` where it has modifiers that its summary does not show.

@@ -20,7 +20,7 @@ graphql(`
     code { ...ConceptParts }
     interpretations { ...ConceptParts }
     referenceRanges { low { ...QuantityParts } high { ...QuantityParts } text }
-    focus { name reference } performers { name reference }
+    focus { name reference identifier } performers { name reference identifier }
     bodySite { ...ConceptParts } method { ...ConceptParts }
   }
 `);
@@ -28,7 +28,7 @@ graphql(`
   fragment MeasurementParts on Measurement {
     ...MeasurementBase
     categories { ...ConceptParts }
-    members { name reference }
+    members { name reference identifier }
     components { ...MeasurementBase }
   }
 `);
@@ -36,13 +36,13 @@ graphql(`
   fragment ReportParts on DiagnosticReportSummary {
     status conclusion effective issued
     code { ...ConceptParts } conclusionCodes { ...ConceptParts } categories { ...ConceptParts }
-    results { name reference } performers { name reference } interpreters { name reference }
+    results { name reference identifier } performers { name reference identifier } interpreters { name reference identifier }
   }
 `);
 graphql(`
   fragment ReferredParts on DocumentReferenceSummary {
-    type { ...ConceptParts } status docStatus description categories { ...ConceptParts } date authors { name reference }
-    authenticator { name reference } custodian { name reference } relations { code target { name reference } }
+    type { ...ConceptParts } status docStatus description categories { ...ConceptParts } date authors { name reference identifier }
+    authenticator { name reference identifier } custodian { name reference identifier } relations { code target { name reference identifier } }
     securityLabels { ...ConceptParts } events { ...ConceptParts } period { start end } facilityType { ...ConceptParts }
     practiceSetting { ...ConceptParts } contents { title contentType language creation url format { ...ConceptParts } }
   }
@@ -58,13 +58,13 @@ graphql(`
 graphql(`
   fragment StatementParts on MedicationStatementSummary {
     medication { ...ConceptParts } status statusReasons { ...ConceptParts } category { ...ConceptParts } effective asserted
-    informationSource { name reference } reasons { ...ConceptParts } dosages { ...DosageParts } notes
+    informationSource { name reference identifier } reasons { ...ConceptParts } dosages { ...DosageParts } notes
   }
 `);
 graphql(`
   fragment AdministrationParts on MedicationAdministrationSummary {
     medication { ...ConceptParts } status statusReasons { ...ConceptParts } category { ...ConceptParts } effective
-    performers { name reference } request { name reference } reasons { ...ConceptParts } dosage { ...DosageParts } notes
+    performers { name reference identifier } request { name reference identifier } reasons { ...ConceptParts } dosage { ...DosageParts } notes
   }
 `);
 
@@ -75,14 +75,14 @@ graphql(`
     __typename title date datePeriod { start end } unsupportedModifiers
     ... on LabResultSummary {
       tests { ...ConceptParts } reports { ...ReportParts } results { ...MeasurementParts }
-      facilities { name reference } interpreters { name reference } issued conclusions
+      facilities { name reference identifier } interpreters { name reference identifier } issued conclusions
       documentReferences { ...ReferredParts }
     }
     ... on VitalSignsSummary { measurements { ...MeasurementParts } }
     ... on DiagnosisSummary {
       diagnoses {
         description clinicalStatus verificationStatus severity severityCodings { ...CodingParts } recorded onset abatement
-        code { ...ConceptParts } doctor { name reference } categories { ...ConceptParts } bodySites { ...ConceptParts }
+        code { ...ConceptParts } doctor { name reference identifier } categories { ...ConceptParts } bodySites { ...ConceptParts }
       }
     }
     ... on TreatmentPlanSummary {
@@ -94,19 +94,19 @@ graphql(`
       }
       activities {
         code { ...ConceptParts } description status doNotPerform statusReason { ...ConceptParts } intent asNeeded
-        priority requester { name reference } reasons { ...ConceptParts }
+        priority requester { name reference identifier } reasons { ...ConceptParts }
         scheduled outcomes bodySites { ...ConceptParts } categories { ...ConceptParts }
       }
       careTeams {
-        name status categories { ...ConceptParts } period { start end } reasons { ...ConceptParts } organizations { name reference }
-        members { roles { ...ConceptParts } member { name reference } onBehalfOf { name reference } period { start end } }
+        name status categories { ...ConceptParts } period { start end } reasons { ...ConceptParts } organizations { name reference identifier }
+        members { roles { ...ConceptParts } member { name reference identifier } onBehalfOf { name reference identifier } period { start end } }
       }
     }
     ... on VaccinationSummary {
       vaccinations {
         vaccine { ...ConceptParts } status statusReason { ...ConceptParts } isSubpotent administered lotNumber
         doseNumber seriesDoses dose { ...QuantityParts } site { ...ConceptParts } route { ...ConceptParts }
-        manufacturer { name reference }
+        manufacturer { name reference identifier }
       }
       nextDoses {
         vaccine { ...ConceptParts } targetDisease { ...ConceptParts } forecastStatus { ...ConceptParts }
@@ -122,7 +122,7 @@ graphql(`
       modalities { ...ConceptParts } examinations { ...ConceptParts } bodySites { ...ConceptParts }
       series { modality { ...ConceptParts } bodySite { ...ConceptParts } laterality { ...ConceptParts } description started }
       procedures { ...ConceptParts } observations { ...MeasurementParts } states { resource status }
-      reports { ...ReportParts } findings notes radiologists { name reference } performed
+      reports { ...ReportParts } findings notes radiologists { name reference identifier } performed
       documentReferences { ...ReferredParts }
     }
     ... on PrescriptionSummary {
@@ -130,7 +130,7 @@ graphql(`
         medication { ...ConceptParts } status doNotPerform statusReason { ...ConceptParts } intent priority
         categories { ...ConceptParts } reasons { ...ConceptParts }
         dosages { ...DosageParts }
-        supply { ...QuantityParts } validity { start end } prescriber { name reference } authored
+        supply { ...QuantityParts } validity { start end } prescriber { name reference identifier } authored
       }
       medicationStatements { ...StatementParts } medicationAdministrations { ...AdministrationParts }
     }
@@ -158,7 +158,7 @@ graphql(`
       }
       medicationStatements { ...StatementParts } medicationAdministrations { ...AdministrationParts }
       observations { ...MeasurementParts } reports { ...ReportParts } documentReferences { ...ReferredParts }
-      referred { name reference } titles
+      referred { name reference identifier } titles
     }
   }
 `);
@@ -302,7 +302,7 @@ graphql(`
   }
 `);
 graphql(`
-  fragment TrendParts on Measurement { ...TrendBase status effective focus { name reference } components { ...TrendBase } }
+  fragment TrendParts on Measurement { ...TrendBase status effective focus { name reference identifier } components { ...TrendBase } }
 `);
 
 export const CREATE_RECORD = graphql(`

@@ -142,7 +142,8 @@ export function quantity(of: QuantityPartsFragment): string {
   return [of.comparator, of.value, of.unit ?? of.code].filter(Boolean).join(' ');
 }
 
-const party = (of: { name?: string | null; reference?: string | null }): string => of.name ?? of.reference ?? '–';
+const party = (of: { name?: string | null; reference?: string | null; identifier?: string | null }): string =>
+  of.name ?? of.reference ?? of.identifier ?? '–';
 
 type MeasurementLike = Omit<MeasurementPartsFragment, 'components' | 'members' | 'categories'> & Partial<Pick<MeasurementPartsFragment, 'components' | 'members' | 'categories'>>;
 
@@ -215,4 +216,4 @@ const isConcept = (of: object): of is ConceptPartsFragment => has(of, 'codings')
 const isCoding = (of: object): of is CodingPartsFragment => has(of, 'system', 'code', 'display');
 const isMeasurement = (of: Json): boolean => typeof of === 'object' && of !== null && has(of, 'referenceRanges', 'absentReason');
 const isQuantity = (of: object): of is QuantityPartsFragment => has(of, 'value', 'comparator', 'unit') && !has(of, 'referenceRanges');
-const isParty = (of: object): of is { name: string | null; reference: string | null } => has(of, 'name', 'reference') && !has(of, 'status');
+const isParty = (of: object): of is { name: string | null; reference: string | null; identifier: string | null } => has(of, 'name', 'reference', 'identifier') && !has(of, 'status');

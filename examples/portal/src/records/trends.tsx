@@ -119,7 +119,7 @@ function TrendCard({ of, marked, suffix }: { of: Trend; marked: Set<string>; suf
                 {value.isWithdrawn ? <Tag kind="bad">{t('entered in error')}</Tag> : null}
                 {value.of.status ?? '–'}
                 {value.of.interpretations.map((each, at) => <Tag key={at} kind="warn">{each.text ?? each.codings[0]?.display ?? each.codings[0]?.code}</Tag>)}
-                {value.of.focus.length > 0 ? <Tag kind="bad">{t('Of')}: {value.of.focus.map((whom) => whom.name ?? whom.reference).join(', ')}</Tag> : null}
+                {value.of.focus.length > 0 ? <Tag kind="bad">{t('Of')}: {value.of.focus.map((whom) => whom.name ?? whom.reference ?? whom.identifier ?? '–').join(', ')}</Tag> : null}
                 {value.isDrawn ? null : <Tag>{t('not drawn')}</Tag>}
               </>,
               <><Link href={`/records/${value.record}${suffix}`}>{t('open')}</Link> {marked.has(value.record) ? <Tag kind="bad">{t('read the document')}</Tag> : null}</>,
