@@ -22,6 +22,10 @@ pub(super) fn done(
             "membaca ulang tanggal dan kode yang dipakai untuk menemukan satu rekam medis Anda",
         ),
         AuditAction::RecordRead => read(row),
+        AuditAction::RecordSearch if said["stream"].is_string() => Phrase::new(
+            "followed changes of <records>",
+            "mengikuti perubahan <records>",
+        ),
         AuditAction::RecordSearch => searched(row, reader),
         AuditAction::RecordVerify => Phrase::new(
             "compared <records> with the blockchain",

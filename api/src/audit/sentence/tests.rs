@@ -120,6 +120,7 @@ fn outcomes() -> Vec<Value> {
         json!({ "forgedReview": "REMOVED" }),
         json!({ "rejected": true }),
         json!({ "export": "MY_DATA" }),
+        json!({ "stream": "recordUpdated" }),
     ];
     others.into_iter().chain(found).collect()
 }
@@ -210,6 +211,11 @@ fn who_what_for_whom_why_on_what_ground_and_how_often_are_said_in_each_language(
         on_behalf_of: Some(ANA),
         ..row("ACCESS_DENIED", json!({}))
     };
+    let mut followed = AuditRow {
+        consent_reference: Some(Uuid::nil()),
+        ..row("RECORD_SEARCH", json!({ "stream": "integrityEvents" }))
+    };
+    followed.run.records = 2;
     let newer = row("RECORD_FOLD", json!({}));
     let table = [
         (
@@ -236,6 +242,11 @@ fn who_what_for_whom_why_on_what_ground_and_how_often_are_said_in_each_language(
             claimed,
             "dr.bo (doctor), saying that they act for you, tried to reach your data and was refused, for treatment.",
             "dr.bo (dokter), yang mengaku bertindak atas nama Anda, mencoba mengakses data Anda dan ditolak, untuk perawatan.",
+        ),
+        (
+            followed,
+            "dr.bo (doctor) followed changes of 2 records of yours, for treatment, by your consent.",
+            "dr.bo (dokter) mengikuti perubahan 2 rekam medis Anda, untuk perawatan, dengan persetujuan Anda.",
         ),
         (
             newer,

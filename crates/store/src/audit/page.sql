@@ -12,7 +12,7 @@ WITH read AS (
         CASE WHEN $8 THEN ROW(
             (event_time AT TIME ZONE 'UTC')::date, user_id, on_behalf_of, action_type, resource_type, purpose,
             consent_reference, encryption_status, new_value ->> 'reason', new_value ->> 'withdrawn',
-            new_value ->> 'table', new_value ->> 'wanted',
+            new_value ->> 'table', new_value ->> 'wanted', new_value ->> 'stream' IS NOT NULL,
             action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0'
                 AND new_value ->> 'list' IS NULL
         )::text ELSE id::text END AS said
