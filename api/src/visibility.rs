@@ -1,7 +1,10 @@
 //! Which events a subscriber may see: decided for many events, and for many subscribers, together.
 //!
 //! Nothing is kept from one decision to the next: a consent withdrawn or a session ended binds whatever is
-//! decided after it. A decision says which role it was made by: it is of use to whoever asked as that role alone.
+//! decided after it. A decision says which role it was made by: it is of use to whoever asked as that role alone. What tells
+//! somebody else than its patient of a record is written down in the transaction that decides, before it is told.
+
+mod trail;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -12,9 +15,10 @@ use domain::{
     records::Availability,
     users::Role,
 };
-use store::{Plans, Pool, StoreError, deletion, feed::FeedRow};
+use store::{Plans, Pool, StoreError, audit, deletion, feed::FeedRow};
 use tokio::task::JoinSet;
 
+pub(crate) use self::trail::{DisclosureGround, ToldRecords};
 use crate::{
     batcher::{Batch, BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
@@ -33,6 +37,8 @@ const LIMITS: BatchLimits = BatchLimits {
 /// How many events of doctors are decided on in one transaction: it locks their patients, and PostgreSQL has
 /// room for some thousand locks.
 const MOST_EVENTS: usize = 1024;
+/// For what doctors are told of events.
+const PURPOSE: Purpose = Purpose::Treatment;
 
 /// What a subscriber would be told next.
 #[derive(Debug)]
@@ -41,8 +47,29 @@ pub(crate) struct VisibilityRequest {
     pub(crate) caller: Caller,
     /// Their role as they were last told it.
     pub(crate) role: Role,
+    /// The name of the subscription.
+    pub(crate) subscription: &'static str,
     /// The events, in their order.
-    pub(crate) events: Vec<Arc<FeedRow>>,
+    pub(crate) events: Vec<AskedEvent>,
+}
+
+/// An event that a subscriber would be told.
+#[derive(Debug)]
+pub(crate) struct AskedEvent {
+    /// The event.
+    pub(crate) row: Arc<FeedRow>,
+    /// On what ground the trail says already that this stream tells of its record ([`ToldRecords`]).
+    pub(crate) written: Option<DisclosureGround>,
+}
+
+/// An event that a subscriber may be told.
+#[derive(Debug)]
+pub(crate) struct VisibleEvent {
+    /// The event.
+    pub(crate) row: Arc<FeedRow>,
+    /// On what ground the trail says since this decision that the stream tells of its record; `None` where it said so already, and
+    /// where it need not.
+    pub(crate) written: Option<DisclosureGround>,
 }
 
 /// What of it they may be told.
@@ -50,8 +77,8 @@ pub(crate) struct VisibilityRequest {
 pub(crate) struct VisibleEvents {
     /// The role that was decided by.
     pub(crate) role: Role,
-    /// The events that may be seen, in their order.
-    pub(crate) visible: Vec<Arc<FeedRow>>,
+    /// The events that may be seen, in their order; none where it is another role than was asked as.
+    pub(crate) visible: Vec<VisibleEvent>,
 }
 
 /// Where subscribers ask.
@@ -111,17 +138,33 @@ impl VisibilityRequest {
     /// The patients whose consents decide: doctors alone are let in by them.
     fn patients(&self) -> impl Iterator<Item = UserId> {
         let events = self.events.iter().filter(|_| self.role == Role::Doctor);
-        events.filter_map(|row| row.entry.patient)
+        events.filter_map(|event| event.row.entry.patient)
     }
 
     /// The records that doctors may be told of.
     fn records(&self) -> impl Iterator<Item = RecordId> {
         let events = self.events.iter().filter(|_| self.role == Role::Doctor);
-        events.filter_map(|row| row.entry.record)
+        events.filter_map(|event| event.row.entry.record)
+    }
+
+    /// What of it an account may be told, as it is known now.
+    fn visible_to(
+        &self,
+        actor: Actor,
+        facts: &Facts,
+        withheld: &HashSet<RecordId>,
+    ) -> VisibleEvents {
+        let events = self.events.iter().filter(|_| actor.role == self.role);
+        let visible = events.filter_map(|event| visible(event, actor, facts, withheld));
+        VisibleEvents {
+            role: actor.role,
+            visible: visible.collect(),
+        }
     }
 }
 
-/// One transaction for all of them: who they are, and the consents of the patients that doctors ask about.
+/// One transaction for all of them: who they are, the consents of the patients that doctors ask about, and the rows that say of
+/// whose records they are told.
 async fn decide_all(
     pool: &Pool,
     batch: &[Arc<VisibilityRequest>],
@@ -135,45 +178,74 @@ async fn decide_all(
     let records: Vec<RecordId> = records.into_iter().collect();
     let withheld = deletion::withheld(&mut tx, &records).await?;
     let withheld: HashSet<RecordId> = withheld.into_iter().collect();
+    let mut decided = Vec::with_capacity(batch.len());
+    let mut entries = Vec::new();
+    for inquiry in batch {
+        let actor = facts.actor(&inquiry.caller);
+        let told = actor.map(|actor| inquiry.visible_to(actor, &facts, &withheld));
+        if let Ok(told) = &told {
+            entries.extend(trail::of_events(inquiry, &told.visible));
+        }
+        decided.push(told);
+    }
+    audit::insert(&mut tx, &entries).await?;
     // Whoever withdraws waits no longer: an entry says that something happened, not what.
     tx.commit().await?;
-    let decided = batch.iter().map(|inquiry| {
-        let actor = facts.actor(&inquiry.caller)?;
-        let visible = inquiry.events.iter();
-        let visible = visible.filter(|row| may_see(row, actor, &facts, &withheld));
-        Ok(VisibleEvents {
-            role: actor.role,
-            visible: visible.cloned().collect(),
-        })
-    });
-    Ok(decided.collect())
+    Ok(decided)
 }
 
-fn may_see(row: &FeedRow, actor: Actor, facts: &Facts, withheld: &HashSet<RecordId>) -> bool {
+/// The event, if it may be told.
+fn visible(
+    event: &AskedEvent,
+    actor: Actor,
+    facts: &Facts,
+    withheld: &HashSet<RecordId>,
+) -> Option<VisibleEvent> {
+    let AskedEvent { row, written } = event;
     if !concerns(row, actor.id, actor.role) {
-        return false;
+        return None;
     }
+    // What is their own, and what an administrator is told, follows from the row of the stream's beginning alone.
     if actor.role == Role::Admin || row.entry.patient == Some(actor.id) {
-        return true;
+        return Some(VisibleEvent {
+            row: Arc::clone(row),
+            written: None,
+        });
     }
+    let ground = disclosure_ground(row, actor, facts, withheld)?;
+    Some(VisibleEvent {
+        row: Arc::clone(row),
+        written: (*written != Some(ground)).then_some(ground),
+    })
+}
+
+/// By what a doctor may be told of a patient's record; `None` where they may not.
+fn disclosure_ground(
+    row: &FeedRow,
+    actor: Actor,
+    facts: &Facts,
+    withheld: &HashSet<RecordId>,
+) -> Option<DisclosureGround> {
     // Of what is restricted or erased only the patient and the administrators are told.
     if row.entry.record.is_some_and(|it| withheld.contains(&it)) {
-        return false;
+        return None;
     }
-    let (Some(patient), Some(record_type)) = (row.entry.patient, row.entry.record_type) else {
-        return false;
-    };
+    let patient = row.entry.patient?;
     let access_request = AccessRequest {
         actor,
         patient,
         action: Action::Search,
-        purpose: Purpose::Treatment,
-        record_type,
+        purpose: PURPOSE,
+        record_type: row.entry.record_type?,
         availability: Availability::Open,
         destination: None,
         // Nobody follows events in an emergency: they are decided for treatment.
         emergency: None,
         now: facts.now,
     };
-    decide(&access_request, facts.consents_of(patient)).is_permit()
+    let decision = decide(&access_request, facts.consents_of(patient));
+    decision.is_permit().then(|| DisclosureGround {
+        consent: decision.consent(),
+        destination: facts.country_reached(decision, actor, patient),
+    })
 }

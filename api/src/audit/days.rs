@@ -60,7 +60,7 @@ impl AccessDay {
         shown(self.0.reads)
     }
 
-    /// How many times a list of records was asked for (`RECORD_SEARCH`).
+    /// How many times a list of records was asked for, or a stream told of records (`RECORD_SEARCH`).
     async fn searches(&self) -> i32 {
         shown(self.0.searches)
     }

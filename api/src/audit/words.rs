@@ -53,7 +53,7 @@ pub(crate) enum AuditAction {
     RecordDerive,
     /// A record was opened, or its metadata disclosed.
     RecordRead,
-    /// Records were searched, and maybe shown in a list.
+    /// Records were searched, and maybe shown in a list; or a stream told of them.
     RecordSearch,
     /// A record was compared with its hash and the chain.
     RecordVerify,

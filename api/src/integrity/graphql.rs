@@ -512,7 +512,8 @@ impl IntegritySubscription {
     /// order and at least once. `recordId`, `types` and `patientId` only leave out: an event is told that
     /// meets all of them and that would be told without them. A cursor of anything but an event of this log
     /// is refused with `BAD_USER_INPUT`, also one of a log that was restored to an earlier state, and so are
-    /// `types` that name none.
+    /// `types` that name none. That a doctor is told of a patient's record is recorded in the audit trail first, once for all
+    /// that the stream tells of the record within a minute.
     async fn integrity_events(
         &self,
         ctx: &Context<'_>,

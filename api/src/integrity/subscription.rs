@@ -25,7 +25,7 @@ use crate::{
     cursor::{ListCursors, StreamStart, bad_cursor},
     error::Error,
     feed::{BATCH, EventFilter, Feed, Follower, Interest, Listener, told},
-    visibility::VisibilityRequest,
+    visibility::{AskedEvent, ToldRecords, VisibilityRequest},
 };
 
 /// How many events are decided on together.
@@ -39,6 +39,8 @@ struct Subscriber {
     pool: Pool,
     feed: Feed,
     caller: Caller,
+    /// The name of the subscription.
+    subscription: &'static str,
     /// Their role as it was last decided by: what is listened for, and which part of the log is read, goes by it.
     role: Role,
     wanted: EventFilter,
@@ -49,6 +51,8 @@ struct Subscriber {
     log: Listener<FeedRow>,
     /// What they may see, and have not been handed yet.
     visible: VecDeque<Arc<FeedRow>>,
+    /// Of what the trail says that they are told of it.
+    told: ToldRecords,
     decided_at: Instant,
 }
 
@@ -129,12 +133,14 @@ pub(super) async fn follow(
         pool,
         feed,
         caller,
+        subscription,
         role: actor.role,
         wanted,
         versions,
         position,
         log,
         visible: VecDeque::new(),
+        told: ToldRecords::default(),
         decided_at: Instant::now(),
     };
     Ok(told(subscriber))
@@ -153,15 +159,24 @@ impl Follower for Subscriber {
             let before = self.visible.front().map(|row| row.position - 1);
             let before = before.unwrap_or(self.position);
             let events = self.gather().await?;
+            let (events, now) = (events.into_iter(), Instant::now());
+            let events = events.map(|row| AskedEvent {
+                written: self.told.ground_of(&row, now),
+                row,
+            });
             let inquiry = VisibilityRequest {
                 caller: self.caller.clone(),
                 role: self.role,
-                events,
+                subscription: self.subscription,
+                events: events.collect(),
             };
             let decided = self.feed.decisions.ask(inquiry).await?;
             if decided.role == self.role {
                 self.decided_at = Instant::now();
-                self.visible = decided.visible.into();
+                // From before they were written: no row stands for longer than it may.
+                self.told.keep(&decided.visible, now);
+                let visible = decided.visible.into_iter();
+                self.visible = visible.map(|event| event.row).collect();
             } else {
                 // What was gathered, and what it was decided by, is what the role before hears of.
                 self.go_on_as(decided.role, before);

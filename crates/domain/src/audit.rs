@@ -61,7 +61,7 @@ text_enum! {
         RecordDerive = "RECORD_DERIVE",
         /// A record was opened, or its metadata disclosed.
         RecordRead = "RECORD_READ",
-        /// Records were searched.
+        /// Records were searched, or a stream told of them.
         RecordSearch = "RECORD_SEARCH",
         /// A record was compared with its hash and the chain.
         RecordVerify = "RECORD_VERIFY",

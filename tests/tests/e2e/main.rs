@@ -119,6 +119,7 @@ mod signers;
 mod slow_subscribers;
 mod sources;
 mod starts;
+mod stream_audit;
 mod stream_roles;
 mod subscription;
 mod summary;

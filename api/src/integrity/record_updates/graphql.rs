@@ -80,7 +80,8 @@ pub(crate) struct RecordUpdateSubscription;
 impl RecordUpdateSubscription {
     /// What becomes of records: each version that is stored, with that by which a record is withdrawn, and each change of its state
     /// on the chain. Whoever would be told of it by `integrityEvents` is told, decided anew for each update, and beginning a stream
-    /// is recorded in the audit trail. With `after`, everything after it; otherwise what happens from now on. Each update is
+    /// is recorded in the audit trail; so is, as there, that a doctor is told of a patient's record. With `after`, everything after
+    /// it; otherwise what happens from now on. Each update is
     /// delivered in order and at least once. Cursors are those of `integrityEvents`; any other is refused with `BAD_USER_INPUT`,
     /// also one of a log that was restored to an earlier state. Of a record that does not exist, or that the caller may not see,
     /// nothing is told.
