@@ -39,7 +39,8 @@ use crate::{
         request,
         scalars::{Address, Time},
     },
-    page::{self, Connection, Node},
+    page::{self, Connection, Node, PageArguments},
+    records::graphql::{MedicalRecord, page_of_records},
     second_factor::check::Code,
     users::graphql::User,
 };
@@ -251,6 +252,43 @@ impl LegalHold {
     /// The IDs of the single records that are kept, each version by its own ID.
     async fn record_ids(&self) -> Vec<Uuid> {
         records_of(&self.0.row.covers)
+    }
+
+    /// The records of `recordIds` that the caller may see, by their IDs, as `medicalRecord` shows them, decided and recorded in the
+    /// audit trail as there. An administrator is shown their own alone, and nothing is recorded of the others.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`).
+    async fn records(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
+    ) -> Result<Connection<MedicalRecord>> {
+        let (app, caller) = request(ctx)?;
+        let hold = json!(self.0.row.id);
+        let cursors = ListCursors::of(&app.index_key, "holdRecords", caller.user, &hold);
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let mut ids = self.0.row.covers.records.clone();
+        ids.sort_unstable();
+        // Boxed, as all that few holds need.
+        Ok(Box::pin(page_of_records(ctx, &ids, &cursors, &asked)).await?)
     }
 
     /// The reason for the hold, for administrators alone; empty once the person's data was erased.

@@ -377,6 +377,32 @@ pub(crate) async fn referred(
     }))
 }
 
+/// A page of records that something else has the IDs of, which are in order: those of them that the caller may see, decided on
+/// and written down as `medicalRecord` is, together.
+///
+/// # Errors
+/// [`Error::BadInput`] for a page there is not.
+pub(crate) async fn page_of_records(
+    ctx: &Context<'_>,
+    ids: &[RecordId],
+    cursors: &ListCursors,
+    asked: &PageArguments,
+) -> Result<Connection<MedicalRecord>, Error> {
+    let range = asked.range::<Uuid>(cursors)?;
+    let (named, has_more) = range.of_list(ids, |id| id.0);
+    let found = join_all(named.iter().map(|id| referred(ctx, *id, None))).await;
+    let found: Result<Vec<Option<MedicalRecord>>, Error> = found.into_iter().collect();
+    let shown = found?.into_iter().flatten().collect();
+    let cursor = |it: &MedicalRecord| cursors.at(&it.record.id.0);
+    let last = if range.backward {
+        named.first()
+    } else {
+        named.last()
+    };
+    let last = last.map(|id| cursors.at(&id.0));
+    Ok(Connection::whole_range(shown, has_more, &range, cursor).looked_through(&range, last))
+}
+
 /// The same of several, which go through the record disclosure together: what became of each.
 pub(crate) async fn by_ids(
     ctx: &Context<'_>,

@@ -15,7 +15,7 @@ const LENGTHS: [usize; 3] = [1, 2, 3];
 struct Place(&'static str, &'static str, &'static str, &'static str);
 
 /// Every field of the schema that gives pages: one that is missing here fails the test.
-const PLACES: [Place; 32] = [
+const PLACES: [Place; 33] = [
     Place(
         "Query.users",
         "users(first: $first) { NODES }",
@@ -129,6 +129,12 @@ const PLACES: [Place; 32] = [
         "legalHolds(first: $first) { NODES }",
         "/legalHolds",
         "kim",
+    ),
+    Place(
+        "LegalHold.records",
+        "legalHolds(first: 1) { nodes { records(first: $first) { NODES } } }",
+        "/legalHolds/nodes/0/records",
+        "lena",
     ),
     Place(
         "Query.myWallets",
@@ -254,6 +260,8 @@ impl Filled {
         .await;
         represented([&ana, &ben, &cara], &helpers, &kim).await;
         asks_for_more([&ana, &ben, &cara], &helpers, &kim).await;
+        let lena = world.admin("lena").await;
+        are_held(&lena, &kim).await;
         let mut organization = String::new();
         for name in ["First clinic", "Second clinic", "Third clinic"] {
             organization = world.organization(name, "ID").await;
@@ -272,7 +280,13 @@ impl Filled {
         let [bo, ..] = doctors;
         let [gita, ..] = helpers;
         Self {
-            people: vec![("ana", ana), ("bo", bo), ("gita", gita), ("kim", kim)],
+            people: vec![
+                ("ana", ana),
+                ("bo", bo),
+                ("gita", gita),
+                ("kim", kim),
+                ("lena", lena),
+            ],
             words: [("$RECORD", record), ("$ORGANIZATION", organization)],
         }
     }
@@ -364,6 +378,23 @@ async fn asks_for_more(patients: [&Person; 3], helpers: &[Person; 3], kim: &Pers
         let proposed = kim.asks(PROPOSE, json!({ "id": helper.id })).await;
         proposed.data();
     }
+}
+
+/// Records of an administrator's own, which another one holds: the only ones of a hold that an administrator is shown.
+async fn are_held(owner: &Person, kim: &Person) {
+    const HOLD: &str =
+        "mutation($input: PlaceHoldInput!) { placeHold(input: $input) { hold { id } } }";
+    let mut records = Vec::new();
+    for _ in 0..LENGTHS[2] {
+        let record = owner
+            .creates(owner, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+        records.push(id(&record));
+    }
+    let input = json!({
+        "patientId": owner.id, "recordIds": records, "reason": "a court asked for these",
+    });
+    kim.asks(HOLD, json!({ "input": input })).await.data();
 }
 
 #[tokio::test]
