@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use async_graphql::{Context, OutputType, SimpleObject, TypeName};
+use store::KeysetPage;
 
 use crate::{
     cursor::{Cursor, CursorKey, ListCursors},
@@ -123,6 +124,26 @@ impl<K> PageRange<K> {
             size: self.size,
             from: self.from.map(key),
             backward: self.backward,
+        }
+    }
+}
+
+impl<K> PageRange<K> {
+    /// The one of these, which are in the order of the list, that is last the way that the page goes.
+    pub(crate) fn farthest<'a, T>(&self, list: &'a [T]) -> Option<&'a T> {
+        if self.backward {
+            list.first()
+        } else {
+            list.last()
+        }
+    }
+
+    /// The same as a statement finds it, with one row more that tells whether there are more the way that it goes.
+    pub(crate) fn keyset(self) -> KeysetPage<K> {
+        KeysetPage {
+            from: self.from,
+            backward: self.backward,
+            limit: self.size + 1,
         }
     }
 }
