@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use async_graphql::{Context, OutputType, SimpleObject, TypeName};
+use store::KeysetPage;
 
 use crate::{
     cursor::{Cursor, CursorKey, ListCursors},
@@ -123,6 +124,47 @@ impl<K> PageRange<K> {
             size: self.size,
             from: self.from.map(key),
             backward: self.backward,
+        }
+    }
+}
+
+impl<K> PageRange<K> {
+    /// The one of these, which are in the order of the list, that is last the way that the page goes.
+    pub(crate) fn farthest<'a, T>(&self, list: &'a [T]) -> Option<&'a T> {
+        if self.backward {
+            list.first()
+        } else {
+            list.last()
+        }
+    }
+
+    /// The same as a statement finds it, with one row more that tells whether there are more the way that it goes.
+    pub(crate) fn keyset(self) -> KeysetPage<K> {
+        KeysetPage {
+            from: self.from,
+            backward: self.backward,
+            limit: self.size + 1,
+        }
+    }
+}
+
+impl<K: Ord> PageRange<K> {
+    /// The page of a list that is at hand whole, in the order of its keys: its items, and whether there are more the way that it
+    /// goes.
+    pub(crate) fn of_list<'a, T>(&self, list: &'a [T], key: impl Fn(&T) -> K) -> (&'a [T], bool) {
+        let size = usize::try_from(self.size).unwrap_or(usize::MAX);
+        if self.backward {
+            let end = self.from.as_ref().map_or(list.len(), |from| {
+                list.partition_point(|item| key(item) < *from)
+            });
+            let start = end.saturating_sub(size);
+            (&list[start..end], start > 0)
+        } else {
+            let start = self.from.as_ref().map_or(0, |from| {
+                list.partition_point(|item| key(item) <= *from)
+            });
+            let end = start.saturating_add(size).min(list.len());
+            (&list[start..end], end < list.len())
         }
     }
 }
@@ -304,6 +346,18 @@ impl<T: Node + Clone> Connection<T> {
         }
     }
 
+    /// The same page, which goes on, the way that it goes, after what was looked at last, whether it is shown or not.
+    #[must_use]
+    pub(crate) fn looked_through<K>(mut self, range: &PageRange<K>, last: Option<Cursor>) -> Self {
+        let info = &mut self.page_info;
+        if range.backward && info.has_previous_page {
+            info.start_cursor = last.or(info.start_cursor.take());
+        } else if !range.backward && info.has_next_page {
+            info.end_cursor = last.or(info.end_cursor.take());
+        }
+        self
+    }
+
     /// The same page, which goes on after what was looked at last, whether it is shown or not.
     #[must_use]
     pub(crate) fn looked_up_to(mut self, end: Option<Cursor>) -> Self {
@@ -365,6 +419,32 @@ mod tests {
             let read = asked.range::<i64>(&cursors);
             let field = |error: Error| error.bad_fields().next().map_or("", |(field, _)| field);
             assert_eq!(read.map_err(field), wanted, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_a_list_at_hand_is_next_to_its_key() {
+        let list = [10_i64, 20, 30, 40];
+        for (size, from, backward, wanted, has_more) in [
+            (2, None, false, &[10, 20][..], true),
+            (2, Some(20), false, &[30, 40][..], false),
+            (2, Some(25), false, &[30, 40][..], false),
+            (2, Some(40), false, &[][..], false),
+            (9, None, false, &list[..], false),
+            (2, None, true, &[30, 40][..], true),
+            (2, Some(30), true, &[10, 20][..], false),
+            (2, Some(25), true, &[10, 20][..], false),
+            (1, Some(30), true, &[20][..], true),
+            (2, Some(10), true, &[][..], false),
+            (9, None, true, &list[..], false),
+        ] {
+            let range = PageRange {
+                size,
+                from,
+                backward,
+            };
+            let page = range.of_list(&list, |item| *item);
+            assert_eq!(page, (wanted, has_more), "{range:?}");
         }
     }
 

@@ -28,7 +28,7 @@ const IMPORTS: &str = "importRecords";
 const BY_IDS: &str = "nodes";
 
 /// The fields that are pages of a list. A test holds them against the schema.
-const LISTS: [&str; 27] = [
+const LISTS: [&str; 28] = [
     "users",
     "roleProposals",
     "mySessions",
@@ -49,6 +49,7 @@ const LISTS: [&str; 27] = [
     "dataDeletionRequests",
     "deletionQueue",
     "legalHolds",
+    "records",
     "myWallets",
     "myBreakGlassWindows",
     "breakGlassReviews",
@@ -177,6 +178,8 @@ const BY_ID_WEIGHT: u64 = 10;
 /// The fields that show an object of which something else has the ID: a record that an event or an entry of a log is about, and a
 /// consent that decided. Of a mutation they are what it wrote, and weigh as other fields do.
 const REFERRED: [&str; 2] = ["record", "consent"];
+/// The list of such records. Elsewhere it is the name of a number.
+const REFERRED_LIST: &str = "records";
 /// How much a list weighs whose rows are grouped: thousands of rows are read for a page, however short it is.
 const GROUPED_WEIGHT: u64 = 2000;
 /// The list whose rows are always grouped.
@@ -437,6 +440,10 @@ mod tests {
         assert_eq!(weight(entries), Ok(1 + 100 * (5 + 2 * BY_ID_WEIGHT)));
         let spread = "{ ...f } fragment f on Q { myAccessLog(first: 100) { nodes { record { id } consent { id } } } }";
         assert_eq!(weight(spread), weight(entries));
+        let held = "{ legalHolds(first: 10) { nodes { records(first: 50) { nodes { id } } } } }";
+        assert_eq!(weight(held), Ok(1 + 10 * (2 + 50 * (2 + BY_ID_WEIGHT))));
+        let numbers = "{ myAccessLog(first: 100) { nodes { records } } }";
+        assert_eq!(weight(numbers), Ok(1 + 100 * 2));
         let event = "subscription { recordUpdated { change record { id } } }";
         assert_eq!(weight(event), Ok(4 + BY_ID_WEIGHT));
         let written = "mutation { createMedicalRecord { record { id } } }";

@@ -145,6 +145,22 @@ impl AuditLog {
         self.0.consent_reference
     }
 
+    /// The consent that permitted or refused the action, as `consents` shows it, recorded in the audit trail as there. Null where
+    /// `consentReference` is, and where the row is not about the caller's own data: nothing is recorded of those.
+    async fn consent(&self, ctx: &Context<'_>) -> Option<Result<Consent>> {
+        let id = self.0.consent_reference?;
+        let found = async {
+            let (_, caller) = request(ctx)?;
+            // Nobody sees another's consents: to read everybody's rows is no attempt to.
+            if self.0.patient != Some(caller.user) {
+                return Ok(None);
+            }
+            consents::referred(ctx, ConsentId(id), None).await
+        };
+        let found: Result<Option<Consent>, Error> = Box::pin(found).await;
+        found.map_err(Into::into).transpose()
+    }
+
     /// How long the row is kept, as an ISO 8601 duration such as `P3650D`.
     async fn retention_period(&self) -> String {
         format!("P{}D", self.0.retention_days)

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cursor::{Cursor, ListCursors},
     graphql::{enums::PurposeOfUse, loaders, payload::Payload, request, scalars::Time},
-    page::{self, Connection, Node},
+    page::{Connection, Node, PageArguments},
     users::graphql::User,
 };
 
@@ -230,22 +230,38 @@ impl BreakGlassQuery {
     async fn my_break_glass_windows(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<BreakGlassWindow>> {
         let (app, caller) = request(ctx)?;
         let list = "myBreakGlassWindows";
         let cursors = ListCursors::of(&app.index_key, list, caller.user, &Value::Null);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let found = list::own(&app.pool, &app.keyring, &caller, from, size).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let found = list::own(&app.pool, &app.keyring, &caller, range).await?;
         let found = found.into_iter();
         let found: Vec<_> = found.map(BreakGlassWindow::own).collect();
         let people = found.iter().flat_map(BreakGlassWindow::people).collect();
         loaders(ctx)?.prepare_users(people).await;
         let cursor = |it: &BreakGlassWindow| cursors.at(&it.page_key());
-        Ok(Connection::new(found, size, after.is_some(), cursor))
+        Ok(Connection::of_range(found, &range, cursor))
     }
 
     /// The queue of windows of emergency access to review, oldest first, each with its reason and what was disclosed by
@@ -258,24 +274,39 @@ impl BreakGlassQuery {
             desc = "Only windows whose review has come so far; without it all that nobody has reviewed."
         )]
         status: Option<BreakGlassReviewStatus>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<BreakGlassReview>> {
         let (app, caller) = request(ctx)?;
         let status = status.map(break_glass::ReviewStatus::from);
         let list = "breakGlassReviews";
         let cursors = ListCursors::of(&app.index_key, list, caller.user, &json!([status]));
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let place = (from, size);
-        let found = list::queue(&app.pool, &app.keyring, &caller, status, place).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let found = list::queue(&app.pool, &app.keyring, &caller, status, range).await?;
         let found = found.into_iter();
         let found: Vec<_> = found.map(BreakGlassReview::of).collect();
         let people = found.iter().flat_map(|it| it.window.people()).collect();
         loaders(ctx)?.prepare_users(people).await;
         let cursor = |it: &BreakGlassReview| cursors.at(&it.window.page_key());
-        Ok(Connection::new(found, size, after.is_some(), cursor))
+        Ok(Connection::of_range(found, &range, cursor))
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     caller::{Caller, refuse_role},
     error::Error,
+    page::PageRange,
 };
 
 /// A window in the queue, and what was disclosed by it.
@@ -70,8 +71,7 @@ pub(super) async fn own(
     pool: &Pool,
     keyring: &Keyring,
     caller: &Caller,
-    after: Option<WindowCursor>,
-    size: i64,
+    range: PageRange<WindowCursor>,
 ) -> Result<Vec<ShownWindow>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
@@ -81,7 +81,7 @@ pub(super) async fn own(
     } else {
         WindowsOf::Patient(actor.id)
     };
-    let found = break_glass::own(&mut tx, whose, after, size + 1).await?;
+    let found = break_glass::own(&mut tx, whose, range.keyset()).await?;
     let words = SealedWords::of(&mut tx, found).await?;
     let row = AuditEntry {
         patient: (!is_doctor).then_some(actor.id),
@@ -106,7 +106,7 @@ pub(super) async fn queue(
     keyring: &Keyring,
     caller: &Caller,
     status: Option<ReviewStatus>,
-    (after, size): (Option<WindowCursor>, i64),
+    range: PageRange<WindowCursor>,
 ) -> Result<Vec<JudgedWindow>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
@@ -115,7 +115,7 @@ pub(super) async fn queue(
         return Err(refuse_role(tx, caller, actor, Role::Admin, wanted).await?);
     }
     let now = users::now(&mut tx).await?;
-    let found: Vec<StoredWindow> = break_glass::queue(&mut tx, status, after, size + 1).await?;
+    let found: Vec<StoredWindow> = break_glass::queue(&mut tx, status, range.keyset()).await?;
     let windows: Vec<BreakGlassWindow> = found
         .iter()
         .map(|stored| stored.window.clone().into_parts().0)
@@ -123,7 +123,7 @@ pub(super) async fn queue(
     let of_windows: Vec<&BreakGlassWindow> = windows.iter().collect();
     let counted = break_glass::disclosures(&mut tx, &of_windows).await?;
     let words = SealedWords::of(&mut tx, found).await?;
-    let fit = usize::try_from(size).unwrap_or(usize::MAX);
+    let fit = usize::try_from(range.size).unwrap_or(usize::MAX);
     let list = "breakGlassReviews";
     let shown = windows.iter().take(fit).map(|window| AuditEntry {
         new_value: Some(json!({ "list": list })),

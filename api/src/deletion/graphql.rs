@@ -39,7 +39,8 @@ use crate::{
         request,
         scalars::{Address, Time},
     },
-    page::{self, Connection, Node},
+    page::{Connection, Node, PageArguments},
+    records::graphql::{MedicalRecord, page_of_records},
     second_factor::check::Code,
     users::graphql::User,
 };
@@ -253,6 +254,43 @@ impl LegalHold {
         records_of(&self.0.row.covers)
     }
 
+    /// The records of `recordIds` that the caller may see, by their IDs, as `medicalRecord` shows them, decided and recorded in the
+    /// audit trail as there. An administrator is shown their own alone, and nothing is recorded of the others.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`).
+    async fn records(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
+    ) -> Result<Connection<MedicalRecord>> {
+        let (app, caller) = request(ctx)?;
+        let hold = json!(self.0.row.id);
+        let cursors = ListCursors::of(&app.index_key, "holdRecords", caller.user, &hold);
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let mut ids = self.0.row.covers.records.clone();
+        ids.sort_unstable();
+        // Boxed, as all that few holds need.
+        Ok(Box::pin(page_of_records(ctx, &ids, &cursors, &asked)).await?)
+    }
+
     /// The reason for the hold, for administrators alone; empty once the person's data was erased.
     async fn reason(&self) -> &str {
         self.0.reason.as_deref().unwrap_or_default()
@@ -299,10 +337,20 @@ impl DeletionQuery {
     async fn data_deletion_requests(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<DataDeletionRequest>> {
         let (app, caller) = request(ctx)?;
         let cursors = ListCursors::of(
@@ -311,11 +359,17 @@ impl DeletionQuery {
             caller.user,
             &Value::Null,
         );
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
-        let found = requests::list(&app.pool, &app.seals, &caller, from, size).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let by_id = range.by(|(at, id)| (at, DeletionRequestId(id)));
+        let found = requests::list(&app.pool, &app.seals, &caller, by_id).await?;
         let found = shown(ctx, found).await?;
-        let page = Connection::new(found, size, after.is_some(), |it: &DataDeletionRequest| {
+        let page = Connection::of_range(found, &range, |it: &DataDeletionRequest| {
             cursors.at(&it.page_key())
         });
         Ok(page)
@@ -331,20 +385,36 @@ impl DeletionQuery {
             default_with = "DeletionStatus::UnderReview"
         )]
         status: DeletionStatus,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<DataDeletionRequest>> {
         let (app, caller) = request(ctx)?;
         let status: domain::deletion::DeletionStatus = status.into();
         let arguments = json!([status]);
         let cursors = ListCursors::of(&app.index_key, "deletionQueue", caller.user, &arguments);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
-        let found = requests::queue(&app.pool, &app.seals, &caller, status, from, size).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let by_id = range.by(|(at, id)| (at, DeletionRequestId(id)));
+        let found = requests::queue(&app.pool, &app.seals, &caller, status, by_id).await?;
         let found = shown(ctx, found).await?;
-        let page = Connection::new(found, size, after.is_some(), |it: &DataDeletionRequest| {
+        let page = Connection::of_range(found, &range, |it: &DataDeletionRequest| {
             cursors.at(&it.page_key())
         });
         Ok(page)
@@ -369,19 +439,35 @@ impl DeletionQuery {
     async fn legal_holds(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<LegalHold>> {
         let (app, caller) = request(ctx)?;
         let cursors = ListCursors::of(&app.index_key, "legalHolds", caller.user, &Value::Null);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let from = from.map(|(at, id)| (at, LegalHoldId(id)));
-        let found = holds::list(&app.pool, &app.seals, &caller, from, size).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let by_id = range.by(|(at, id)| (at, LegalHoldId(id)));
+        let found = holds::list(&app.pool, &app.seals, &caller, by_id).await?;
         prepare_people(ctx, &found).await?;
         let found = found.into_iter().map(|it| LegalHold(Arc::new(it)));
-        let page = Connection::new(found.collect(), size, after.is_some(), |it: &LegalHold| {
+        let page = Connection::of_range(found.collect(), &range, |it: &LegalHold| {
             cursors.at(&it.page_key())
         });
         Ok(page)

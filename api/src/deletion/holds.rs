@@ -28,6 +28,7 @@ use super::{
 use crate::{
     caller::{Caller, refuse, refuse_role, refuse_unknown, require_administrator},
     error::Error,
+    page::PageRange,
     seals::Seals,
 };
 
@@ -368,15 +369,14 @@ pub(super) async fn list(
     pool: &Pool,
     seals: &Seals,
     caller: &Caller,
-    after: Option<HoldCursor>,
-    size: i64,
+    range: PageRange<HoldCursor>,
 ) -> Result<Vec<Explained<LegalHold>>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::DeletionRead).await?);
     }
-    let found = legal_holds::page(&mut tx, after, size + 1).await?;
+    let found = legal_holds::page(&mut tx, range.keyset()).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::LegalHold,
         new_value: Some(json!({ "list": "legalHolds" })),

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     caller::{Caller, denial, refuse_role, refuse_unknown},
     error::Error,
+    page::PageRange,
     seals::Seals,
 };
 
@@ -204,13 +205,12 @@ pub(super) async fn list(
     pool: &Pool,
     seals: &Seals,
     caller: &Caller,
-    after: Option<deletion::DeletionCursor>,
-    size: i64,
+    range: PageRange<deletion::DeletionCursor>,
 ) -> Result<Vec<Explained<DeletionRequest>>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let subject = (actor.role != Role::Admin).then_some(actor.id);
-    let found = deletion::page(&mut tx, subject, after, size + 1).await?;
+    let found = deletion::page(&mut tx, subject, range.keyset()).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::DeletionRequest,
         classification: Classification::Personal,
@@ -273,15 +273,14 @@ pub(super) async fn queue(
     seals: &Seals,
     caller: &Caller,
     status: DeletionStatus,
-    after: Option<deletion::DeletionCursor>,
-    size: i64,
+    range: PageRange<deletion::DeletionCursor>,
 ) -> Result<Vec<Explained<DeletionRequest>>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::DeletionRead).await?);
     }
-    let found = deletion::queue(&mut tx, status, after, size + 1).await?;
+    let found = deletion::queue(&mut tx, status, range.keyset()).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::DeletionRequest,
         new_value: Some(json!({ "list": "deletionQueue", "status": status })),

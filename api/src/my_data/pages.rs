@@ -6,7 +6,9 @@ use domain::{
     ids::{ConsentId, DeletionRequestId, SessionId, UserId, WalletId},
 };
 use serde_json::{Value, json};
-use store::{Tx, consents, deletion, my_data, notifications, sessions, users, wallets};
+use store::{
+    KeysetPage, Tx, consents, deletion, my_data, notifications, sessions, users, wallets,
+};
 use uuid::Uuid;
 
 use super::{DataPage, DataPlace, Section, SectionKey, categories};
@@ -68,7 +70,7 @@ pub(super) async fn log_ins(
     after: Option<SectionKey>,
 ) -> Result<DataPage, Error> {
     let after = after.map(|(at, id)| (at, SessionId(id)));
-    let found = sessions::page(tx, owner, None, after, LINES).await?;
+    let found = sessions::page(tx, owner, None, KeysetPage::after(after, LINES)).await?;
     let rows = found.into_iter().map(|it| {
         let line = json!({
             "id": it.id, "createdAt": it.created_at, "expiresAt": it.expires_at, "idleExpiresAt": it.idle_expires_at,
@@ -85,7 +87,7 @@ pub(super) async fn wallets(
     after: Option<SectionKey>,
 ) -> Result<DataPage, Error> {
     let after = after.map(|(at, id)| (at, WalletId(id)));
-    let found = wallets::page(tx, owner, after, LINES).await?;
+    let found = wallets::page(tx, owner, KeysetPage::after(after, LINES)).await?;
     let rows = found.into_iter().map(|it| {
         let line = json!({
             "id": it.id, "address": it.address, "chainId": it.chain_id, "linkedAt": it.linked_at,
@@ -121,7 +123,7 @@ pub(super) async fn requests(
     after: Option<SectionKey>,
 ) -> Result<SealedReasons<DeletionRequest>, Error> {
     let after = after.map(|(at, id)| (at, DeletionRequestId(id)));
-    let found = deletion::page(tx, Some(owner), after, LINES).await?;
+    let found = deletion::page(tx, Some(owner), KeysetPage::after(after, LINES)).await?;
     let found = found.into_iter().map(|sealed| sealed.into_parts().0);
     Ok(SealedReasons::of(tx, found.collect()).await?)
 }

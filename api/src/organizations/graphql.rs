@@ -23,7 +23,7 @@ use crate::{
     cursor::{Cursor, ListCursors},
     error::{Error, both},
     graphql::{asks_nodes_for, loaders, payload::Payload, request},
-    page::{self, Connection, CountedConnection, asks_total},
+    page::{self, Connection, CountedConnection, PageArguments, asks_total},
     users::memberships::Membership,
 };
 
@@ -73,26 +73,41 @@ impl OrganizationQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The ID of the organisation.")] organization_id: Uuid,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<CountedConnection<Membership>> {
         let (app, caller) = request(ctx)?;
         let arguments = json!([organization_id]);
         let name = "organizationMembers";
         let cursors = ListCursors::of(&app.index_key, name, caller.user, &arguments);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
         let id = OrganizationId(organization_id);
         let is_counted = asks_total(ctx);
-        let page = (from, size);
-        let found = members::list(&app.pool, &app.seals, &caller, id, page, is_counted).await?;
+        let found = members::list(&app.pool, &app.seals, &caller, id, range, is_counted).await?;
         if asks_nodes_for(ctx, &["doctor"]) {
             let people = found.rows.iter().map(|(membership, _)| membership.doctor);
             loaders(ctx)?.prepare_users(people.collect()).await;
         }
         let members = found.rows.into_iter().map(Membership::new).collect();
-        let page = Connection::new(members, size, after.is_some(), |it: &Membership| {
+        let page = Connection::of_range(members, &range, |it: &Membership| {
             cursors.at(&it.page_key())
         });
         Ok(page.counted(found.total))

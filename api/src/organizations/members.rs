@@ -18,7 +18,7 @@ use super::{entry, entry_of_member, refuse};
 use crate::{
     caller::{Caller, refuse_role, require_administrator},
     error::{Error, check_time},
-    page::CountedRows,
+    page::{CountedRows, PageRange},
     seals::Seals,
 };
 
@@ -242,7 +242,7 @@ pub(super) async fn list(
     seals: &Seals,
     caller: &Caller,
     organization: OrganizationId,
-    (after, size): (Option<OrganizationCursor>, i64),
+    range: PageRange<OrganizationCursor>,
     is_counted: bool,
 ) -> Result<CountedRows<(Membership, bool)>, Error> {
     let action = AuditAction::MembershipRead;
@@ -251,8 +251,8 @@ pub(super) async fn list(
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, action).await?);
     }
-    let found = memberships::page(&mut tx, organization, after, size + 1).await?;
-    let shown = found.len().min(usize::try_from(size).unwrap_or(0));
+    let found = memberships::page(&mut tx, organization, range.keyset()).await?;
+    let shown = found.len().min(usize::try_from(range.size).unwrap_or(0));
     let total = if is_counted {
         memberships::count(&mut tx, organization).await?
     } else {

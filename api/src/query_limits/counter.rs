@@ -10,7 +10,7 @@ use async_graphql_value::Value;
 
 use super::{
     BY_ID_WEIGHT, BY_IDS, CONTENT_WEIGHT, GROUPED, GROUPED_WEIGHT, IMPORTS, LISTS, LOOK_WEIGHT,
-    LOOKS_THROUGH, LimitError, OPENS, QueryLimits, REFERRED, too_much,
+    LOOKS_THROUGH, LimitError, OPENS, QueryLimits, REFERRED, REFERRED_LIST, too_much,
 };
 use crate::{
     codes::{Excess, QueryLimit},
@@ -206,6 +206,11 @@ impl<'a> CostCounter<'a> {
         } else {
             1
         };
+        let shown = if name == REFERRED_LIST && !field.selection_set.node.items.is_empty() {
+            times
+        } else {
+            REFERRED.contains(&name).into()
+        };
         Ok(Sum {
             roots: 1,
             nodes: inner.nodes.saturating_add(1),
@@ -230,7 +235,7 @@ impl<'a> CostCounter<'a> {
             referred: inner
                 .referred
                 .saturating_mul(times)
-                .saturating_add(REFERRED.contains(&name).into()),
+                .saturating_add(shown),
         })
     }
 

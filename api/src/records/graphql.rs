@@ -163,18 +163,35 @@ impl MedicalRecord {
     async fn history(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<MedicalRecord>> {
         let of = (&self.record, self.disclosed_for);
-        let page = Box::pin(history::page(ctx, of, first, after.as_ref())).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let page = Box::pin(history::page(ctx, of, &asked)).await?;
         let versions = page.versions.into_iter();
         let versions = versions.map(|record| MedicalRecord::new(record, self.disclosed_for));
         let key = |it: &MedicalRecord| page.cursors.at(&i64::from(it.record.version));
-        let (versions, continued) = (versions.collect(), after.is_some());
-        Ok(Connection::whole(versions, page.has_more, continued, key))
+        let last = page.last.map(|number| page.cursors.at(&number));
+        let shown = Connection::whole_range(versions.collect(), page.has_more, &page.range, key);
+        Ok(shown.looked_through(&page.range, last))
     }
 
     /// Why this version superseded the one before; null for the first. It is encrypted with the
@@ -375,6 +392,27 @@ pub(crate) async fn referred(
         };
         MedicalRecord::new(Arc::clone(&disclosed.record), disclosed_for)
     }))
+}
+
+/// A page of records that something else has the IDs of, which are in order: those of them that the caller may see, decided on
+/// and written down as `medicalRecord` is, together.
+///
+/// # Errors
+/// [`Error::BadInput`] for a page there is not.
+pub(crate) async fn page_of_records(
+    ctx: &Context<'_>,
+    ids: &[RecordId],
+    cursors: &ListCursors,
+    asked: &PageArguments,
+) -> Result<Connection<MedicalRecord>, Error> {
+    let range = asked.range::<Uuid>(cursors)?;
+    let (named, has_more) = range.of_list(ids, |id| id.0);
+    let found = join_all(named.iter().map(|id| referred(ctx, *id, None))).await;
+    let found: Result<Vec<Option<MedicalRecord>>, Error> = found.into_iter().collect();
+    let shown = found?.into_iter().flatten().collect();
+    let cursor = |it: &MedicalRecord| cursors.at(&it.record.id.0);
+    let last = range.farthest(named).map(|id| cursors.at(&id.0));
+    Ok(Connection::whole_range(shown, has_more, &range, cursor).looked_through(&range, last))
 }
 
 /// The same of several, which go through the record disclosure together: what became of each.

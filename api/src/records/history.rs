@@ -1,19 +1,19 @@
 //! The versions of a record, each disclosed as a record of its own: decided and written down, first.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use async_graphql::Context;
 use domain::ids::RecordId;
 use futures::future::join_all;
 use serde_json::json;
-use store::records::Record;
+use store::{records::Record, versions::Version};
 
 use super::{disclosure::DisclosedFor, referred::ReferredRecords};
 use crate::{
-    cursor::{Cursor, ListCursors},
+    cursor::ListCursors,
     error::Error,
     graphql::{loaders, request},
-    page,
+    page::{PageArguments, PageRange},
 };
 
 /// Another version of a record, for what the record was disclosed for; `None` where it may
@@ -40,8 +40,12 @@ pub(super) async fn version(
 pub(super) struct VersionPage {
     /// Those that may be seen, newest first.
     pub(super) versions: Vec<Arc<Record>>,
-    /// Whether there are more after it.
+    /// Whether there are more the way that it goes.
     pub(super) has_more: bool,
+    /// The number of the version that was looked at last, shown or not.
+    pub(super) last: Option<i64>,
+    /// Which page it is.
+    pub(super) range: PageRange<i64>,
     /// The cursors of the list, by the numbers of the versions.
     pub(super) cursors: ListCursors,
 }
@@ -54,31 +58,28 @@ pub(super) struct VersionPage {
 pub(super) async fn page(
     ctx: &Context<'_>,
     (record, disclosed_for): (&Arc<Record>, DisclosedFor),
-    first: Option<i32>,
-    after: Option<&Cursor>,
+    asked: &PageArguments,
 ) -> Result<VersionPage, Error> {
     let (app, caller) = request(ctx)?;
     let of_record = json!(record.id);
     let cursors = ListCursors::of(&app.index_key, "history", caller.user, &of_record);
-    let (size, from) = page::place::<i64>(&cursors, first, after)?;
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let range = asked.range::<i64>(&cursors)?;
     let versions = loaders(ctx)?.versions(record.id).await?;
-    let left: Vec<RecordId> = versions
-        .iter()
-        .filter(|version| from.is_none_or(|from| i64::from(version.number) < from))
-        .map(|version| version.id)
-        .collect();
-    let shown = left.iter().take(size).map(async |id| {
-        if *id == record.id {
+    let number = |version: &Version| i64::from(version.number);
+    let (left, has_more) = range.by(Reverse).of_list(&versions, |it| Reverse(number(it)));
+    let shown = left.iter().map(async |other| {
+        if other.id == record.id {
             Ok(Some(Arc::clone(record)))
         } else {
-            version(ctx, *id, disclosed_for).await
+            version(ctx, other.id, disclosed_for).await
         }
     });
     let seen: Result<Vec<Option<Arc<Record>>>, Error> = join_all(shown).await.into_iter().collect();
     Ok(VersionPage {
         versions: seen?.into_iter().flatten().collect(),
-        has_more: left.len() > size,
+        has_more,
+        last: range.farthest(left).map(number),
+        range,
         cursors,
     })
 }

@@ -7,6 +7,7 @@ use domain::{
     representatives,
 };
 use serde_json::Value;
+use store::representatives::RepresentationPageKey;
 use uuid::Uuid;
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     cursor::{Cursor, ListCursors},
     graphql::{enums::RepresentedActivity, loaders, payload::Payload, request, scalars::Time},
-    page::{self, Connection, Node},
+    page::{Connection, Node, PageArguments, PageRange},
     users::graphql::User,
 };
 
@@ -206,74 +207,121 @@ pub(crate) struct RepresentativeQuery;
 impl RepresentativeQuery {
     /// The caller's representatives, over or not, newest first. Reading them is recorded in the audit trail.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`).
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`).
     async fn my_representatives(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<Representative>> {
         let (app, caller) = request(ctx)?;
         let list = "myRepresentatives";
         let cursors = ListCursors::of(&app.index_key, list, caller.user, &Value::Null);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let found = list::mine(&app.pool, &caller, from, size).await?;
-        connection(ctx, found, size, &cursors, after.is_some()).await
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let found = list::mine(&app.pool, &caller, range).await?;
+        connection(ctx, found, &cursors, &range).await
     }
 
     /// The representations by which the caller acts for others, over or not, newest first. Reading them is recorded in
     /// the audit trail.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`).
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`).
     async fn people_i_represent(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<Representative>> {
         let (app, caller) = request(ctx)?;
         let list = "peopleIRepresent";
         let cursors = ListCursors::of(&app.index_key, list, caller.user, &Value::Null);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let found = list::of_others(&app.pool, &caller, from, size).await?;
-        connection(ctx, found, size, &cursors, after.is_some()).await
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let found = list::of_others(&app.pool, &caller, range).await?;
+        connection(ctx, found, &cursors, &range).await
     }
 
     /// The representatives who wait for a second administrator, newest first. Needs the role ADMIN (`FORBIDDEN`
     /// otherwise). Reading them is recorded in the audit trail.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`).
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `last`, `before`).
     async fn representative_proposals(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<RepresentativeProposal>> {
         let (app, caller) = request(ctx)?;
         let list = "representativeProposals";
         let cursors = ListCursors::of(&app.index_key, list, caller.user, &Value::Null);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let found = list::proposals(&app.pool, &caller, from, size).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let found = list::proposals(&app.pool, &caller, range).await?;
         let found: Vec<_> = found.into_iter().map(RepresentativeProposal).collect();
         let people = found.iter().flat_map(RepresentativeProposal::people);
         loaders(ctx)?.prepare_users(people.collect()).await;
         let cursor = |it: &RepresentativeProposal| cursors.at(&it.page_key());
-        Ok(Connection::new(found, size, after.is_some(), cursor))
+        Ok(Connection::of_range(found, &range, cursor))
     }
 }
 
 async fn connection(
     ctx: &Context<'_>,
     found: Vec<ListedRepresentation>,
-    size: i64,
     cursors: &ListCursors,
-    continued: bool,
+    range: &PageRange<RepresentationPageKey>,
 ) -> Result<Connection<Representative>> {
     let now = crate::graphql::app(ctx)?.clock.now();
     let found = found.into_iter();
@@ -281,7 +329,7 @@ async fn connection(
     let people = found.iter().flat_map(Representative::people).collect();
     loaders(ctx)?.prepare_users(people).await;
     let cursor = |it: &Representative| cursors.at(&it.page_key());
-    Ok(Connection::new(found, size, continued, cursor))
+    Ok(Connection::of_range(found, range, cursor))
 }
 
 /// Who is to act for the caller, in what, and for how long.

@@ -20,6 +20,7 @@ use crate::{
     caller::{Caller, refuse_role},
     error::Error,
     facts::distinct,
+    page::PageRange,
 };
 
 /// A representation that is shown.
@@ -51,12 +52,11 @@ impl ListedRepresentation {
 pub(super) async fn mine(
     pool: &Pool,
     caller: &Caller,
-    after: Option<RepresentationPageKey>,
-    size: i64,
+    range: PageRange<RepresentationPageKey>,
 ) -> Result<Vec<ListedRepresentation>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let found = representatives::of_patient(&mut tx, actor.id, after, size + 1).await?;
+    let found = representatives::of_patient(&mut tx, actor.id, range.keyset()).await?;
     let read = of_list(caller, "myRepresentatives", Some(actor.id));
     shown(tx, caller, found, read).await
 }
@@ -68,12 +68,11 @@ pub(super) async fn mine(
 pub(super) async fn of_others(
     pool: &Pool,
     caller: &Caller,
-    after: Option<RepresentationPageKey>,
-    size: i64,
+    range: PageRange<RepresentationPageKey>,
 ) -> Result<Vec<ListedRepresentation>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let found = representatives::of_representative(&mut tx, actor.id, after, size + 1).await?;
+    let found = representatives::of_representative(&mut tx, actor.id, range.keyset()).await?;
     let read = of_list(caller, "peopleIRepresent", None);
     shown(tx, caller, found, read).await
 }
@@ -132,8 +131,7 @@ async fn in_force(
 pub(super) async fn proposals(
     pool: &Pool,
     caller: &Caller,
-    after: Option<ProposalPageKey>,
-    size: i64,
+    range: PageRange<ProposalPageKey>,
 ) -> Result<Vec<RepresentativeProposal>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
@@ -141,7 +139,7 @@ pub(super) async fn proposals(
         let wanted = AuditAction::RepresentativeRead;
         return Err(refuse_role(tx, caller, actor, Role::Admin, wanted).await?);
     }
-    let found = representatives::proposal_page(&mut tx, after, size + 1).await?;
+    let found = representatives::proposal_page(&mut tx, range.keyset()).await?;
     let read = AuditEntry {
         classification: Classification::Security,
         purpose: Purpose::SystemAdministration,

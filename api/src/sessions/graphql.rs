@@ -24,7 +24,7 @@ use crate::{
         request,
         scalars::Time,
     },
-    page::{self, Connection, CountedConnection, Node, asks_total},
+    page::{Connection, CountedConnection, Node, PageArguments, asks_total},
 };
 
 /// A session, begun by one log-in of one device or browser tab, until somebody logs out, it expires or
@@ -114,16 +114,32 @@ impl SessionQuery {
     async fn my_sessions(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<CountedConnection<Session>> {
         let (app, caller) = request(ctx)?;
         let cursors = ListCursors::of(&app.index_key, "mySessions", caller.user, &Value::Null);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let from = from.map(|(at, id)| (at, SessionId(id)));
-        let found = list::own(&app.pool, &caller, from, size, asks_total(ctx)).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let by_id = range.by(|(at, id)| (at, SessionId(id)));
+        let found = list::own(&app.pool, &caller, by_id, asks_total(ctx)).await?;
         let sessions = found
             .rows
             .into_iter()
@@ -132,7 +148,7 @@ impl SessionQuery {
                 Session::new(log_in, is_current)
             })
             .collect();
-        let page = Connection::new(sessions, size, after.is_some(), |it: &Session| {
+        let page = Connection::of_range(sessions, &range, |it: &Session| {
             cursors.at(&it.page_key())
         });
         Ok(page.counted(found.total))

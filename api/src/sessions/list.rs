@@ -6,7 +6,7 @@ use domain::{
     purpose::Purpose,
 };
 use store::{
-    Pool, audit,
+    KeysetPage, Pool, audit,
     sessions::{self, LogIn, LogInCursor},
 };
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     caller::{Caller, lookup},
     error::Error,
-    page::{CountedRows, MAX_SIZE},
+    page::{CountedRows, MAX_SIZE, PageRange},
 };
 
 /// The caller's log-ins, newest first, one more than asked for where there are more. Written down before
@@ -25,13 +25,12 @@ use crate::{
 pub(crate) async fn own(
     pool: &Pool,
     caller: &Caller,
-    after: Option<LogInCursor>,
-    size: i64,
+    range: PageRange<LogInCursor>,
     is_counted: bool,
 ) -> Result<CountedRows<LogIn>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let rows = sessions::page(&mut tx, actor.id, None, after, size + 1).await?;
+    let rows = sessions::page(&mut tx, actor.id, None, range.keyset()).await?;
     let total = if is_counted {
         sessions::count(&mut tx, actor.id).await?
     } else {
@@ -54,7 +53,8 @@ pub(super) async fn by_ids(
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     // An account has no more of them than fit on a page.
-    let mut found = sessions::page(&mut tx, actor.id, None, None, MAX_SIZE.into()).await?;
+    let all = KeysetPage::after(None, MAX_SIZE.into());
+    let mut found = sessions::page(&mut tx, actor.id, None, all).await?;
     found.retain(|log_in| ids.contains(&log_in.id.0));
     let read = of_reading(caller, actor);
     let known: Vec<Uuid> = found.iter().map(|it| it.id.0).collect();

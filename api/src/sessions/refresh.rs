@@ -11,7 +11,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool, Tx, audit, barrier,
+    KeysetPage, Pool, Tx, audit, barrier,
     sessions::{self, RefreshTokenRow, Which},
 };
 use vault::refresh::RefreshToken;
@@ -188,7 +188,8 @@ async fn grant(
     token: &RefreshTokenRow,
     next: RefreshToken,
 ) -> Result<Granted, Error> {
-    let found = sessions::page(&mut tx, token.user, Some(token.family), None, 1).await?;
+    let one = KeysetPage::after(None, 1);
+    let found = sessions::page(&mut tx, token.user, Some(token.family), one).await?;
     let log_in = found.into_iter().next().ok_or(Error::SessionEnded)?;
     let entry = AuditEntry {
         new_value: token.presented.used_at.map(|_| json!({ "again": true })),

@@ -11,7 +11,7 @@ use store::{
     users::{UserCursor, doctors},
 };
 
-use crate::{caller::Caller, error::Error};
+use crate::{caller::Caller, error::Error, page::PageRange};
 
 /// How long what is looked for is at least, and at most. Unit: letters and digits; characters.
 const LENGTHS: (usize, usize) = (2, 50);
@@ -24,8 +24,7 @@ pub(crate) async fn search(
     pool: &Pool,
     caller: &Caller,
     text: &str,
-    after: Option<UserCursor>,
-    size: i64,
+    range: PageRange<UserCursor>,
 ) -> Result<Vec<User>, Error> {
     let (least, most) = LENGTHS;
     let is_too_long = text.chars().count() > most;
@@ -37,8 +36,8 @@ pub(crate) async fn search(
     }
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let found = doctors(&mut tx, &words, after, size + 1).await?;
-    let shown = found.len().min(usize::try_from(size).unwrap_or(0));
+    let found = doctors(&mut tx, &words, range.keyset()).await?;
+    let shown = found.len().min(usize::try_from(range.size).unwrap_or(0));
     let entry = AuditEntry {
         resource_type: ResourceType::User,
         new_value: Some(json!({ "list": "doctors", "count": shown })),

@@ -25,7 +25,7 @@ use crate::{
         scalars::{Address, Time},
     },
     organizations::shown::Organization,
-    page::{self, Connection, Node},
+    page::{Connection, Node, PageArguments},
     second_factor::check::Code,
     sessions::{
         begin::LoggedIn,
@@ -231,13 +231,27 @@ impl UserQuery {
     }
 
     /// All accounts, newest first. Needs the role ADMIN (`FORBIDDEN` otherwise).
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the field's, one by one"
+    )]
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
         #[graphql(desc = "Only accounts that have this role.")] role: Option<Role>,
         #[graphql(
             desc = "True for active accounts only, false for deactivated ones only; both by default."
@@ -255,13 +269,17 @@ impl UserQuery {
         };
         let arguments = json!([filter.role, filter.is_active, filter.username_prefix]);
         let cursors = ListCursors::of(&app.index_key, "users", caller.user, &arguments);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let from = from.map(|(at, id)| (at, UserId(id)));
-        let users = list::list(&app.pool, &caller, &filter, from, size).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let by_id = range.by(|(at, id)| (at, UserId(id)));
+        let users = list::list(&app.pool, &caller, &filter, by_id).await?;
         let users = users.into_iter().map(User::masked).collect();
-        let page = Connection::new(users, size, after.is_some(), |user: &User| {
-            cursors.at(&user.page_key())
-        });
+        let page = Connection::of_range(users, &range, |user: &User| cursors.at(&user.page_key()));
         Ok(page)
     }
 
@@ -276,19 +294,35 @@ impl UserQuery {
             desc = "The beginnings of words of the user name, in any order, at least 2 letters or digits in all. A name is divided at `.`, `-` and `_`: `bo` finds `dr.bo`. At most 50 characters."
         )]
         search: String,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<User>> {
         let (app, caller) = request(ctx)?;
         let arguments = json!([users::words(&search)]);
         let cursors = ListCursors::of(&app.index_key, "doctors", caller.user, &arguments);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let from = from.map(|(at, id)| (at, UserId(id)));
-        let found = doctors::search(&app.pool, &caller, &search, from, size).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let by_id = range.by(|(at, id)| (at, UserId(id)));
+        let found = doctors::search(&app.pool, &caller, &search, by_id).await?;
         let found = found.into_iter().map(|user| User::named(Arc::new(user)));
-        let page = Connection::new(found.collect(), size, after.is_some(), |user: &User| {
+        let page = Connection::of_range(found.collect(), &range, |user: &User| {
             cursors.at(&user.page_key())
         });
         Ok(page)
@@ -300,21 +334,37 @@ impl UserQuery {
     async fn role_proposals(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<Connection<RoleProposal>> {
         let (app, caller) = request(ctx)?;
         let cursors = ListCursors::of(&app.index_key, "roleProposals", caller.user, &Value::Null);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let found = set_role::waiting(&app.pool, &app.seals, &caller, from, size).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let found = set_role::waiting(&app.pool, &app.seals, &caller, range).await?;
         if asks_nodes_for(ctx, &["user", "proposedBy"]) {
             let people = found.iter().flat_map(|it| [it.user, it.proposed_by]);
             loaders(ctx)?.prepare_users(people.collect()).await;
         }
         let proposals = found.into_iter().map(RoleProposal).collect();
-        let page = Connection::new(proposals, size, after.is_some(), |it: &RoleProposal| {
+        let page = Connection::of_range(proposals, &range, |it: &RoleProposal| {
             cursors.at(&it.page_key())
         });
         Ok(page)

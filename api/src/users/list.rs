@@ -16,6 +16,7 @@ use super::own::of_reading;
 use crate::{
     caller::{Caller, denial, refuse_role},
     error::Error,
+    page::PageRange,
 };
 
 /// An account that was asked for by its id, and how much of it is shown.
@@ -78,18 +79,18 @@ pub(crate) async fn list(
     pool: &Pool,
     caller: &Caller,
     filter: &UserFilter,
-    after: Option<UserCursor>,
-    size: i64,
+    range: PageRange<UserCursor>,
 ) -> Result<Vec<User>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::UserSearch).await?);
     }
-    let found = users::page(&mut tx, filter, after, size + 1).await?;
+    let found = users::page(&mut tx, filter, range.keyset()).await?;
+    let shown = found.len().min(usize::try_from(range.size).unwrap_or(0));
     let entry = AuditEntry {
         resource_type: ResourceType::User,
-        new_value: Some(json!({ "count": found.len().min(usize::try_from(size).unwrap_or(0)) })),
+        new_value: Some(json!({ "count": shown })),
         classification: Classification::Personal,
         encryption: EncryptionStatus::MetadataOnly,
         ..caller.entry(AuditAction::UserSearch, Purpose::SystemAdministration)

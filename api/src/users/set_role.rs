@@ -21,6 +21,7 @@ use crate::{
     caller::{Caller, refuse, refuse_role, require_administrator},
     error::Error,
     organizations::members,
+    page::PageRange,
     seals::Seals,
 };
 
@@ -212,15 +213,14 @@ pub(crate) async fn waiting(
     pool: &Pool,
     seals: &Seals,
     caller: &Caller,
-    after: Option<ProposalCursor>,
-    size: i64,
+    range: PageRange<ProposalCursor>,
 ) -> Result<Vec<RoleProposal>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::UserSearch).await?);
     }
-    let found = role_proposals::page(&mut tx, after, size + 1).await?;
+    let found = role_proposals::page(&mut tx, range.keyset()).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::User,
         new_value: Some(json!({ "list": "roleProposals" })),

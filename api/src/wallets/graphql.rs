@@ -21,7 +21,7 @@ use crate::{
         request,
         scalars::{Address, ChainId, Time},
     },
-    page::{self, Connection, CountedConnection, Node, asks_total},
+    page::{Connection, CountedConnection, Node, PageArguments, asks_total},
     second_factor::check::Code,
     sessions::graphql::RefreshBy,
     users::graphql::LogInPayload,
@@ -111,20 +111,34 @@ impl WalletQuery {
     async fn my_wallets(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100; 20 where neither `first` nor `last` is given."
+        )]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "How many nodes the page has at most, 1 to 100, where it is read backward: the last ones of the list, or those before `before`."
+        )]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The cursor before which the page ends, where it is read backward; the end of the list without it."
+        )]
+        before: Option<Cursor>,
     ) -> Result<CountedConnection<Wallet>> {
         let (app, caller) = request(ctx)?;
         let cursors = ListCursors::of(&app.index_key, "myWallets", caller.user, &Value::Null);
-        let (size, from) = page::place(&cursors, first, after.as_ref())?;
-        let from = from.map(|(at, id)| (at, WalletId(id)));
-        let found = link::list(&app.pool, &caller, from, size, asks_total(ctx)).await?;
+        let asked = PageArguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        let range = asked.range::<(DateTime<Utc>, Uuid)>(&cursors)?;
+        let by_id = range.by(|(at, id)| (at, WalletId(id)));
+        let found = link::list(&app.pool, &caller, by_id, asks_total(ctx)).await?;
         let wallets = found.rows.into_iter().map(Wallet).collect();
-        let page = Connection::new(wallets, size, after.is_some(), |it: &Wallet| {
-            cursors.at(&it.page_key())
-        });
+        let page = Connection::of_range(wallets, &range, |it: &Wallet| cursors.at(&it.page_key()));
         Ok(page.counted(found.total))
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     caller::{Caller, lookup, refuse},
     dependencies::{Credentials, WalletMessages},
     error::Error,
-    page::CountedRows,
+    page::{CountedRows, PageRange},
     second_factor::check::Code,
     users::password,
 };
@@ -201,13 +201,12 @@ pub(super) async fn unlink(
 pub(super) async fn list(
     pool: &Pool,
     caller: &Caller,
-    after: Option<WalletCursor>,
-    size: i64,
+    range: PageRange<WalletCursor>,
     is_counted: bool,
 ) -> Result<CountedRows<Wallet>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let rows = wallets::page(&mut tx, actor.id, after, size + 1).await?;
+    let rows = wallets::page(&mut tx, actor.id, range.keyset()).await?;
     let total = if is_counted {
         wallets::count(&mut tx, actor.id).await?
     } else {

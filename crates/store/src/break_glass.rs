@@ -14,7 +14,11 @@ use uuid::Uuid;
 pub use self::schedule::{
     any_unescalated, escalate, is_ours, newest, record_ends, unended, unescalated,
 };
-use crate::{StoreError, Tx, rows};
+use crate::{
+    StoreError, Tx,
+    keyset::{KeysetPage, either_way},
+    rows,
+};
 
 /// Asks for windows, as [`WindowRow`] holds what is sealed of them; `$which` says for which.
 macro_rules! window_rows {
@@ -466,39 +470,46 @@ pub enum WindowsOf {
 pub async fn own(
     conn: &mut PgConnection,
     whose: WindowsOf,
-    after: Option<WindowCursor>,
-    limit: i64,
+    asked: KeysetPage<WindowCursor>,
 ) -> Result<Vec<StoredWindow>, StoreError> {
-    let (at, id) = (after.map(|(at, _)| at), after.map(|(_, id)| id));
+    let (at, id) = (asked.from.map(|(at, _)| at), asked.from.map(|(_, id)| id));
     let found = match whose {
-        WindowsOf::Doctor(doctor) => {
+        WindowsOf::Doctor(doctor) => either_way!(
+            conn,
+            asked.backward,
             reviewed_rows!(
                 "WHERE doctor_id = $1
-               AND ($2::timestamptz IS NULL OR (opened_at, id) < ($2, $3::uuid))
-             ORDER BY opened_at DESC, id DESC
-             LIMIT $4",
+                   AND ($2::timestamptz IS NULL OR (opened_at, id) < ($2, $3::uuid))
+                 ORDER BY opened_at DESC, id DESC
+                 LIMIT $4",
+                "WHERE doctor_id = $1
+                   AND ($2::timestamptz IS NULL OR (opened_at, id) > ($2, $3::uuid))
+                 ORDER BY opened_at, id
+                 LIMIT $4",
                 doctor.0,
                 at,
                 id,
-                limit,
+                asked.limit,
             )
-            .fetch_all(conn)
-            .await?
-        }
-        WindowsOf::Patient(patient) => {
+        ),
+        WindowsOf::Patient(patient) => either_way!(
+            conn,
+            asked.backward,
             reviewed_rows!(
                 "WHERE patient_id = $1
-               AND ($2::timestamptz IS NULL OR (opened_at, id) < ($2, $3::uuid))
-             ORDER BY opened_at DESC, id DESC
-             LIMIT $4",
+                   AND ($2::timestamptz IS NULL OR (opened_at, id) < ($2, $3::uuid))
+                 ORDER BY opened_at DESC, id DESC
+                 LIMIT $4",
+                "WHERE patient_id = $1
+                   AND ($2::timestamptz IS NULL OR (opened_at, id) > ($2, $3::uuid))
+                 ORDER BY opened_at, id
+                 LIMIT $4",
                 patient.0,
                 at,
                 id,
-                limit,
+                asked.limit,
             )
-            .fetch_all(conn)
-            .await?
-        }
+        ),
     };
     read_all(found)
 }
@@ -529,17 +540,20 @@ pub async fn concerning(
     read_all(found)
 }
 
-/// Asks for a page of the queue of reviews; `$which` says of which windows.
+/// Asks for a page of the queue of reviews, either way; `$forward` and `$back` say of which windows.
 macro_rules! queue {
-    ($conn:expr, $which:tt, $after:expr, $limit:expr) => {
-        reviewed_rows!(
-            $which,
-            $after.map(|(at, _)| at),
-            $after.map(|(_, id)| id),
-            $limit,
+    ($conn:expr, $asked:expr, $forward:tt, $back:tt $(,)?) => {
+        either_way!(
+            $conn,
+            $asked.backward,
+            reviewed_rows!(
+                $forward,
+                $back,
+                $asked.from.map(|(at, _)| at),
+                $asked.from.map(|(_, id)| id),
+                $asked.limit,
+            )
         )
-        .fetch_all($conn)
-        .await?
     };
 }
 
@@ -551,45 +565,56 @@ macro_rules! queue {
 pub async fn queue(
     conn: &mut PgConnection,
     status: Option<ReviewStatus>,
-    after: Option<WindowCursor>,
-    limit: i64,
+    asked: KeysetPage<WindowCursor>,
 ) -> Result<Vec<StoredWindow>, StoreError> {
     let found = match status {
         None => queue!(
             conn,
+            asked,
             "WHERE reviewed_at IS NULL
                AND ($1::timestamptz IS NULL OR (opened_at, id) > ($1, $2::uuid))
              ORDER BY opened_at, id
              LIMIT $3",
-            after,
-            limit
+            "WHERE reviewed_at IS NULL
+               AND ($1::timestamptz IS NULL OR (opened_at, id) < ($1, $2::uuid))
+             ORDER BY opened_at DESC, id DESC
+             LIMIT $3",
         ),
         Some(ReviewStatus::Pending) => queue!(
             conn,
+            asked,
             "WHERE reviewed_at IS NULL AND escalated_at IS NULL
                AND ($1::timestamptz IS NULL OR (opened_at, id) > ($1, $2::uuid))
              ORDER BY opened_at, id
              LIMIT $3",
-            after,
-            limit
+            "WHERE reviewed_at IS NULL AND escalated_at IS NULL
+               AND ($1::timestamptz IS NULL OR (opened_at, id) < ($1, $2::uuid))
+             ORDER BY opened_at DESC, id DESC
+             LIMIT $3",
         ),
         Some(ReviewStatus::Escalated) => queue!(
             conn,
+            asked,
             "WHERE reviewed_at IS NULL AND escalated_at IS NOT NULL
                AND ($1::timestamptz IS NULL OR (opened_at, id) > ($1, $2::uuid))
              ORDER BY opened_at, id
              LIMIT $3",
-            after,
-            limit
+            "WHERE reviewed_at IS NULL AND escalated_at IS NOT NULL
+               AND ($1::timestamptz IS NULL OR (opened_at, id) < ($1, $2::uuid))
+             ORDER BY opened_at DESC, id DESC
+             LIMIT $3",
         ),
         Some(ReviewStatus::Reviewed) => queue!(
             conn,
+            asked,
             "WHERE reviewed_at IS NOT NULL
                AND ($1::timestamptz IS NULL OR (opened_at, id) > ($1, $2::uuid))
              ORDER BY opened_at, id
              LIMIT $3",
-            after,
-            limit
+            "WHERE reviewed_at IS NOT NULL
+               AND ($1::timestamptz IS NULL OR (opened_at, id) < ($1, $2::uuid))
+             ORDER BY opened_at DESC, id DESC
+             LIMIT $3",
         ),
     };
     read_all(found)

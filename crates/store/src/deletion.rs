@@ -23,7 +23,12 @@ pub use self::coverage::{
     is_within, lift, overlap, restrict, scope, types_of_records, versions_of, versions_there,
     withheld,
 };
-use crate::{StoreError, Tx, rows, seals::Walk};
+use crate::{
+    StoreError, Tx,
+    keyset::{KeysetPage, either_way},
+    rows,
+    seals::Walk,
+};
 
 /// Asks for requests, as [`DeletionRow`] holds them; `$which` says for which.
 macro_rules! deletion_rows {
@@ -342,21 +347,26 @@ pub type DeletionCursor = (DateTime<Utc>, DeletionRequestId);
 pub async fn page(
     conn: &mut PgConnection,
     user: Option<UserId>,
-    after: Option<DeletionCursor>,
-    limit: i64,
+    asked: KeysetPage<DeletionCursor>,
 ) -> Result<Vec<Sealed<DeletionRequest>>, StoreError> {
-    let found = deletion_rows!(
-        "WHERE ($1::uuid IS NULL OR user_id = $1)
-           AND ($2::timestamptz IS NULL OR (requested_at, id) < ($2, $3::uuid))
-         ORDER BY requested_at DESC, id DESC
-         LIMIT $4",
-        user.map(|id| id.0),
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id.0),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let found = either_way!(
+        conn,
+        asked.backward,
+        deletion_rows!(
+            "WHERE ($1::uuid IS NULL OR user_id = $1)
+               AND ($2::timestamptz IS NULL OR (requested_at, id) < ($2, $3::uuid))
+             ORDER BY requested_at DESC, id DESC
+             LIMIT $4",
+            "WHERE ($1::uuid IS NULL OR user_id = $1)
+               AND ($2::timestamptz IS NULL OR (requested_at, id) > ($2, $3::uuid))
+             ORDER BY requested_at, id
+             LIMIT $4",
+            user.map(|id| id.0),
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id)| id.0),
+            asked.limit,
+        )
+    );
     all(found)
 }
 
@@ -367,21 +377,26 @@ pub async fn page(
 pub async fn queue(
     conn: &mut PgConnection,
     status: DeletionStatus,
-    after: Option<DeletionCursor>,
-    limit: i64,
+    asked: KeysetPage<DeletionCursor>,
 ) -> Result<Vec<Sealed<DeletionRequest>>, StoreError> {
-    let found = deletion_rows!(
-        "WHERE status = $1
-           AND ($2::timestamptz IS NULL OR (requested_at, id) > ($2, $3::uuid))
-         ORDER BY requested_at, id
-         LIMIT $4",
-        status.as_str(),
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id.0),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let found = either_way!(
+        conn,
+        asked.backward,
+        deletion_rows!(
+            "WHERE status = $1
+               AND ($2::timestamptz IS NULL OR (requested_at, id) > ($2, $3::uuid))
+             ORDER BY requested_at, id
+             LIMIT $4",
+            "WHERE status = $1
+               AND ($2::timestamptz IS NULL OR (requested_at, id) < ($2, $3::uuid))
+             ORDER BY requested_at DESC, id DESC
+             LIMIT $4",
+            status.as_str(),
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id)| id.0),
+            asked.limit,
+        )
+    );
     all(found)
 }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     StoreError, Tx,
     deletion::{approval, columns_of, record_ids, stored_reason},
+    keyset::{KeysetPage, either_way},
     rows,
     seals::Walk,
 };
@@ -223,19 +224,23 @@ pub type HoldCursor = (DateTime<Utc>, LegalHoldId);
 /// [`StoreError`].
 pub async fn page(
     conn: &mut PgConnection,
-    after: Option<HoldCursor>,
-    limit: i64,
+    asked: KeysetPage<HoldCursor>,
 ) -> Result<Vec<Sealed<LegalHold>>, StoreError> {
-    let found = hold_rows!(
-        "WHERE $1::timestamptz IS NULL OR (placed_at, id) < ($1, $2::uuid)
-         ORDER BY placed_at DESC, id DESC
-         LIMIT $3",
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id.0),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let found = either_way!(
+        conn,
+        asked.backward,
+        hold_rows!(
+            "WHERE ($1::timestamptz IS NULL OR (placed_at, id) < ($1, $2::uuid))
+             ORDER BY placed_at DESC, id DESC
+             LIMIT $3",
+            "WHERE ($1::timestamptz IS NULL OR (placed_at, id) > ($1, $2::uuid))
+             ORDER BY placed_at, id
+             LIMIT $3",
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id)| id.0),
+            asked.limit,
+        )
+    );
     all(found)
 }
 

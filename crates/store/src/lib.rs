@@ -31,6 +31,7 @@ pub mod index_status;
 pub mod inspect;
 pub mod key_checks;
 pub mod keys;
+mod keyset;
 pub mod leases;
 pub mod legal_holds;
 pub mod maintenance;
@@ -71,6 +72,7 @@ pub mod versions;
 pub mod wallets;
 
 pub use error::StoreError;
+pub use keyset::KeysetPage;
 pub use pool::{
     InvalidDatabaseUrl, Plans, Pool, PoolFigures, PoolSettings, PooledConnection, Transaction,
     check_url, connect,

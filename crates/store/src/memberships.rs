@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     StoreError, Tx,
+    keyset::{KeysetPage, either_way},
     organizations::{OrganizationCursor, OrganizationRow, StoredOrganization},
     seals::Walk,
 };
@@ -415,21 +416,26 @@ pub async fn doctors_of(
 pub async fn page(
     conn: &mut PgConnection,
     organization: OrganizationId,
-    after: Option<OrganizationCursor>,
-    limit: i64,
+    asked: KeysetPage<OrganizationCursor>,
 ) -> Result<Vec<Sealed<Membership>>, StoreError> {
-    let found = membership_rows!(
-        "WHERE organization_id = $1
-           AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
-         ORDER BY created_at DESC, id DESC
-         LIMIT $4",
-        organization.0,
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let found = either_way!(
+        conn,
+        asked.backward,
+        membership_rows!(
+            "WHERE organization_id = $1
+               AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+             ORDER BY created_at DESC, id DESC
+             LIMIT $4",
+            "WHERE organization_id = $1
+               AND ($2::timestamptz IS NULL OR (created_at, id) > ($2, $3::uuid))
+             ORDER BY created_at, id
+             LIMIT $4",
+            organization.0,
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id)| id),
+            asked.limit,
+        )
+    );
     Ok(all(found))
 }
 

@@ -16,7 +16,12 @@ pub use self::proposals::{
     ProposalPageKey, close, insert as propose, lock as lock_proposal, page as proposal_page,
     patient_of, waiting_of, walk as walk_proposals,
 };
-use crate::{StoreError, Tx, rows, seals::Walk};
+use crate::{
+    StoreError, Tx,
+    keyset::{KeysetPage, either_way},
+    rows,
+    seals::Walk,
+};
 
 /// Asks for representations, as [`RepresentationRow`] holds them; `$which` says for which.
 macro_rules! representation_rows {
@@ -272,21 +277,26 @@ pub type RepresentationPageKey = (DateTime<Utc>, Uuid);
 pub async fn of_patient(
     conn: &mut PgConnection,
     patient: UserId,
-    after: Option<RepresentationPageKey>,
-    limit: i64,
+    asked: KeysetPage<RepresentationPageKey>,
 ) -> Result<Vec<StoredRepresentation>, StoreError> {
-    let found = representation_rows!(
-        "WHERE patient_id = $1
-           AND ($2::timestamptz IS NULL OR (appointed_at, id) < ($2, $3::uuid))
-         ORDER BY appointed_at DESC, id DESC
-         LIMIT $4",
-        patient.0,
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let found = either_way!(
+        conn,
+        asked.backward,
+        representation_rows!(
+            "WHERE patient_id = $1
+               AND ($2::timestamptz IS NULL OR (appointed_at, id) < ($2, $3::uuid))
+             ORDER BY appointed_at DESC, id DESC
+             LIMIT $4",
+            "WHERE patient_id = $1
+               AND ($2::timestamptz IS NULL OR (appointed_at, id) > ($2, $3::uuid))
+             ORDER BY appointed_at, id
+             LIMIT $4",
+            patient.0,
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id)| id),
+            asked.limit,
+        )
+    );
     Ok(readable(found))
 }
 
@@ -298,21 +308,26 @@ pub async fn of_patient(
 pub async fn of_representative(
     conn: &mut PgConnection,
     representative: UserId,
-    after: Option<RepresentationPageKey>,
-    limit: i64,
+    asked: KeysetPage<RepresentationPageKey>,
 ) -> Result<Vec<StoredRepresentation>, StoreError> {
-    let found = representation_rows!(
-        "WHERE representative_id = $1
-           AND ($2::timestamptz IS NULL OR (appointed_at, id) < ($2, $3::uuid))
-         ORDER BY appointed_at DESC, id DESC
-         LIMIT $4",
-        representative.0,
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let found = either_way!(
+        conn,
+        asked.backward,
+        representation_rows!(
+            "WHERE representative_id = $1
+               AND ($2::timestamptz IS NULL OR (appointed_at, id) < ($2, $3::uuid))
+             ORDER BY appointed_at DESC, id DESC
+             LIMIT $4",
+            "WHERE representative_id = $1
+               AND ($2::timestamptz IS NULL OR (appointed_at, id) > ($2, $3::uuid))
+             ORDER BY appointed_at, id
+             LIMIT $4",
+            representative.0,
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id)| id),
+            asked.limit,
+        )
+    );
     Ok(readable(found))
 }
 

@@ -9,7 +9,23 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, seals::ProposalRow};
+use crate::{
+    StoreError, Tx,
+    keyset::{KeysetPage, either_way},
+    seals::ProposalRow,
+};
+
+/// Asks for proposals, as [`ProposalRow`] holds them; `$which` says for which.
+macro_rules! proposal_rows {
+    ($which:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            ProposalRow,
+            "SELECT id, user_id, role, proposed_by, proposed_at, expires_at, seal, seal_key
+             FROM role_proposals " + $which
+            $(, $argument)*
+        )
+    };
+}
 
 /// The proposal to give an account this role that may still be confirmed. Served by
 /// `role_proposals_open_key`.
@@ -120,23 +136,26 @@ pub type ProposalCursor = (DateTime<Utc>, Uuid);
 /// [`StoreError`].
 pub async fn page(
     conn: &mut PgConnection,
-    after: Option<ProposalCursor>,
-    limit: i64,
+    asked: KeysetPage<ProposalCursor>,
 ) -> Result<Vec<Sealed<RoleProposal>>, StoreError> {
-    let found = sqlx::query_as!(
-        ProposalRow,
-        "SELECT id, user_id, role, proposed_by, proposed_at, expires_at, seal, seal_key
-         FROM role_proposals
-         WHERE closed_at IS NULL
-           AND expires_at > CURRENT_TIMESTAMP
-           AND ($1::timestamptz IS NULL OR (proposed_at, id) < ($1, $2::uuid))
-         ORDER BY proposed_at DESC, id DESC
-         LIMIT $3",
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let found = either_way!(
+        conn,
+        asked.backward,
+        proposal_rows!(
+            "WHERE closed_at IS NULL
+               AND expires_at > CURRENT_TIMESTAMP
+               AND ($1::timestamptz IS NULL OR (proposed_at, id) < ($1, $2::uuid))
+             ORDER BY proposed_at DESC, id DESC
+             LIMIT $3",
+            "WHERE closed_at IS NULL
+               AND expires_at > CURRENT_TIMESTAMP
+               AND ($1::timestamptz IS NULL OR (proposed_at, id) > ($1, $2::uuid))
+             ORDER BY proposed_at, id
+             LIMIT $3",
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id)| id),
+            asked.limit,
+        )
+    );
     found.into_iter().map(TryInto::try_into).collect()
 }

@@ -10,8 +10,13 @@ use domain::{
     sessions::Presented,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use crate::{StoreError, Tx, seals::SessionRow};
+use crate::{
+    StoreError, Tx,
+    keyset::{KeysetPage, either_way},
+    seals::SessionRow,
+};
 
 /// The channel on which is said that log-ins were revoked.
 pub const CHANNEL: &str = "sessions_revoked";
@@ -254,7 +259,7 @@ pub enum Which {
 
 impl Which {
     /// The one, and the one that is left out.
-    fn ids(self) -> (Option<uuid::Uuid>, Option<uuid::Uuid>) {
+    fn ids(self) -> (Option<Uuid>, Option<Uuid>) {
         match self {
             Self::All => (None, None),
             Self::AllBut(session) => (None, Some(session.0)),
@@ -459,6 +464,56 @@ pub struct LogIn {
 /// Where a page of log-ins goes on: after the one begun then, with that id.
 pub type LogInCursor = (DateTime<Utc>, SessionId);
 
+/// Asks for log-ins, as [`LogInRow`] holds them; `$which` says for which.
+macro_rules! log_in_rows {
+    ($which:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            LogInRow,
+            r#"SELECT
+                root.id,
+                root.created_at,
+                root.expires_at,
+                latest.idle_expires_at AS "idle_expires_at!",
+                latest.created_at AS last_used_at,
+                host(latest.ip_address) AS address,
+                latest.user_agent AS "user_agent?"
+             FROM sessions AS root
+             CROSS JOIN LATERAL (
+                 SELECT created_at, idle_expires_at, ip_address, user_agent
+                 FROM sessions
+                 WHERE family_id = root.id
+                 ORDER BY created_at DESC
+                 LIMIT 1
+             ) AS latest "# + $which
+            $(, $argument)*
+        )
+    };
+}
+
+struct LogInRow {
+    id: Uuid,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    idle_expires_at: DateTime<Utc>,
+    last_used_at: DateTime<Utc>,
+    address: Option<String>,
+    user_agent: Option<String>,
+}
+
+impl From<LogInRow> for LogIn {
+    fn from(row: LogInRow) -> Self {
+        Self {
+            id: SessionId(row.id),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            idle_expires_at: row.idle_expires_at,
+            last_used_at: row.last_used_at,
+            address: row.address,
+            user_agent: row.user_agent,
+        }
+    }
+}
+
 /// The log-ins of an account that are not over, newest first; only one of them where `only` names it.
 /// Served by `idx_sessions_user_page`; the last use of each by `idx_sessions_family_page`.
 ///
@@ -468,55 +523,38 @@ pub async fn page(
     conn: &mut PgConnection,
     user: UserId,
     only: Option<SessionId>,
-    after: Option<LogInCursor>,
-    limit: i64,
+    asked: KeysetPage<LogInCursor>,
 ) -> Result<Vec<LogIn>, StoreError> {
-    let found = sqlx::query!(
-        r#"SELECT
-            root.id,
-            root.created_at,
-            root.expires_at,
-            latest.idle_expires_at AS "idle_expires_at!",
-            latest.created_at AS last_used_at,
-            host(latest.ip_address) AS address,
-            latest.user_agent AS "user_agent?"
-         FROM sessions AS root
-         CROSS JOIN LATERAL (
-             SELECT created_at, idle_expires_at, ip_address, user_agent
-             FROM sessions
-             WHERE family_id = root.id
-             ORDER BY created_at DESC
-             LIMIT 1
-         ) AS latest
-         WHERE root.user_id = $1
-           AND root.parent_id IS NULL
-           AND root.is_valid
-           AND root.expires_at > CURRENT_TIMESTAMP
-           AND latest.idle_expires_at > CURRENT_TIMESTAMP
-           AND ($2::uuid IS NULL OR root.id = $2)
-           AND ($3::timestamptz IS NULL OR (root.created_at, root.id) < ($3, $4::uuid))
-         ORDER BY root.created_at DESC, root.id DESC
-         LIMIT $5"#,
-        user.0,
-        only.map(|id| id.0),
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id.0),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(found
-        .into_iter()
-        .map(|row| LogIn {
-            id: SessionId(row.id),
-            created_at: row.created_at,
-            expires_at: row.expires_at,
-            idle_expires_at: row.idle_expires_at,
-            last_used_at: row.last_used_at,
-            address: row.address,
-            user_agent: row.user_agent,
-        })
-        .collect())
+    let found = either_way!(
+        conn,
+        asked.backward,
+        log_in_rows!(
+            "WHERE root.user_id = $1
+               AND root.parent_id IS NULL
+               AND root.is_valid
+               AND root.expires_at > CURRENT_TIMESTAMP
+               AND latest.idle_expires_at > CURRENT_TIMESTAMP
+               AND ($2::uuid IS NULL OR root.id = $2)
+               AND ($3::timestamptz IS NULL OR (root.created_at, root.id) < ($3, $4::uuid))
+             ORDER BY root.created_at DESC, root.id DESC
+             LIMIT $5",
+            "WHERE root.user_id = $1
+               AND root.parent_id IS NULL
+               AND root.is_valid
+               AND root.expires_at > CURRENT_TIMESTAMP
+               AND latest.idle_expires_at > CURRENT_TIMESTAMP
+               AND ($2::uuid IS NULL OR root.id = $2)
+               AND ($3::timestamptz IS NULL OR (root.created_at, root.id) > ($3, $4::uuid))
+             ORDER BY root.created_at, root.id
+             LIMIT $5",
+            user.0,
+            only.map(|id| id.0),
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id)| id.0),
+            asked.limit,
+        )
+    );
+    Ok(found.into_iter().map(LogIn::from).collect())
 }
 
 /// How many log-ins [`page`] gives on all pages. Served by `idx_sessions_user_page`.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     StoreError, Tx,
+    keyset::{KeysetPage, either_way},
     reads::LogPosition,
     rows,
     seals::{AuthorityRow, authority_rows},
@@ -93,6 +94,13 @@ macro_rules! user_rows {
                 + $after,
             $($argument),+
         )
+    };
+}
+
+/// Asks for accounts; `$which` says for which.
+macro_rules! listed_rows {
+    ($which:tt, $($argument:expr),+ $(,)?) => {
+        user_rows!("SELECT ", $which, $($argument),+)
     };
 }
 
@@ -184,28 +192,36 @@ pub struct UserFilter {
 pub async fn page(
     conn: &mut PgConnection,
     filter: &UserFilter,
-    after: Option<UserCursor>,
-    limit: i64,
+    asked: KeysetPage<UserCursor>,
 ) -> Result<Vec<User>, StoreError> {
-    let found = user_rows!(
-        "SELECT ",
-        " FROM users
-         WHERE NOT is_system
-           AND ($1::text IS NULL OR role = $1)
-           AND ($2::text IS NULL OR starts_with(lower(username), $2))
-           AND ($3::boolean IS NULL OR is_active = $3)
-           AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
-         ORDER BY created_at DESC, id DESC
-         LIMIT $6",
-        filter.role.map(Role::as_str),
-        filter.username_prefix,
-        filter.is_active,
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id.0),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let found = either_way!(
+        conn,
+        asked.backward,
+        listed_rows!(
+            " FROM users
+             WHERE NOT is_system
+               AND ($1::text IS NULL OR role = $1)
+               AND ($2::text IS NULL OR starts_with(lower(username), $2))
+               AND ($3::boolean IS NULL OR is_active = $3)
+               AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
+             ORDER BY created_at DESC, id DESC
+             LIMIT $6",
+            " FROM users
+             WHERE NOT is_system
+               AND ($1::text IS NULL OR role = $1)
+               AND ($2::text IS NULL OR starts_with(lower(username), $2))
+               AND ($3::boolean IS NULL OR is_active = $3)
+               AND ($4::timestamptz IS NULL OR (created_at, id) > ($4, $5::uuid))
+             ORDER BY created_at, id
+             LIMIT $6",
+            filter.role.map(Role::as_str),
+            filter.username_prefix,
+            filter.is_active,
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id)| id.0),
+            asked.limit,
+        )
+    );
     found.into_iter().map(User::try_from).collect()
 }
 
@@ -217,27 +233,35 @@ pub async fn page(
 pub async fn doctors(
     conn: &mut PgConnection,
     words: &[String],
-    after: Option<UserCursor>,
-    limit: i64,
+    asked: KeysetPage<UserCursor>,
 ) -> Result<Vec<User>, StoreError> {
     let beginnings: Vec<String> = words.iter().map(|word| format!("'{word}':*")).collect();
-    let found = user_rows!(
-        "SELECT ",
-        " FROM users
-         WHERE words_of(username) @@ to_tsquery('simple', $1)
-           AND role = 'DOCTOR'
-           AND is_active
-           AND NOT is_system
-           AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
-         ORDER BY created_at DESC, id DESC
-         LIMIT $4",
-        beginnings.join(" & "),
-        after.map(|(at, _)| at),
-        after.map(|(_, id): (_, UserId)| id.0) as Option<Uuid>,
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let found = either_way!(
+        conn,
+        asked.backward,
+        listed_rows!(
+            " FROM users
+             WHERE words_of(username) @@ to_tsquery('simple', $1)
+               AND role = 'DOCTOR'
+               AND is_active
+               AND NOT is_system
+               AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+             ORDER BY created_at DESC, id DESC
+             LIMIT $4",
+            " FROM users
+             WHERE words_of(username) @@ to_tsquery('simple', $1)
+               AND role = 'DOCTOR'
+               AND is_active
+               AND NOT is_system
+               AND ($2::timestamptz IS NULL OR (created_at, id) > ($2, $3::uuid))
+             ORDER BY created_at, id
+             LIMIT $4",
+            beginnings.join(" & "),
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id): (_, UserId)| id.0) as Option<Uuid>,
+            asked.limit,
+        )
+    );
     found.into_iter().map(User::try_from).collect()
 }
 

@@ -8,7 +8,23 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, rows};
+use crate::{
+    StoreError, Tx,
+    keyset::{KeysetPage, either_way},
+    rows,
+};
+
+/// Asks for wallets, as [`WalletRow`] holds them; `$which` says for which.
+macro_rules! wallet_rows {
+    ($which:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            WalletRow,
+            "SELECT id, user_id, address, chain_id, proven_by, linked_at, unlinked_at
+             FROM wallets " + $which
+            $(, $argument)*
+        )
+    };
+}
 
 /// How many challenges that are over one new one takes away, so that the table stays short without a
 /// job: a flood brings its own broom.
@@ -268,24 +284,26 @@ pub type WalletCursor = (DateTime<Utc>, WalletId);
 pub async fn page(
     conn: &mut PgConnection,
     user: UserId,
-    after: Option<WalletCursor>,
-    limit: i64,
+    asked: KeysetPage<WalletCursor>,
 ) -> Result<Vec<Wallet>, StoreError> {
-    let found = sqlx::query_as!(
-        WalletRow,
-        "SELECT id, user_id, address, chain_id, proven_by, linked_at, unlinked_at
-         FROM wallets
-         WHERE user_id = $1
-           AND ($2::timestamptz IS NULL OR (linked_at, id) < ($2, $3::uuid))
-         ORDER BY linked_at DESC, id DESC
-         LIMIT $4",
-        user.0,
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id.0),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let found = either_way!(
+        conn,
+        asked.backward,
+        wallet_rows!(
+            "WHERE user_id = $1
+               AND ($2::timestamptz IS NULL OR (linked_at, id) < ($2, $3::uuid))
+             ORDER BY linked_at DESC, id DESC
+             LIMIT $4",
+            "WHERE user_id = $1
+               AND ($2::timestamptz IS NULL OR (linked_at, id) > ($2, $3::uuid))
+             ORDER BY linked_at, id
+             LIMIT $4",
+            user.0,
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id)| id.0),
+            asked.limit,
+        )
+    );
     found.into_iter().map(Wallet::try_from).collect()
 }
 

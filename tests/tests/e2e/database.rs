@@ -73,6 +73,16 @@ impl Schema {
         named(self.fields(&named(self.fields(of), name)), "nodes")
     }
 
+    /// Whether a field, which is written `Type.field`, takes this argument.
+    pub(super) fn takes(&self, field: &str, argument: &str) -> bool {
+        let (of, name) = field.split_once('.').expect("a type and a field");
+        let mut fields = self.fields(of).into_iter();
+        let found = fields.find(|it| it["name"] == name);
+        let found = found.unwrap_or_else(|| panic!("there is no {field}"));
+        let mut args = found["args"].as_array().into_iter().flatten();
+        args.any(|it| it["name"] == argument)
+    }
+
     /// The name of a field's type, without what is around it.
     pub(super) fn type_of(field: &Value) -> String {
         let mut found = &field["type"];

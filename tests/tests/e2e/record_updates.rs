@@ -7,6 +7,8 @@ use dev::client::Subscription;
 use serde_json::{Value, json};
 use tests::{EventStream, Person, World, documents, id, text};
 
+use crate::stream_roles::is_given;
+
 const SOON: Duration = Duration::from_secs(60);
 const SHOWN: &str =
     "cursor change at recordId state record { id version isWithdrawn anchor { state } }";
@@ -291,6 +293,72 @@ async fn an_administrator_pays_no_refusal_for_each_event() {
     }
     let answer = kim.asks("{ me { id } }", json!({})).await;
     assert_eq!(answer.data()["me"]["id"], kim.id.as_str());
+}
+
+#[tokio::test]
+async fn an_administrator_sees_of_holds_and_of_the_trail_what_is_their_own() {
+    const HOLD: &str =
+        "mutation($input: PlaceHoldInput!) { placeHold(input: $input) { hold { id } } }";
+    const HELD: &str = "query($first: Int, $after: Cursor, $last: Int, $before: Cursor) { legalHolds { nodes {
+        recordIds records(first: $first, after: $after, last: $last, before: $before) {
+            nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } } }";
+    const TRAIL: &str = "query($id: UUID!) { auditLogs(userId: $id, actionType: RECORD_READ) { nodes {
+        consentReference consent { id } } } }";
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let kim = world.admin("kim").await;
+    let mut records = Vec::new();
+    for _ in 0..3 {
+        records.push(id(&measured(&ana).await));
+    }
+    records.sort_unstable();
+    let consent = ana.lets(&bo, &["READ"]).await;
+    bo.reads(&records[0]).await.data();
+    let input = json!({
+        "patientId": ana.id, "recordIds": records, "reason": "a court asked for these",
+    });
+    kim.asks(HOLD, json!({ "input": input })).await.data();
+    let held = async |who: &Person, way: Value| {
+        let answer = who.asks(HELD, way).await;
+        let hold = answer.data()["legalHolds"]["nodes"][0].clone();
+        assert_eq!(hold["recordIds"], json!(records));
+        let nodes = hold["records"]["nodes"].as_array().expect("nodes");
+        let ids: Vec<String> = nodes.iter().map(id).collect();
+        (ids, hold["records"]["pageInfo"].clone())
+    };
+    let permitted = async |who: &Person| {
+        let answer = who.asks(TRAIL, json!({ "id": bo.id })).await;
+        let row = answer.data()["auditLogs"]["nodes"][0].clone();
+        assert_eq!(row["consentReference"], consent.as_str());
+        row["consent"].clone()
+    };
+
+    let (shown, first) = held(&kim, json!({ "first": 2 })).await;
+    assert_eq!((shown, &first["hasNextPage"]), (vec![], &json!(true)));
+    let rest = json!({ "first": 2, "after": first["endCursor"] });
+    let (shown, rest) = held(&kim, rest).await;
+    assert_eq!((shown, &rest["hasNextPage"]), (vec![], &json!(false)));
+    assert_eq!(permitted(&kim).await, Value::Null);
+    // What everybody's rows name is not written down as an attempt to read it.
+    let tried = format!(
+        "user_id = '{}' AND action_type IN ('ACCESS_DENIED', 'RECORD_READ', 'CONSENT_READ')",
+        kim.id
+    );
+    assert_eq!(world.audit_rows(&tried).await, Vec::<Value>::new());
+
+    is_given(&ana, "ADMIN", [&kim, world.first_admin().await]).await;
+    let (shown, _) = held(&ana, json!({})).await;
+    assert_eq!(shown, records);
+    let (shown, last) = held(&ana, json!({ "last": 2 })).await;
+    assert_eq!((shown.as_slice(), &last["hasPreviousPage"]), (&records[1..], &json!(true)));
+    let first = json!({ "last": 2, "before": last["startCursor"] });
+    let (shown, first) = held(&ana, first).await;
+    assert_eq!((shown.as_slice(), &first["hasPreviousPage"]), (&records[..1], &json!(false)));
+    assert_eq!(permitted(&ana).await, json!({ "id": consent }));
+    let read = format!("user_id = '{}' AND action_type = 'CONSENT_READ'", ana.id);
+    assert_eq!(world.audit_rows(&read).await.len(), 1);
+    let read = format!("user_id = '{}' AND action_type = 'RECORD_READ'", ana.id);
+    assert_eq!(world.audit_rows(&read).await.len(), 6);
 }
 
 #[tokio::test]

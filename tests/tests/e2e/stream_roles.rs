@@ -28,7 +28,7 @@ async fn happens(world: &World, patient: Option<&Person>, number: i64) {
 }
 
 /// Each of these administrators asks for the role: one does not suffice where it is ADMIN.
-async fn is_given(whose: &Person, role: &str, by: [&Person; 2]) {
+pub(crate) async fn is_given(whose: &Person, role: &str, by: [&Person; 2]) {
     for admin in by {
         let input = json!({ "input": { "userId": whose.id, "role": role } });
         admin.asks(SET_ROLE, input).await.data();

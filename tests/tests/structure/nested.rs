@@ -52,7 +52,7 @@ const ADMINISTRATORS: Wanted = [
 /// `null`; or `none` where the list above it is empty.
 struct Case(&'static str, &'static str, &'static str, Wanted);
 
-const CASES: [Case; 53] = [
+const CASES: [Case; 55] = [
     Case(
         "MedicalRecord.patient",
         r#"{ medicalRecord(id: "$SECOND") { patient { id } } }"#,
@@ -298,6 +298,20 @@ const CASES: [Case; 53] = [
         "/legalHolds/nodes/0/releaseProposer",
         ADMINISTRATORS,
     ),
+    // Of those that are held the administrator sees none, as they are no records of theirs.
+    Case(
+        "LegalHold.records",
+        "{ legalHolds { nodes { records { nodes { id } } } } }",
+        "/legalHolds/nodes/0/records/nodes/0",
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "none",
+        ],
+    ),
     // Everybody has a log of their own, and nobody another's.
     Case(
         "AccessLogEntry.who",
@@ -347,6 +361,19 @@ const CASES: [Case; 53] = [
         "AuditLog.onBehalfOf",
         "{ auditLogs(first: 1) { nodes { onBehalfOf { id } } } }",
         "/auditLogs/nodes/0/onBehalfOf",
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "null",
+        ],
+    ),
+    Case(
+        "AuditLog.consent",
+        r#"{ auditLogs(first: 1, userId: "$BO", actionType: RECORD_READ) { nodes { consent { id } } } }"#,
+        "/auditLogs/nodes/0/consent",
         [
             "UNAUTHENTICATED",
             "FORBIDDEN",

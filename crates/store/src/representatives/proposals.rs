@@ -11,7 +11,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{activities, stored};
-use crate::{StoreError, Tx, rows, seals::Walk};
+use crate::{
+    StoreError, Tx,
+    keyset::{KeysetPage, either_way},
+    rows,
+    seals::Walk,
+};
 
 /// Asks for proposals, as [`ProposedRow`] holds them; `$which` says for which.
 macro_rules! proposed_rows {
@@ -205,28 +210,41 @@ pub type ProposalPageKey = (DateTime<Utc>, Uuid);
 /// [`StoreError`].
 pub async fn page(
     conn: &mut PgConnection,
-    after: Option<ProposalPageKey>,
-    limit: i64,
+    asked: KeysetPage<ProposalPageKey>,
 ) -> Result<Vec<Sealed<RepresentativeProposal>>, StoreError> {
-    let found = proposed_rows!(
-        "WHERE closed_at IS NULL
-           AND expires_at > CURRENT_TIMESTAMP
-           AND ($1::timestamptz IS NULL OR (proposed_at, id) < ($1, $2::uuid))
-           AND NOT EXISTS (
-               SELECT
-               FROM audit_logs
-               WHERE resource_id = representative_proposals.id
-                 AND (action_type = 'REPRESENTATIVE_APPOINT'
-                      OR (action_type = 'REPRESENTATIVE_PROPOSE' AND new_value ->> 'rejected' = 'true'))
-           )
-         ORDER BY proposed_at DESC, id DESC
-         LIMIT $3",
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let found = either_way!(
+        conn,
+        asked.backward,
+        proposed_rows!(
+            "WHERE closed_at IS NULL
+               AND expires_at > CURRENT_TIMESTAMP
+               AND ($1::timestamptz IS NULL OR (proposed_at, id) < ($1, $2::uuid))
+               AND NOT EXISTS (
+                   SELECT
+                   FROM audit_logs
+                   WHERE resource_id = representative_proposals.id
+                     AND (action_type = 'REPRESENTATIVE_APPOINT'
+                          OR (action_type = 'REPRESENTATIVE_PROPOSE' AND new_value ->> 'rejected' = 'true'))
+               )
+             ORDER BY proposed_at DESC, id DESC
+             LIMIT $3",
+            "WHERE closed_at IS NULL
+               AND expires_at > CURRENT_TIMESTAMP
+               AND ($1::timestamptz IS NULL OR (proposed_at, id) > ($1, $2::uuid))
+               AND NOT EXISTS (
+                   SELECT
+                   FROM audit_logs
+                   WHERE resource_id = representative_proposals.id
+                     AND (action_type = 'REPRESENTATIVE_APPOINT'
+                          OR (action_type = 'REPRESENTATIVE_PROPOSE' AND new_value ->> 'rejected' = 'true'))
+               )
+             ORDER BY proposed_at, id
+             LIMIT $3",
+            asked.from.map(|(at, _)| at),
+            asked.from.map(|(_, id)| id),
+            asked.limit,
+        )
+    );
     Ok(found
         .into_iter()
         .filter_map(|row| row.try_into().ok())
