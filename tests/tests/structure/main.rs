@@ -34,3 +34,4 @@ mod signatures;
 mod specification;
 mod tenants;
 mod threats;
+mod trail_row;
