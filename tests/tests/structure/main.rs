@@ -35,3 +35,4 @@ mod specification;
 mod tenants;
 mod threats;
 mod trail_row;
+mod unrecorded;
