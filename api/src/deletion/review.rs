@@ -23,7 +23,7 @@ use super::{
     requests::coverage,
 };
 use crate::{
-    caller::{Caller, refuse, refuse_role, require_administrator},
+    caller::{Caller, refuse, refuse_role, refuse_unknown, require_administrator},
     error::Error,
     seals::Seals,
 };
@@ -51,7 +51,7 @@ pub(super) struct Review {
 /// days of grace are over.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for all but administrators; [`Error::NotFound`]; [`Error::BadInput`] for one's own request, for
+/// [`Error::Forbidden`] for all but administrators; [`Error::NotFound`], with its audit row; [`Error::BadInput`] for one's own request, for
 /// what does not lie within it, and for records that are still to be kept; [`Error::Conflict`] where it is not under
 /// review, or the same administrator approved it already.
 pub(super) async fn review(
@@ -65,8 +65,12 @@ pub(super) async fn review(
     let missing = || Error::NotFound("deletion request");
     let mut conn = pool.acquire().await?;
     let subject = deletion::subject(&mut conn, review.id).await?;
-    let subject = subject.ok_or_else(missing)?;
     drop(conn);
+    let Some(subject) = subject else {
+        let tx = pool.begin().await?;
+        let about = entry(caller, WANTED, review.id, caller.user);
+        return refuse_unknown(tx, about, "deletion request").await;
+    };
     let key = ReasonKey::of(pool, seals.keyring(), subject).await?;
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user, subject]).await?;

@@ -183,6 +183,8 @@ pub(crate) async fn count(pool: &Pool, caller: &Caller) -> Result<DataCounts, Er
     let counts = store::my_data::counts(&mut tx, actor.id, until).await?;
     let entry = AuditEntry {
         resource_id: actor.id.0,
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
         ..caller.entry(AuditAction::UserRead, Purpose::PatientRequest)
     };
     audit::insert(&mut tx, &[entry]).await?;

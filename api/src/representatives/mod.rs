@@ -154,10 +154,17 @@ async fn refuse<T>(
     (reason, wanted): (&str, AuditAction),
     error: Error,
 ) -> Result<T, Error> {
+    // Whoever ends what is unknown to them asks for themselves; all else only administrators do.
+    let purpose = if wanted == AuditAction::RepresentativeEnd {
+        Purpose::PatientRequest
+    } else {
+        Purpose::SystemAdministration
+    };
     let denied = AuditEntry {
         action: AuditAction::AccessDenied,
         new_value: Some(json!({ "reason": reason, "wanted": wanted })),
         patient,
+        purpose,
         ..entry(caller, wanted, about, patient.unwrap_or(caller.user))
     };
     audit::insert(&mut tx, &[denied]).await?;

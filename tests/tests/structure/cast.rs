@@ -3,7 +3,48 @@
 use serde_json::json;
 use tests::{Person, World, documents, id, text};
 
-/// The people of the tables, with a record of ana's and two of her deletion requests.
+use super::authorization::CALLERS;
+
+/// All that a representative may do.
+const EVERY_ACTIVITY: [&str; 6] = [
+    "READ_RECORDS",
+    "CREATE_RECORDS",
+    "EXPORT_RECORDS",
+    "READ_ACCESS_LOG",
+    "READ_CONSENTS",
+    "CHANGE_CONSENTS",
+];
+
+/// Makes these doctors members of an organisation each; the patient lets those of the first do this. Answers that consent.
+pub(super) async fn to_members_of_one_of_two(
+    world: &World,
+    patient: &Person,
+    members: [&Person; 2],
+    activities: &[&str],
+) -> String {
+    let hospital = world.organization("RS Sehat", "ID").await;
+    let clinic = world.organization("Klinik Melati", "ID").await;
+    for (doctor, organization) in members.into_iter().zip([&hospital, &clinic]) {
+        world.joins(doctor, organization).await;
+    }
+    patient.lets_members(&hospital, "ID", activities).await
+}
+
+/// Lets somebody do all that a representative may; answers the representation.
+pub(super) async fn represented(patient: &Person, representative: &Person) -> String {
+    let appoint = "mutation($input: AppointRepresentativeInput!) {
+        appointRepresentative(input: $input) { representative { id } }
+    }";
+    let input = json!({
+        "representativeId": representative.id, "relationship": "PARENT", "activities": EVERY_ACTIVITY,
+        "validUntil": "2040-01-01T00:00:00Z",
+    });
+    let appointed = patient.asks(appoint, json!({ "input": input })).await;
+    id(&appointed.data()["appointRepresentative"]["representative"])
+}
+
+/// The people of the tables, with a record of ana's and two of her deletion requests. She lets `bo` and the members of one of two
+/// organisations read and search, and `ibu` act for her.
 pub(super) struct Cast {
     pub(super) world: World,
     pub(super) ana: Person,
@@ -11,7 +52,14 @@ pub(super) struct Cast {
     pub(super) citra: Person,
     pub(super) bo: Person,
     pub(super) kim: Person,
+    pub(super) eka: Person,
+    pub(super) fitri: Person,
+    pub(super) ibu: Person,
     pub(super) record: String,
+    /// The consents to `bo`, and to the members of an organisation.
+    pub(super) consents: [String; 2],
+    /// By which `ibu` acts for ana.
+    pub(super) representation: String,
     node: String,
     spare: String,
     row: String,
@@ -27,7 +75,13 @@ impl Cast {
         let (bo, citra) = (world.doctor("bo").await, world.doctor("citra").await);
         let kim = world.admin("kim").await;
         let spare = world.registers(&world.stranger("spare")).await;
-        ana.lets(&bo, &["READ", "SEARCH"]).await;
+        let (eka, fitri) = (world.doctor("eka").await, world.doctor("fitri").await);
+        let ibu = world.patient("ibu").await;
+        let activities = ["READ", "SEARCH"];
+        let members = [&fitri, &eka];
+        let to_members = to_members_of_one_of_two(&world, &ana, members, &activities).await;
+        let to_bo = ana.lets(&bo, &activities).await;
+        let representation = represented(&ana, &ibu).await;
         let record = ana
             .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
             .await;
@@ -52,7 +106,12 @@ impl Cast {
             citra,
             bo,
             kim,
+            eka,
+            fitri,
+            ibu,
             record,
+            consents: [to_bo, to_members],
+            representation,
             node,
             spare,
             row,
@@ -62,7 +121,7 @@ impl Cast {
     }
 
     /// Those who ask, in the order of the columns of [`super::authorization::CASES`].
-    pub(super) fn callers(&self) -> [Person; 6] {
+    pub(super) fn callers(&self) -> [Person; CALLERS.len()] {
         [
             self.world.nobody(),
             self.ana.clone(),
@@ -70,6 +129,9 @@ impl Cast {
             self.citra.clone(),
             self.bo.clone(),
             self.kim.clone(),
+            self.eka.clone(),
+            self.fitri.clone(),
+            self.ibu.clone(),
         ]
     }
 

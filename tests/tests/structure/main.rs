@@ -34,3 +34,5 @@ mod signatures;
 mod specification;
 mod tenants;
 mod threats;
+mod trail_row;
+mod unrecorded;

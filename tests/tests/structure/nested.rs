@@ -6,17 +6,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use tests::{Answer, Person, World, documents, id, text};
 
-/// Who asks, in the order of the columns of [`CASES`].
-const CALLERS: [&str; 6] = [
-    "nobody",
-    "ana, whose data it is",
-    "budi, another patient",
-    "dr.citra, without a consent",
-    "dr.bo, whom ana lets read and search",
-    "an administrator",
-];
+use super::authorization::{CALLERS, asked_by};
+use super::cast::{represented, to_members_of_one_of_two};
 
-type Wanted = [&'static str; 6];
+type Wanted = [&'static str; CALLERS.len()];
 
 /// For what stands below a record of ana's.
 const AS_THE_RECORD: Wanted = [
@@ -26,13 +19,53 @@ const AS_THE_RECORD: Wanted = [
     "NOT_FOUND",
     "shown",
     "NOT_FOUND",
+    "NOT_FOUND",
+    "shown",
+    "shown",
 ];
 /// For what stands below a list that only its owner has something in.
-const OWN_ALONE: Wanted = ["UNAUTHENTICATED", "shown", "none", "none", "none", "none"];
+const OWN_ALONE: Wanted = [
+    "UNAUTHENTICATED",
+    "shown",
+    "none",
+    "none",
+    "none",
+    "none",
+    "none",
+    "none",
+    "none",
+];
+/// The same where a representative sees it, too.
+const DELEGATED_ALONE: Wanted = [
+    "UNAUTHENTICATED",
+    "shown",
+    "none",
+    "none",
+    "none",
+    "none",
+    "none",
+    "none",
+    "shown",
+];
+/// For what everybody has of their own.
+const EVERYBODY: Wanted = [
+    "UNAUTHENTICATED",
+    "shown",
+    "shown",
+    "shown",
+    "shown",
+    "shown",
+    "shown",
+    "shown",
+    "shown",
+];
 /// For what a doctor sees of those who let them in.
 const LET_IN: Wanted = [
     "UNAUTHENTICATED",
     "FORBIDDEN",
+    "FORBIDDEN",
+    "none",
+    "shown",
     "FORBIDDEN",
     "none",
     "shown",
@@ -46,6 +79,9 @@ const ADMINISTRATORS: Wanted = [
     "FORBIDDEN",
     "FORBIDDEN",
     "shown",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "FORBIDDEN",
 ];
 
 /// A field, how it is reached, where it stands in the answer, and what comes back: a code; `shown`;
@@ -94,6 +130,9 @@ const CASES: [Case; 55] = [
             "NOT_FOUND",
             "null",
             "NOT_FOUND",
+            "NOT_FOUND",
+            "null",
+            "null",
         ],
     ),
     Case(
@@ -145,57 +184,63 @@ const CASES: [Case; 55] = [
             patientId: "$ANA", entries: [{ document: $document }]
         }) { results { record { id } } } }"#,
         "/importRecords/results/0/record",
-        ["UNAUTHENTICATED", "shown", "null", "null", "null", "null"],
+        [
+            "UNAUTHENTICATED",
+            "shown",
+            "null",
+            "null",
+            "null",
+            "null",
+            "null",
+            "null",
+            "shown",
+        ],
     ),
     Case(
         "Consent.patient",
         "{ consents { nodes { patient { id } } } }",
         "/consents/nodes/0/patient",
-        OWN_ALONE,
+        DELEGATED_ALONE,
     ),
     Case(
         "Grantee.user",
         "{ consents { nodes { grantees { user { id } } } } }",
         "/consents/nodes/0/grantees/0/user",
-        OWN_ALONE,
+        DELEGATED_ALONE,
     ),
     Case(
         "Grantee.organization",
         "{ consents { nodes { grantees { organization { id } } } } }",
-        "/consents/nodes/0/grantees/0/organization",
-        ["UNAUTHENTICATED", "null", "none", "none", "none", "none"],
+        "/consents/nodes/1/grantees/0/organization",
+        [
+            "UNAUTHENTICATED",
+            "shown",
+            "none",
+            "none",
+            "none",
+            "none",
+            "none",
+            "none",
+            "shown",
+        ],
     ),
     Case(
         "AccessHolder.organization",
         "{ whoHasAccess { nodes { organization { id } } } }",
-        "/whoHasAccess/nodes/0/organization",
-        ["UNAUTHENTICATED", "null", "none", "none", "none", "none"],
+        "/whoHasAccess/nodes/2/organization",
+        DELEGATED_ALONE,
     ),
     Case(
         "User.organizations",
         r#"{ doctors(search: "citra") { nodes { organizations { id } } } }"#,
         "/doctors/nodes/0/organizations",
-        [
-            "UNAUTHENTICATED",
-            "shown",
-            "shown",
-            "shown",
-            "shown",
-            "shown",
-        ],
+        EVERYBODY,
     ),
     Case(
         "User.memberships",
         "{ me { memberships { id } } }",
         "/me/memberships",
-        [
-            "UNAUTHENTICATED",
-            "shown",
-            "shown",
-            "shown",
-            "shown",
-            "shown",
-        ],
+        EVERYBODY,
     ),
     Case(
         "Membership.doctor",
@@ -213,19 +258,19 @@ const CASES: [Case; 55] = [
         "AccessHolder.user",
         "{ whoHasAccess { nodes { user { id } } } }",
         "/whoHasAccess/nodes/0/user",
-        OWN_ALONE,
+        DELEGATED_ALONE,
     ),
     Case(
         "Access.exceptions",
         "{ whoHasAccess { nodes { accesses { exceptions { id } } } } }",
         "/whoHasAccess/nodes/0/accesses/0/exceptions",
-        OWN_ALONE,
+        DELEGATED_ALONE,
     ),
     Case(
         "Access.consent",
         "{ whoHasAccess { nodes { accesses { consent { id } } } } }",
         "/whoHasAccess/nodes/0/accesses/0/consent",
-        OWN_ALONE,
+        DELEGATED_ALONE,
     ),
     Case(
         "ConsentEvent.consent",
@@ -248,6 +293,9 @@ const CASES: [Case; 55] = [
             "null",
             "BAD_USER_INPUT",
             "FORBIDDEN",
+            "null",
+            "null",
+            "shown",
         ],
     ),
     Case(
@@ -266,19 +314,49 @@ const CASES: [Case; 55] = [
         "DataDeletionRequest.subject",
         "{ dataDeletionRequests { nodes { subject { id } } } }",
         "/dataDeletionRequests/nodes/0/subject",
-        ["UNAUTHENTICATED", "shown", "none", "none", "none", "shown"],
+        [
+            "UNAUTHENTICATED",
+            "shown",
+            "none",
+            "none",
+            "none",
+            "shown",
+            "none",
+            "none",
+            "none",
+        ],
     ),
     Case(
         "DataDeletionRequest.firstApprover",
         "{ dataDeletionRequests { nodes { firstApprover { id } } } }",
         "/dataDeletionRequests/nodes/0/firstApprover",
-        ["UNAUTHENTICATED", "null", "none", "none", "none", "null"],
+        [
+            "UNAUTHENTICATED",
+            "null",
+            "none",
+            "none",
+            "none",
+            "null",
+            "none",
+            "none",
+            "none",
+        ],
     ),
     Case(
         "DataDeletionRequest.secondApprover",
         "{ dataDeletionRequests { nodes { secondApprover { id } } } }",
         "/dataDeletionRequests/nodes/0/secondApprover",
-        ["UNAUTHENTICATED", "null", "none", "none", "none", "null"],
+        [
+            "UNAUTHENTICATED",
+            "null",
+            "none",
+            "none",
+            "none",
+            "null",
+            "none",
+            "none",
+            "none",
+        ],
     ),
     Case(
         "LegalHold.patient",
@@ -317,39 +395,25 @@ const CASES: [Case; 55] = [
         "AccessLogEntry.who",
         "{ myAccessLog(first: 1) { nodes { who { id } } } }",
         "/myAccessLog/nodes/0/who",
-        [
-            "UNAUTHENTICATED",
-            "shown",
-            "shown",
-            "shown",
-            "shown",
-            "shown",
-        ],
+        EVERYBODY,
     ),
     Case(
         "AccessLogEntry.record",
         "{ myAccessLog(first: 1, action: RECORD_CREATE) { nodes { record { id } } } }",
         "/myAccessLog/nodes/0/record",
-        OWN_ALONE,
+        DELEGATED_ALONE,
     ),
     Case(
         "AccessLogEntry.consent",
         r#"{ myAccessLog(first: 1, userId: "$BO", action: RECORD_READ, allowed: true) { nodes { consent { id } } } }"#,
         "/myAccessLog/nodes/0/consent",
-        OWN_ALONE,
+        DELEGATED_ALONE,
     ),
     Case(
         "AccessDay.who",
         "{ myAccessLogByDay(first: 1) { nodes { who { id } } } }",
         "/myAccessLogByDay/nodes/0/who",
-        [
-            "UNAUTHENTICATED",
-            "shown",
-            "shown",
-            "shown",
-            "shown",
-            "shown",
-        ],
+        EVERYBODY,
     ),
     Case(
         "AuditLog.user",
@@ -368,6 +432,9 @@ const CASES: [Case; 55] = [
             "FORBIDDEN",
             "FORBIDDEN",
             "null",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
         ],
     ),
     Case(
@@ -431,19 +498,49 @@ const CASES: [Case; 55] = [
         "BreakGlassWindow.doctor",
         "{ myBreakGlassWindows { nodes { doctor { id } } } }",
         "/myBreakGlassWindows/nodes/0/doctor",
-        ["UNAUTHENTICATED", "shown", "none", "none", "shown", "none"],
+        [
+            "UNAUTHENTICATED",
+            "shown",
+            "none",
+            "none",
+            "shown",
+            "none",
+            "none",
+            "none",
+            "none",
+        ],
     ),
     Case(
         "BreakGlassWindow.patient",
         "{ myBreakGlassWindows { nodes { patient { id } } } }",
         "/myBreakGlassWindows/nodes/0/patient",
-        ["UNAUTHENTICATED", "shown", "none", "none", "shown", "none"],
+        [
+            "UNAUTHENTICATED",
+            "shown",
+            "none",
+            "none",
+            "shown",
+            "none",
+            "none",
+            "none",
+            "none",
+        ],
     ),
     Case(
         "BreakGlassWindow.reviewedBy",
         "{ myBreakGlassWindows { nodes { reviewedBy { id } } } }",
         "/myBreakGlassWindows/nodes/0/reviewedBy",
-        ["UNAUTHENTICATED", "null", "none", "none", "null", "none"],
+        [
+            "UNAUTHENTICATED",
+            "null",
+            "none",
+            "none",
+            "null",
+            "none",
+            "none",
+            "none",
+            "none",
+        ],
     ),
     Case(
         "BreakGlassReview.window",
@@ -455,7 +552,17 @@ const CASES: [Case; 55] = [
         "Notification.who",
         "{ notifications { nodes { who { id } } } }",
         "/notifications/nodes/0/who",
-        OWN_ALONE,
+        [
+            "UNAUTHENTICATED",
+            "shown",
+            "none",
+            "none",
+            "none",
+            "none",
+            "none",
+            "none",
+            "shown",
+        ],
     ),
 ];
 
@@ -484,7 +591,12 @@ async fn what_is_hidden_at_the_root_is_hidden_below_it() {
     let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
     let (bo, citra) = (world.doctor("bo").await, world.doctor("citra").await);
     let kim = world.admin("kim").await;
-    ana.lets(&bo, &["READ", "SEARCH"]).await;
+    let (eka, fitri) = (world.doctor("eka").await, world.doctor("fitri").await);
+    let ibu = world.patient("ibu").await;
+    let reads = ["READ", "SEARCH"];
+    to_members_of_one_of_two(&world, &ana, [&fitri, &eka], &reads).await;
+    ana.lets(&bo, &reads).await; // the newest of her consents
+    represented(&ana, &ibu).await;
     let first = ana
         .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
         .await;
@@ -503,27 +615,33 @@ async fn what_is_hidden_at_the_root_is_hidden_below_it() {
         patientId: $id, reason: "found unconscious, allergies unknown"
     }) { window { id } } }"#;
     bo.asks(opened, json!({ "id": ana.id })).await.data();
-    let dewi = world.patient("dewi").await;
-    let appointed = r#"mutation($id: UUID!) { appointRepresentative(input: {
-        representativeId: $id, relationship: CARER, activities: [READ_CONSENTS], validUntil: "2040-01-01T00:00:00Z"
-    }) { representative { id } } }"#;
-    ana.asks(appointed, json!({ "id": dewi.id })).await.data();
     let proposed = r#"mutation($patient: UUID!, $id: UUID!) { proposeRepresentative(input: {
         patientId: $patient, representativeId: $id, relationship: CARER, activities: [READ_CONSENTS],
         validUntil: "2040-01-01T00:00:00Z", reason: "by the order of a court of law"
     }) { proposal { id } } }"#;
-    kim.asks(proposed, json!({ "patient": budi.id, "id": dewi.id }))
+    kim.asks(proposed, json!({ "patient": budi.id, "id": ibu.id }))
         .await
         .data();
     is_held(&budi, &kim).await;
     let organization = world.organization("RS Harapan", "ID").await;
     world.joins(&bo, &organization).await;
-    let callers = [world.nobody(), ana.clone(), budi, citra, bo, kim];
+    let callers = [
+        world.nobody(),
+        ana.clone(),
+        budi,
+        citra,
+        bo,
+        kim,
+        eka,
+        fitri,
+        ibu,
+    ];
 
     let mut wrong = Vec::new();
     for Case(field, document, place, wanted) in &CASES {
         for (nth, caller) in callers.iter().enumerate() {
-            let document = document
+            let root = place.split('/').nth(1).unwrap_or_default();
+            let document = asked_by(nth, root, document)
                 .replace("$FIRST", &id(&first))
                 .replace("$SECOND", &second)
                 .replace("$BO", &callers[4].id)
