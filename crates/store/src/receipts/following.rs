@@ -411,7 +411,8 @@ pub async fn settled(
         .collect()
 }
 
-/// The live events about these hashes, in the order of the chain. Served by `idx_chain_events_subject`.
+/// The live events about these hashes, in the order of the chain. One whose payload was tampered with says nothing of them; that it
+/// was, its head tells. Served by `idx_chain_events_subject`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -427,6 +428,8 @@ pub async fn events_about(
            WHERE subject_hash = ANY($3)
              AND undone_at IS NULL
              AND kind = 'CONSENT_CHANGED'
+             AND payload ->> 'kind' IN ('GRANT', 'WITHDRAWAL')
+             AND payload ->> 'expiresAt' ~ '^[0-9]{1,13}$'
              AND chain_id = $1
              AND registry = $2
            ORDER BY sequence"#,
