@@ -77,8 +77,8 @@ fn fault(
         Some(before) => before.head.parse().ok(),
         None => (event.sequence == 1).then_some(start),
     };
-    let follows = |head: Head| event::next_head(chain_id, &head, &body).to_string() == event.head;
-    if !head_before.is_none_or(follows) {
+    let differs = |head: Head| event::next_head(chain_id, &head, &body).to_string() != event.head;
+    if head_before.is_some_and(differs) {
         return Some(EventFault::Altered);
     }
     let is_behind = before.is_none_or(|before| is_behind(before, event));

@@ -23,7 +23,7 @@ pub fn stored_body(
     payload: &Value,
 ) -> Option<[u8; 32]> {
     let event = read(kind, subject, actor, payload)?;
-    // What reads as the same, such as digits of another case, is not what was written.
+    // What reads as the same, such as digits of another case, is not what was written; nor is what was left out.
     let is_written_so = event.subject().map(|hash| hash.to_string()).as_deref() == subject
         && event.actor().to_string() == actor
         && event.payload() == *payload;
@@ -44,12 +44,9 @@ fn text_of<'a>(payload: &'a Value, key: &str) -> Option<&'a str> {
     payload.get(key)?.as_str()
 }
 
-/// A hash of a payload that may be absent; `None` where there is something else.
-fn hash_of(payload: &Value, key: &str) -> Option<Option<DataHash>> {
-    match payload.get(key)? {
-        Value::Null => Some(None),
-        value => DataHash::parse(value.as_str()?).ok().map(Some),
-    }
+/// A hash of a payload.
+fn hash_of(payload: &Value, key: &str) -> Option<DataHash> {
+    DataHash::parse(text_of(payload, key)?).ok()
 }
 
 /// The event of these columns.
@@ -64,7 +61,7 @@ fn read(kind: &str, subject: Option<&str>, actor: &str, payload: &Value) -> Opti
     Some(match kind {
         "RECORD_ANCHORED" => RegistryEvent::RecordAnchored {
             record: subject?,
-            predecessor: hash_of(payload, "predecessor")?,
+            predecessor: hash_of(payload, "predecessor"),
             registrar: by,
         },
         "RECORD_CLOSED" => RegistryEvent::RecordClosed {
@@ -75,7 +72,7 @@ fn read(kind: &str, subject: Option<&str>, actor: &str, payload: &Value) -> Opti
         },
         "ENDING_ANNULLED" => RegistryEvent::EndingAnnulled {
             record: subject?,
-            successor: hash_of(payload, "successor")?,
+            successor: hash_of(payload, "successor"),
             by,
         },
         "ENDING_LIMIT_SET" => RegistryEvent::EndingLimitSet {
@@ -90,7 +87,7 @@ fn read(kind: &str, subject: Option<&str>, actor: &str, payload: &Value) -> Opti
         },
         "RECORD_EXTRACTED" => RegistryEvent::RecordExtracted {
             record: subject?,
-            root: hash_of(payload, "root")??,
+            root: hash_of(payload, "root")?,
             by,
             size: number("size")?,
             index: number("index")?,
