@@ -4,10 +4,11 @@
 //! Locks are taken in one order: cursor, outbox by id, anchors by record, receipts of consents by id, the feed last.
 
 mod consents;
+mod events;
 
 use std::collections::{HashMap, HashSet};
 
-use chain::{ChainAddress, RegistryEvent, RegistryLog};
+use chain::{ChainAddress, Head, RegistryEvent, RegistryLog};
 use chrono::TimeDelta;
 use domain::{
     audit::{AuditEntry, Origin},
@@ -28,7 +29,10 @@ use store::{
     reconciliation, signers,
 };
 
-pub(crate) use self::consents::{ConsentLine, ConsentSweep};
+pub(crate) use self::{
+    consents::{ConsentLine, ConsentSweep},
+    events::EventSweep,
+};
 use crate::{
     error::IndexerError,
     follow::Followed,
@@ -55,6 +59,8 @@ pub(crate) struct ChainWriter {
     pub(crate) fence: i64,
     /// The account of the deployment; those in `signers` are ours too.
     pub(crate) registrar: ChainAddress,
+    /// The head before the registry's first event.
+    pub(crate) first_head: Head,
     /// The registry of consents, where there is one.
     pub(crate) consents: Option<ConsentLine>,
 }
@@ -392,8 +398,8 @@ async fn open(
             details,
             ..
         } = found;
-        let Some(id) = findings::open_untold(tx, *kind, *record, *record_hash, details).await?
-        else {
+        let about = Subject::Record(*record, *record_hash);
+        let Some(id) = findings::open_untold(tx, *kind, about, details).await? else {
             continue;
         };
         if !opened.insert(id.0) {

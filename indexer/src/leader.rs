@@ -261,6 +261,7 @@ impl ChainFollower {
             registry: self.registry.clone(),
             fence: cursor.fence,
             registrar: self.client().deployment().registrar,
+            first_head: first.registry_state.head,
             consents: None,
         };
         Ok(LeaderState {

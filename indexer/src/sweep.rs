@@ -1,5 +1,5 @@
 //! Comparing what is stored with what the chain said, a batch at a time, round and round, as fast as it takes to be through in
-//! time. A table smaller than a batch is looked at whole each time, and what is new at once. Where a round stands is kept: a
+//! time: records with their anchors, these with their events, receipts with theirs, and each event with the one before it. A table smaller than a batch is looked at whole each time, and what is new at once. Where a round stands is kept: a
 //! restart goes on there.
 
 mod judge;
@@ -25,9 +25,9 @@ use store::{
 use uuid::Uuid;
 
 pub(crate) use self::judge::misplaced;
-use self::pace::Pace;
+use self::pace::{Pace, TickRows};
 use crate::{
-    apply::{ChainWriter, ConsentSweep},
+    apply::{ChainWriter, ConsentSweep, EventSweep},
     error::IndexerError,
     reconcile::{SuspectedFinding, paused},
 };
@@ -55,6 +55,8 @@ const START: SweepPlace = SweepPlace {
     after_record: FIRST,
     after_event: 0,
     after_receipt: ReceiptId(Uuid::nil()),
+    after_sequence: 0,
+    after_consent_sequence: 0,
     newest_record: FIRST,
 };
 
@@ -130,11 +132,15 @@ impl Sweep {
         let pause = reconciliation::pause(&mut conn, registry).await?;
         drop(conn);
 
+        // Of a record that is not there the finding would never close: nothing is there that could become right. That it is not
+        // there, its hash tells.
+        let there: BTreeSet<RecordId> = about_records.iter().map(|it| it.record).collect();
+        let placed = placed.iter().filter(|it| there.contains(&it.record));
         let known = &registrars;
         let wrong: Vec<SuspectedFinding> = about_records
             .iter()
             .flat_map(|facts| judge::record(facts, registry.chain_id, known))
-            .chain(placed.iter().filter_map(|it| judge::misplaced(it, known)))
+            .chain(placed.filter_map(|it| judge::misplaced(it, known)))
             .chain(about_hashes.iter().filter_map(judge::hash))
             .chain(
                 about_records
@@ -154,35 +160,40 @@ impl Sweep {
         } else {
             writer.apply_findings(&opened, &resolved).await?
         };
-        let of_consents = self
-            .compare_consents(writer, due.receipts, place, reached)
-            .await?;
+        let others = self.compare_others(writer, due, place, reached).await?;
         self.pace.done(now);
-        Ok((counts.0 + of_consents.0, counts.1 + of_consents.1))
+        Ok((counts.0 + others.0, counts.1 + others.1))
     }
 
-    /// Compares the next receipts, and keeps what was reached; gives how many findings it opened and resolved. What was interrupted
-    /// before is looked at again.
-    async fn compare_consents(
+    /// Compares the next receipts, and the next events with one another, and keeps what was reached; gives how many findings it opened
+    /// and resolved. What was interrupted before is looked at again.
+    async fn compare_others(
         &mut self,
         writer: &ChainWriter,
-        receipts_due: i64,
+        due: TickRows,
         place: SweepPlace,
         reached: SweepPlace,
     ) -> Result<(u64, u64), IndexerError> {
         self.consents.after_receipt = place.after_receipt;
-        let counts = writer
-            .sweep_consents(&mut self.consents, receipts_due)
+        let of_consents = writer
+            .sweep_consents(&mut self.consents, due.receipts)
             .await?;
+        let mut events = EventSweep {
+            after_sequence: place.after_sequence,
+            after_consent_sequence: place.after_consent_sequence,
+        };
+        let of_events = writer.sweep_events(&mut events, due.events).await?;
         let reached = SweepPlace {
             after_receipt: self.consents.after_receipt,
+            after_sequence: events.after_sequence,
+            after_consent_sequence: events.after_consent_sequence,
             ..reached
         };
         if reached != place {
             keep(writer, reached).await?;
         }
         self.place = Some(reached);
-        Ok(counts)
+        Ok((of_consents.0 + of_events.0, of_consents.1 + of_events.1))
     }
 }
 

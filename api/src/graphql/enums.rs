@@ -241,7 +241,8 @@ pub(crate) enum FindingKind {
     /// checkpoint that was not signed here, or that the trail never was.
     AuditTampered,
     /// A row that decides, a consent, an account or a second factor, was changed outside the service: it
-    /// counts for nothing until an operator has looked. `details` names table and row.
+    /// counts for nothing until an operator has looked. Or an event of the chain is not stored as the registry told it.
+    /// `details` names table and row.
     RowTampered,
 }
 

@@ -1,7 +1,9 @@
 //! Raises fees: signs again what offers too little, with the same nonce. Where several nodes are named, a second one has to say that
-//! so much is not too much: what one makes up would be paid.
+//! so much is not too much: what one makes up would be paid. Where two differ for long, an eighth more is offered all the same.
 
-use chain::ToldFact;
+use std::time::Duration;
+
+use chain::{Fees, SignedAnchor, ToldFact};
 use store::{
     StoreError,
     outbox::{
@@ -12,6 +14,16 @@ use store::{
 
 use super::{Relay, agreed::SecondOpinion};
 use crate::instruments::instruments;
+
+/// After how long a transaction offers more although two nodes differ: by the least that takes its place, and the next time after as
+/// long. So a second node that stands still holds nothing up for ever, and one that makes a fee up has it doubled in an hour.
+const DIFFERING_AT_MOST: Duration = Duration::from_mins(10);
+
+/// What has the least offered that takes the place of another transaction. Unit: wei per gas.
+const LEAST: Fees = Fees {
+    max_fee_per_gas: 0,
+    max_priority_fee_per_gas: 0,
+};
 
 /// What came of raising a fee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,27 +58,26 @@ impl Relay {
     ) -> Result<Raise, StoreError> {
         let nonce = transaction.nonce;
         let usual = *self.fees.borrow();
+        let Some(mut raised) = self.sign_raised(transaction, usual) else {
+            return Ok(Raise::Impossible);
+        };
         let raw = &transaction.raw_transaction;
-        let raised = match self.signer.raise(raw, usual, self.most_fee) {
-            Ok(Some(raised)) => raised,
-            Ok(None) => {
-                let most = self.most_fee;
+        match self.withheld(raw, raised.max_fee_per_gas, agreed).await {
+            None => {}
+            Some(Raise::NodesDiffer) if has_waited(transaction) => {
+                let Some(least) = self.sign_raised(transaction, LEAST) else {
+                    return Ok(Raise::Impossible);
+                };
                 tracing::warn!(
                     nonce,
-                    most,
-                    "A transaction offers too little, and may not offer more"
+                    fee = least.max_fee_per_gas,
+                    "Two of the chain's nodes have differed for long about what a transaction has to offer: it offers an eighth more"
                 );
-                return Ok(Raise::Impossible);
+                raised = least;
             }
-            Err(error) => {
-                tracing::warn!(nonce, %error, "The fee of a transaction cannot be raised");
-                return Ok(Raise::Impossible);
-            }
-        };
-        let fee = raised.max_fee_per_gas;
-        if let Some(withheld) = self.withheld(raw, fee, agreed).await {
-            return Ok(withheld);
+            Some(withheld) => return Ok(withheld),
         }
+        let fee = raised.max_fee_per_gas;
         let raised = RaisedTransaction {
             outbox: transaction.outbox,
             replaces: transaction.tx_hash.clone(),
@@ -89,6 +100,26 @@ impl Relay {
         Ok(Raise::Kept)
     }
 
+    /// The transaction with a higher fee, where it may have one.
+    fn sign_raised(&self, transaction: &DueTransaction, now: Fees) -> Option<SignedAnchor> {
+        let (nonce, most) = (transaction.nonce, self.most_fee);
+        match self.signer.raise(&transaction.raw_transaction, now, most) {
+            Ok(Some(raised)) => Some(raised),
+            Ok(None) => {
+                tracing::warn!(
+                    nonce,
+                    most,
+                    "A transaction offers too little, and may not offer more"
+                );
+                None
+            }
+            Err(error) => {
+                tracing::warn!(nonce, %error, "The fee of a transaction cannot be raised");
+                None
+            }
+        }
+    }
+
     /// Why a transaction does not offer so much, where a second node does not say that it may. Who differs or is silent about one is
     /// not asked about the next of a round.
     async fn withheld(&self, raw: &[u8], fee: u128, agreed: &mut AgreedFee) -> Option<Raise> {
@@ -108,4 +139,9 @@ impl Relay {
         }
         agreed.withheld
     }
+}
+
+/// Whether a transaction was signed so long ago that it offers more although two nodes differ.
+fn has_waited(transaction: &DueTransaction) -> bool {
+    transaction.signed_seconds >= DIFFERING_AT_MOST.as_secs_f64()
 }

@@ -521,9 +521,11 @@ mod administrative;
 mod consents;
 mod read;
 mod signatures;
+mod stored;
 
 pub use consents::decode_consents;
 pub use signatures::{EventSignature, signatures};
+pub use stored::stored_body;
 
 #[cfg(test)]
 mod tests;

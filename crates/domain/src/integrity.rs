@@ -147,7 +147,8 @@ text_enum! {
         Undecryptable = "UNDECRYPTABLE",
         /// An audit row is not what was anchored.
         AuditTampered = "AUDIT_TAMPERED",
-        /// A row that decides, a consent, an account or a second factor, is not as it was sealed.
+        /// A row that decides, a consent, an account or a second factor, is not as it was sealed; or an event of the chain is not
+        /// stored as the registry told it.
         RowTampered = "ROW_TAMPERED",
     }
 }

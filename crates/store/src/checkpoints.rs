@@ -404,7 +404,7 @@ pub struct AnchoredCheckpoint {
     pub tx_hash: String,
     /// The block's number.
     pub block_number: Option<i64>,
-    /// Whether the event that says so is known.
+    /// Whether the event that says so is known, and says the same of where and what it is.
     pub has_event: bool,
 }
 
@@ -428,6 +428,9 @@ pub async fn anchored(
                       AND event.tx_hash = pinned.tx_hash
                       AND event.kind = 'CHECKPOINT_ANCHORED'
                       AND event.subject_hash = pinned.root
+                      AND event.actor = pinned.signer
+                      AND event.block_number = pinned.block_number
+                      AND event.block_hash = pinned.block_hash
                       AND event.undone_at IS NULL
                 ) AS "has_event!"
          FROM audit_checkpoints AS pinned

@@ -24,6 +24,30 @@ pub enum Subject {
     Row(SealedTable, Uuid),
     /// A row of the trail or of its tree, by its number.
     Trail(TrailTable, i64),
+    /// An event of the chain, by its number in the registry's sequence, whether there is a row of it or not.
+    Event(EventChain, i64),
+}
+
+/// One of the two registries whose events are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventChain {
+    /// The registry of records.
+    Records,
+    /// The registry of consents.
+    Consents,
+}
+
+/// The table of events, as findings name it.
+const EVENTS: &str = "chain_events";
+
+/// An event's number as the UUID of a row: zeros, 1 for the registry of consents, and the number in base 16; of a negative one, its
+/// two's complement.
+fn event_row(chain: EventChain, sequence: i64) -> Uuid {
+    let chain: u64 = match chain {
+        EventChain::Records => 0,
+        EventChain::Consents => 1,
+    };
+    Uuid::from_u64_pair(chain, sequence.cast_unsigned())
 }
 
 /// A table of the trail.
@@ -79,6 +103,11 @@ impl Subject {
             Self::Row(table, id) => FindingColumns {
                 table_name: Some(table.as_str()),
                 row_id: Some(id),
+                ..none
+            },
+            Self::Event(chain, sequence) => FindingColumns {
+                table_name: Some(EVENTS),
+                row_id: Some(event_row(chain, sequence)),
                 ..none
             },
             Self::Trail(table, number) => FindingColumns {
@@ -195,11 +224,10 @@ pub async fn open_unrecorded(
 pub async fn open_untold(
     tx: &mut Tx<'_>,
     kind: FindingKind,
-    record: Option<RecordId>,
-    hash: Option<DataHash>,
+    subject: Subject,
     details: &Value,
 ) -> Result<Option<FindingId>, StoreError> {
-    let about = Subject::Record(record, hash).columns();
+    let about = subject.columns();
     let id = match open(tx, kind, &about, details).await? {
         Some(Open::Before(id)) => id,
         Some(Open::Now(id)) => return Ok(Some(id)),
@@ -371,6 +399,34 @@ pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, 
             })
         })
         .collect()
+}
+
+/// The numbers of the events of a registry that findings are open about, the lowest first: at most 1,000 of both registries. Served by
+/// `integrity_findings_open_key`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_about_events(
+    conn: &mut PgConnection,
+    chain: EventChain,
+) -> Result<Vec<i64>, StoreError> {
+    let rows = sqlx::query_scalar!(
+        r#"SELECT row_id AS "row_id!"
+           FROM integrity_findings
+           WHERE kind = 'ROW_TAMPERED'
+             AND table_name = 'chain_events'
+             AND row_id IS NOT NULL
+             AND resolved_at IS NULL
+           ORDER BY row_id
+           LIMIT 1000"#,
+    )
+    .fetch_all(conn)
+    .await?;
+    let sequences = rows.into_iter().filter_map(|row| {
+        let sequence = row.as_u64_pair().1.cast_signed();
+        (event_row(chain, sequence) == row).then_some(sequence)
+    });
+    Ok(sequences.collect())
 }
 
 /// An open finding about the trail.

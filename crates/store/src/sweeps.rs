@@ -14,6 +14,10 @@ pub struct SweepPlace {
     pub after_event: i64,
     /// The last receipt of a consent.
     pub after_receipt: ReceiptId,
+    /// The last event that was held against the one before it, by its number in the sequence.
+    pub after_sequence: i64,
+    /// The same of the registry of consents.
+    pub after_consent_sequence: i64,
     /// The newest record that was compared because it was new.
     pub newest_record: RecordId,
 }
@@ -27,7 +31,7 @@ pub async fn place(
     registry: &Registry,
 ) -> Result<Option<SweepPlace>, StoreError> {
     let found = sqlx::query!(
-        r#"SELECT after_record, after_event, after_receipt,
+        r#"SELECT after_record, after_event, after_receipt, after_sequence, after_consent_sequence,
                -- Unknown where a version before this one kept the place: what is there was compared in its turn.
                COALESCE(newest_record, (SELECT id FROM medical_records ORDER BY id DESC LIMIT 1), after_record)
                    AS "newest_record!"
@@ -42,6 +46,8 @@ pub async fn place(
         after_record: RecordId(row.after_record),
         after_event: row.after_event,
         after_receipt: ReceiptId(row.after_receipt),
+        after_sequence: row.after_sequence,
+        after_consent_sequence: row.after_consent_sequence,
         newest_record: RecordId(row.newest_record),
     }))
 }
@@ -57,14 +63,17 @@ pub async fn keep(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO indexer_sweeps (
-             chain_id, registry, after_record, after_event, after_receipt, newest_record, updated_at
+             chain_id, registry, after_record, after_event, after_receipt, newest_record, after_sequence,
+             after_consent_sequence, updated_at
          )
-         VALUES ($1, $2, $3, $4, $5, $6, CURRENT_TIMESTAMP)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CURRENT_TIMESTAMP)
          ON CONFLICT (chain_id, registry) DO UPDATE
          SET after_record = EXCLUDED.after_record,
              after_event = EXCLUDED.after_event,
              after_receipt = EXCLUDED.after_receipt,
              newest_record = EXCLUDED.newest_record,
+             after_sequence = EXCLUDED.after_sequence,
+             after_consent_sequence = EXCLUDED.after_consent_sequence,
              updated_at = EXCLUDED.updated_at",
         registry.chain_id,
         registry.address,
@@ -72,6 +81,8 @@ pub async fn keep(
         place.after_event,
         place.after_receipt.0,
         place.newest_record.0,
+        place.after_sequence,
+        place.after_consent_sequence,
     )
     .execute(conn)
     .await?;

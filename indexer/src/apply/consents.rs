@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chain::RegistryLog;
+use chain::{Head, RegistryLog};
 use chrono::{DateTime, Utc};
 use domain::{
     audit::Origin,
@@ -65,6 +65,8 @@ fn last_of_full<T>(page: &[T], limit: i64) -> Option<&T> {
 pub(crate) struct ConsentLine {
     pub(crate) registry: Registry,
     pub(crate) fence: i64,
+    /// The head before that registry's first event.
+    pub(crate) first_head: Head,
 }
 
 impl ChainWriter {
@@ -183,15 +185,16 @@ impl ChainWriter {
         let mut conn = self.pool.acquire().await?;
         let open_before = receipts::open_findings(&mut conn, place.after_finding, PAGE).await?;
         let late = receipts::unconfirmed(&mut conn, &line.registry).await?;
-        let page = receipts::settled(&mut conn, place.after_receipt, None, receipts_due).await?;
+        let (records, after) = (&self.registry, place.after_receipt);
+        let page = receipts::settled(&mut conn, records, after, None, receipts_due).await?;
         drop(conn);
         let next = ConsentSweep {
             after_finding: last_of_full(&open_before, PAGE).map(|it| (it.opened_at, it.id)),
             after_receipt: last_of_full(&page, receipts_due).map_or(FIRST, |it| it.id),
         };
-        let missing = page.iter().filter(|it| it.is_missing);
-        let missing: Vec<DataHash> = missing.map(|it| it.details_hash).collect();
-        if open_before.is_empty() && late.is_empty() && missing.is_empty() {
+        let wrong = page.iter().filter(|it| it.is_missing || it.is_misplaced);
+        let wrong: Vec<DataHash> = wrong.map(|it| it.details_hash).collect();
+        if open_before.is_empty() && late.is_empty() && wrong.is_empty() {
             *place = next;
             return Ok((0, 0));
         }
@@ -203,15 +206,19 @@ impl ChainWriter {
             .iter()
             .map(|it| it.details_hash)
             .chain(late)
-            .chain(missing)
+            .chain(wrong)
             .collect();
         let hashes: Vec<DataHash> = hashes.into_iter().collect();
+        // Again, now that nobody else writes what the chain says: before what is not final is put where its event is, which is
+        // told all the same, and after.
+        let among = Some(hashes.as_slice());
+        let before = receipts::settled(&mut tx, records, FIRST, among, OF_HASHES).await?;
         let events = receipts::events_about(&mut tx, &line.registry, &hashes).await?;
         let mut suspicions = reconcile(&mut tx, &events).await?;
-        // Again, now that nobody else writes what the chain says.
-        let settled = receipts::settled(&mut tx, FIRST, Some(&hashes), OF_HASHES).await?;
-        let missing = settled.iter().filter(|it| it.is_missing);
-        suspicions.extend(missing.map(consents::missing));
+        let after = receipts::settled(&mut tx, records, FIRST, among, OF_HASHES).await?;
+        let moved = before.iter().filter(|it| !it.is_missing);
+        suspicions.extend(moved.filter_map(consents::unsettled));
+        suspicions.extend(after.iter().filter_map(consents::unsettled));
         let origin = Origin::job(RequestId::fresh());
         let (mut trail, mut news) = (Vec::new(), Vec::new());
         let opened = open(&mut tx, &suspicions, &origin, &mut trail, &mut news).await?;

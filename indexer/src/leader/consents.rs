@@ -106,6 +106,7 @@ impl ChainFollower {
         writer.consents = Some(ConsentLine {
             registry,
             fence: taken.fence,
+            first_head: before.registry_state.head,
         });
         if position.block != at.block && position.block.number > finalized {
             position = self.back_to(writer, position, finalized).await?;

@@ -150,20 +150,27 @@ fn suspicion(
     }
 }
 
-/// That the registry does not have what a receipt says it has.
-pub(crate) fn missing(receipt: &SettledReceipt) -> SuspectedFinding {
-    SuspectedFinding {
+/// That the registry does not have what a receipt says it has, or has it elsewhere; `None` where it has it there.
+pub(crate) fn unsettled(receipt: &SettledReceipt) -> Option<SuspectedFinding> {
+    let reason = if receipt.is_missing {
+        "MISSING_ON_CHAIN"
+    } else if receipt.is_misplaced {
+        "OTHER_PLACE"
+    } else {
+        return None;
+    };
+    Some(SuspectedFinding {
         kind: FindingKind::ConsentMismatch,
         record: None,
         patient: Some(receipt.patient),
         record_type: None,
         record_hash: Some(receipt.details_hash),
         details: json!({
-            "reason": "MISSING_ON_CHAIN",
+            "reason": reason,
             "wallet": receipt.wallet,
             "act": receipt.kind,
         }),
-    }
+    })
 }
 
 /// A finding about a consent that fits again.

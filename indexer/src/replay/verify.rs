@@ -328,8 +328,11 @@ impl Replay {
                 let found = suspicion.details["column"].as_str();
                 let column = ANCHOR_COLUMNS.into_iter().find(|it| Some(*it) == found);
                 let row = format!("the anchor of record {}", anchor.record);
-                let fault = RowFault::Column(column.unwrap_or("tx_hash"));
-                differences.add("record_anchors", &row, fault);
+                let (table, column) = match found {
+                    Some("outbox") => ("anchor_outbox", "state"),
+                    _ => ("record_anchors", column.unwrap_or("tx_hash")),
+                };
+                differences.add(table, &row, RowFault::Column(column));
             }
         }
     }

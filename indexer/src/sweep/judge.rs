@@ -80,6 +80,11 @@ pub(crate) fn record(
             let details = json!({ "reason": "NO_EVENT", "state": anchor.state });
             wrong.push(suspicion(FindingKind::MissingOnChain, anchored, details));
         }
+        // Nothing that is handed over will bring it to the chain, and so nothing else tells of it.
+        None if is_under_way(anchor.state) && !facts.is_queued => {
+            let details = json!({ "reason": "NOT_QUEUED", "state": anchor.state });
+            wrong.push(suspicion(FindingKind::MissingOnChain, anchored, details));
+        }
         None => {}
     }
     // We take no record out of a batch, whoever's account it was.
@@ -138,6 +143,9 @@ fn out_of_place(placed: &PlacedAnchor) -> Option<Value> {
     }
     if anchored.tx_hash != event.tx_hash || !placed.is_signed {
         return Some(foreign_transaction(&anchored.tx_hash, &event.tx_hash));
+    }
+    if !placed.is_mined {
+        return Some(json!({ "column": "outbox", "txHash": event.tx_hash }));
     }
     let differs = |column: &str, is_same: bool, anchored: Value| {
         (!is_same).then(|| json!({ "column": column, "anchored": anchored }))
@@ -242,6 +250,17 @@ fn said_to_be_anchored(state: AnchorState) -> bool {
         | AnchorState::Submitted
         | AnchorState::Replaced
         | AnchorState::Reorged
+        | AnchorState::Failed => false,
+    }
+}
+
+/// Whether a transaction of it has to wait in the outbox: what failed is signed again first.
+fn is_under_way(state: AnchorState) -> bool {
+    match state {
+        AnchorState::Pending | AnchorState::Submitted | AnchorState::Reorged => true,
+        AnchorState::Confirmed
+        | AnchorState::Finalized
+        | AnchorState::Replaced
         | AnchorState::Failed => false,
     }
 }

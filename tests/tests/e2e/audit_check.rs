@@ -187,6 +187,10 @@ async fn every_tampering_with_the_trail_is_named_and_gone_when_it_is_mended() {
         (&with_failed_checkpoints, "audit_checkpoints 0 (places 0 to".to_owned()),
         ("UPDATE audit_checkpoints SET state = 'FAILED'", "audit_checkpoints 0: UNKNOWN".to_owned()),
         ("UPDATE audit_checkpoints SET epoch = 9", "NOT_PINNED".to_owned()),
+        // Not where the event is, or by another account.
+        ("UPDATE audit_checkpoints SET block_number = block_number + 1", "NOT_PINNED".to_owned()),
+        ("UPDATE audit_checkpoints SET block_hash = '0x' || repeat('3', 64)", "NOT_PINNED".to_owned()),
+        ("UPDATE audit_checkpoints SET signer = '0x' || repeat('4', 40)", "NOT_PINNED".to_owned()),
     ] {
         let attack = attack.replace("$5", &five.to_string()).replace("$6", &six.to_string());
         world.attacks(&attack).await;

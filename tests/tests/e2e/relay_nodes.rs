@@ -286,6 +286,47 @@ async fn a_fee_is_raised_once_the_second_node_does_not_call_it_too_much() {
 }
 
 #[tokio::test]
+async fn a_fee_is_raised_by_an_eighth_where_two_nodes_differ_for_long() {
+    let mut world = world().await;
+    let real = world.foundation.chain_rpc_url().to_owned();
+    let node = LyingNode::before(&real).await;
+    let ana = has_two(&mut world, &real, node.url()).await;
+    let (record, first) = at_the_node(&world, &ana).await;
+    node.lies(|method, _, answer| {
+        says_tip(method, answer, 1);
+        says_price(method, answer, 1);
+        says_of_transactions(method, answer, "already known");
+    });
+    costs(&world, 100).await;
+    differ(&world, "a transaction offers too little").await;
+    assert_eq!(attempts(&world, &record).await.len(), 1);
+
+    world
+        .attacks("UPDATE anchor_attempts SET created_at = created_at - interval '11 minutes'")
+        .await;
+
+    let offered = eventually("another one is signed", async || {
+        let signed = attempts(&world, &record).await;
+        (signed.len() > 1).then_some(signed)
+    })
+    .await;
+    assert_eq!(offered.len(), 2, "and no other for as long: {offered:?}");
+    let before = fee(&offered[0]);
+    assert_eq!(fee(&offered[1]), before + before.div_ceil(8), "{offered:?}");
+
+    node.is_honest_again();
+
+    let newest = eventually("what is usual is offered", async || {
+        let newest = attempts(&world, &record).await.pop()?;
+        (fee(&newest) >= 100_000_000_000).then_some(newest)
+    })
+    .await;
+    knows(&world, &text(&newest["tx_hash"])).await;
+    world.rpc("evm_mine", json!([])).await;
+    assert_ne!(is_anchored_once(&world, &record).await, first);
+}
+
+#[tokio::test]
 async fn a_node_that_calls_every_fee_too_low_has_no_more_offered_than_twice_the_usual() {
     let mut world = world().await;
     let real = world.foundation.chain_rpc_url().to_owned();

@@ -151,6 +151,64 @@ fn the_head_computed_from_the_events_is_the_contracts() {
 }
 
 #[test]
+fn an_event_that_is_read_back_from_its_columns_has_the_hash_of_its_log() {
+    for log in numbered(&history()) {
+        let event = &log.event;
+        let subject = event.subject().map(|hash| hash.to_string());
+        let (actor, payload) = (event.actor().to_string(), event.payload());
+        let kind = event.kind();
+        let of = subject.as_deref();
+
+        let body = stored_body(kind, of, &actor, &payload);
+        assert_eq!(body, Some(log.body), "{event:?}");
+
+        let other = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+        let mut more = payload.clone();
+        more["more"] = json!(1);
+        let changed = [
+            stored_body("RECORD_RENAMED", of, &actor, &payload),
+            stored_body(kind, Some(&"ef".repeat(32)), &actor, &payload),
+            stored_body(kind, of, other, &payload),
+            stored_body(kind, of, &actor.to_lowercase(), &payload),
+            stored_body(kind, of, &actor, &json!({})),
+            stored_body(kind, of, &actor, &more),
+        ];
+        for (nth, body) in changed.into_iter().enumerate() {
+            assert_ne!(body, Some(log.body), "{event:?}, {nth}");
+        }
+    }
+}
+
+#[test]
+fn a_consent_is_hashed_as_the_registry_of_consents_does() {
+    let wallet = account();
+    let details = DataHash([0xaa; 32]);
+    for (kind, status) in [(ReceiptKind::Grant, 1), (ReceiptKind::Withdrawal, 2)] {
+        let event = RegistryEvent::ConsentChanged {
+            wallet,
+            details,
+            kind,
+            expires_at: 258,
+        };
+        let mut said =
+            keccak256("ConsentChanged(address,bytes32,uint8,uint40,uint40,bytes25)").to_vec();
+        said.extend([0; 12]);
+        said.extend(wallet.0);
+        said.extend(details.0);
+        said.extend([0; 31]);
+        said.push(status);
+        said.extend([0; 30]);
+        said.extend([1, 2]);
+
+        let subject = details.to_string();
+        let payload = event.payload();
+        let body = stored_body(event.kind(), Some(&subject), &wallet.to_string(), &payload);
+
+        assert_eq!(body, Some(keccak256(said).0), "{event:?}");
+    }
+}
+
+#[test]
 fn a_log_that_was_dropped_swapped_or_forged_breaks_the_chain_of_heads() {
     let history = numbered(&history());
     for nth in 0..history.len() - 1 {

@@ -335,14 +335,18 @@ pub struct SettledReceipt {
     pub wallet: Option<String>,
     /// Whether no live event says the same.
     pub is_missing: bool,
+    /// Whether none is where the row says it is, or that is not final yet and the row says it is.
+    pub is_misplaced: bool,
 }
 
-/// The receipts after this one, in the order of ids, that are said to be in a block; of `among`, where that is given.
+/// The receipts after this one, in the order of ids, that are said to be in a block; of `among`, where that is given. What is final
+/// the cursor of `registry` says, the registry of records.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn settled(
     conn: &mut PgConnection,
+    registry: &Registry,
     after: ReceiptId,
     among: Option<&[DataHash]>,
     limit: i64,
@@ -358,7 +362,24 @@ pub async fn settled(
                       AND event.kind = 'CONSENT_CHANGED'
                       AND event.payload ->> 'kind' = receipt.kind
                       AND event.actor = receipt.wallet
-                ) AS "is_missing!"
+                ) AS "is_missing!",
+                NOT EXISTS (
+                    SELECT FROM chain_events AS event
+                    WHERE event.subject_hash = receipt.details_hash
+                      AND event.undone_at IS NULL
+                      AND event.kind = 'CONSENT_CHANGED'
+                      AND event.payload ->> 'kind' = receipt.kind
+                      AND event.actor = receipt.wallet
+                      AND event.tx_hash = receipt.tx_hash
+                      AND event.block_number = receipt.block_number
+                      AND event.block_hash = receipt.block_hash
+                      AND (
+                          receipt.chain_state = 'CONFIRMED'
+                          OR event.block_number <= (
+                              SELECT finalized_block FROM chain_cursors WHERE chain_id = $5 AND registry = $6
+                          )
+                      )
+                ) AS "is_misplaced!"
            FROM consent_receipts AS receipt
            WHERE receipt.chain_state IN ('CONFIRMED', 'FINALIZED')
              AND receipt.id > $1
@@ -369,6 +390,8 @@ pub async fn settled(
         among.is_none(),
         &hashes,
         limit,
+        registry.chain_id,
+        registry.address,
     )
     .fetch_all(conn)
     .await?;
@@ -382,12 +405,14 @@ pub async fn settled(
                 details_hash: rows::hash(&row.details_hash)?,
                 wallet: row.wallet,
                 is_missing: row.is_missing,
+                is_misplaced: row.is_misplaced,
             })
         })
         .collect()
 }
 
-/// The live events about these hashes, in the order of the chain. Served by `idx_chain_events_subject`.
+/// The live events about these hashes, in the order of the chain. One whose payload was tampered with says nothing of them; that it
+/// was, its head tells. Served by `idx_chain_events_subject`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -403,6 +428,8 @@ pub async fn events_about(
            WHERE subject_hash = ANY($3)
              AND undone_at IS NULL
              AND kind = 'CONSENT_CHANGED'
+             AND payload ->> 'kind' IN ('GRANT', 'WITHDRAWAL')
+             AND payload ->> 'expiresAt' ~ '^[0-9]{1,13}$'
              AND chain_id = $1
              AND registry = $2
            ORDER BY sequence"#,

@@ -23,7 +23,7 @@ pub struct EndingFacts {
     /// Its block.
     pub block_number: i64,
     /// Whether it was our own doing: a version of ours took its place, or we closed it, or a steward did where we
-    /// wanted it closed, for the same reason.
+    /// wanted it closed, for the same reason; and where our row says that it is.
     pub is_ours: bool,
 }
 
@@ -48,7 +48,8 @@ pub async fn endings(
             ended.status,
             ended.successor,
             event.actor AS "actor!",
-            (event.payload ->> 'reason')::int AS reason,
+            -- A tampered payload may say anything; that it is another one, the event's head tells.
+            CASE WHEN event.payload ->> 'reason' ~ '^[0-9]{1,3}$' THEN (event.payload ->> 'reason')::int END AS reason,
             event.tx_hash AS "tx_hash!",
             event.block_number AS "block_number!",
             EXISTS (
@@ -61,7 +62,12 @@ pub async fn endings(
                 JOIN record_closings AS closing USING (record_id)
                 WHERE closed.record_hash = ended.hash
                   AND closing.status = ended.status
-                  AND closing.reason = (event.payload ->> 'reason')::int
+                  AND closing.reason::text = event.payload ->> 'reason'
+                  AND (
+                      closing.state <> 'CONFIRMED'
+                      OR (closing.tx_hash, closing.closed_by, closing.block_number, closing.block_hash)
+                          = (event.tx_hash, event.actor, event.block_number, event.block_hash)
+                  )
                   AND (
                       NOT event.actor = ANY($4)
                       OR EXISTS (
@@ -139,7 +145,7 @@ pub async fn pause(
     registry: &Registry,
 ) -> Result<Option<PauseFacts>, StoreError> {
     let last = sqlx::query!(
-        r#"SELECT actor, tx_hash, block_number, payload ->> 'paused' = 'true' AS "paused!"
+        r#"SELECT actor, tx_hash, block_number, COALESCE(payload ->> 'paused' = 'true', FALSE) AS "paused!"
          FROM chain_events
          WHERE chain_id = $1
            AND registry = $2

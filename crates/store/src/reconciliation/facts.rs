@@ -58,6 +58,8 @@ pub struct RecordFacts {
     pub extraction: Option<ExtractionFacts>,
     /// Whether it counts as closed on the chain, as we wanted.
     pub is_closed: bool,
+    /// Whether a transaction that anchors it waits in the outbox.
+    pub is_queued: bool,
 }
 
 /// How a hash got a slot out of a batch.
@@ -142,6 +144,7 @@ struct RecordColumns {
     extracted_in: Option<String>,
     extracted_at: Option<i64>,
     is_closed: bool,
+    is_queued: bool,
 }
 
 impl TryFrom<RecordColumns> for RecordFacts {
@@ -182,12 +185,13 @@ impl TryFrom<RecordColumns> for RecordFacts {
             event: event_facts(row.actor, row.event_tx_hash, row.event_predecessor),
             extraction: extraction_facts(extracted, row.extracted_from),
             is_closed: row.is_closed,
+            is_queued: row.is_queued,
         })
     }
 }
 
-/// What records, anchors and events say about these records. Served by the primary keys and
-/// `idx_chain_events_subject`.
+/// What records, anchors, their outbox and events say about these records. Served by the primary keys,
+/// `idx_chain_events_subject` and `idx_anchor_outbox_anchors`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -235,7 +239,13 @@ pub async fn record_facts(
             EXISTS (
                 SELECT FROM record_closings AS closing
                 WHERE closing.record_id = record.id AND closing.state = 'CONFIRMED'
-            ) AS "is_closed!"
+            ) AS "is_closed!",
+            EXISTS (
+                SELECT FROM anchor_outbox AS outbox
+                WHERE outbox.record_id = record.id
+                  AND outbox.kind = 'ANCHOR'
+                  AND outbox.state IN ('QUEUED', 'SENT')
+            ) AS "is_queued!"
          FROM medical_records AS record
          LEFT JOIN medical_records AS before ON before.id = record.predecessor_id
          LEFT JOIN record_anchors AS before_anchor ON before_anchor.record_id = before.id

@@ -47,6 +47,8 @@ pub struct PlacedAnchor {
     pub event: PlaceFacts,
     /// Whether the event's transaction was signed here for this record.
     pub is_signed: bool,
+    /// Whether its row of the outbox says so, and that it was mined.
+    pub is_mined: bool,
     /// The last block that is final.
     pub finalized_block: Option<i64>,
 }
@@ -71,6 +73,7 @@ struct PlaceColumns {
     event_log_index: i64,
     event_sequence: i64,
     is_signed: bool,
+    is_mined: bool,
     finalized_block: Option<i64>,
 }
 
@@ -101,6 +104,7 @@ impl TryFrom<PlaceColumns> for PlacedAnchor {
                 sequence: Some(row.event_sequence),
             },
             is_signed: row.is_signed,
+            is_mined: row.is_mined,
             finalized_block: row.finalized_block,
         })
     }
@@ -147,6 +151,16 @@ pub async fn placed_anchors(
                   AND outbox.record_id = anchor.record_id
                   AND outbox.kind = 'ANCHOR'
             ) AS "is_signed!",
+            EXISTS (
+                SELECT FROM anchor_attempts AS attempt
+                JOIN anchor_outbox AS outbox ON outbox.id = attempt.outbox_id
+                WHERE attempt.tx_hash = event.tx_hash
+                  AND outbox.record_id = anchor.record_id
+                  AND outbox.kind = 'ANCHOR'
+                  AND outbox.state = 'MINED'
+                  AND outbox.chain_id = event.chain_id
+                  AND lower(outbox.signer) = lower(event.actor)
+            ) AS "is_mined!",
             (
                 SELECT finalized_block FROM chain_cursors WHERE chain_id = $1 AND registry = $2
             ) AS "finalized_block?"

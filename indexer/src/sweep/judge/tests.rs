@@ -46,6 +46,7 @@ fn facts(state: AnchorState, event: Option<EventFacts>) -> RecordFacts {
         event,
         extraction: None,
         is_closed: false,
+        is_queued: true,
     }
 }
 
@@ -71,6 +72,7 @@ fn an_anchor_that_is_not_where_its_event_is_is_found_whichever_column_was_change
             anchored: place(),
             event: place(),
             is_signed: true,
+            is_mined: true,
             finalized_block: Some(7),
         };
         change(&mut placed);
@@ -87,6 +89,8 @@ fn an_anchor_that_is_not_where_its_event_is_is_found_whichever_column_was_change
         (with(Pending, |_| ()), Some("state")),
         (with(Failed, |it| it.is_signed = false), None),
         (with(Confirmed, |it| it.is_signed = false), Some("tx_hash")),
+        (with(Confirmed, |it| it.is_mined = false), Some("outbox")),
+        (with(Pending, |it| it.is_mined = false), Some("state")),
         (
             with(Confirmed, |it| it.anchored.tx_hash = "0x02".to_owned()),
             Some("tx_hash"),
@@ -206,6 +210,23 @@ fn every_tampering_has_its_finding() {
         ("sent", facts(Submitted, None), vec![]),
         ("undone", facts(Reorged, None), vec![]),
         ("given up", facts(Failed, None), vec![]),
+        (
+            "nothing waits in the outbox",
+            RecordFacts {
+                is_queued: false,
+                ..facts(Pending, None)
+            },
+            vec![MissingOnChain],
+        ),
+        (
+            "given up, and to be signed again",
+            RecordFacts {
+                is_queued: false,
+                ..facts(Failed, None)
+            },
+            vec![],
+        ),
+        ("mined", with(|f| f.is_queued = false), vec![]),
         (
             "the event is gone",
             facts(Confirmed, None),
