@@ -88,6 +88,7 @@ mod pkcs11;
 mod plans;
 mod process;
 mod profiles;
+mod proxies;
 mod public_events;
 mod random_kills;
 mod readme;
