@@ -67,6 +67,7 @@ mod imported_files;
 mod index_status;
 mod indexer;
 mod interference;
+mod interrupted;
 mod keys;
 mod lies;
 mod limits;

@@ -10,7 +10,7 @@ use futures::{SinkExt as _, StreamExt as _};
 use reqwest::{Client, RequestBuilder, Response};
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 use tests::transfer::{NDJSON, heart_rate, stored};
 use tests::{PATIENCE, Person, Program, World, documents, eventually, id, text};
 use tokio::net::TcpStream;
@@ -34,8 +34,6 @@ const FOLLOW: &str =
 /// How many records come in behind the first one, and how long each is, mostly blanks. Unit: bytes.
 const MORE: u32 = 40;
 const LENGTH: usize = 100_000;
-/// The key of the lock that an export waits for.
-const HELD: i64 = 4711;
 
 /// Which proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -419,23 +417,7 @@ async fn whole(answer: Response) -> String {
 
 /// The first records arrive while those behind them cannot be opened yet.
 async fn carries_an_export(world: &World, proxy: &RunningProxy, ana: &Person) {
-    world
-        .executes(&format!(
-            "CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-               IF NEW.action_type = 'RECORD_EXPORT' AND
-                  (SELECT count(*) FROM audit_logs WHERE action_type = 'RECORD_EXPORT') >= 16
-               THEN PERFORM pg_advisory_xact_lock({HELD}); END IF;
-               RETURN NEW; END $$;
-             CREATE TRIGGER waits BEFORE INSERT ON audit_logs FOR EACH ROW EXECUTE FUNCTION waits()"
-        ))
-        .await;
-    let url = world.foundation.database.superuser_url();
-    let mut holder = PgConnection::connect(&url).await.expect("a superuser");
-    let hold = format!("SELECT pg_advisory_lock({HELD})");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(hold))
-        .execute(&mut holder)
-        .await
-        .expect("nobody else has it");
+    let holder = world.holds_exports_after(16).await;
     let path = format!("/export?patient={}", ana.id);
 
     let answer = proxy.request(ana, Client::get, &path).send().await;
@@ -445,6 +427,7 @@ async fn carries_an_export(world: &World, proxy: &RunningProxy, ana: &Person) {
         .expect("it comes")
         .expect("it is whole")
         .expect("a piece");
+    world.export_waits().await;
     holder.close().await.expect("it lets go");
     let told = String::from_utf8_lossy(&first).into_owned() + &whole(answer).await;
 
