@@ -33,6 +33,7 @@ use clap::CommandFactory as _;
 use domain::environment::{self, Risk, unknown_settings};
 use settings::{ConfigCommand, GivenSettings};
 use telemetry::{LogSettings, StartError, Telemetry};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, INSPECTIONS, Inspector, InspectorCommand, LogFormat};
@@ -56,6 +57,9 @@ async fn main() -> ExitCode {
         if let Err(risky) = asked.safety.judge(lines) {
             tell(&risky);
             return ExitCode::from(2);
+        }
+        if let Err(error) = end_on_sigterm() {
+            return fail(&error);
         }
         return match &asked.command {
             InspectorCommand::Config(command) => inspect(command, &given, unknown),
@@ -154,11 +158,30 @@ fn log(config: &Config) -> Result<Telemetry, StartError> {
     })
 }
 
+/// Ends an inspection at SIGTERM, from now on: as if it were killed, which leaves nothing half done, but it says so. The exit code is as
+/// shells tell of a program that SIGTERM ended.
+fn end_on_sigterm() -> std::io::Result<()> {
+    const STOPPED: i32 = 143;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        if terminate.recv().await.is_some() {
+            // Nobody to tell: the exit code says it.
+            writeln!(
+                std::io::stderr(),
+                "meditrustal-indexer: told to stop before it was through: nothing is half done; run it again"
+            )
+            .ok();
+            std::process::exit(STOPPED);
+        }
+    });
+    Ok(())
+}
+
 /// SIGTERM or SIGINT: finish the transaction, release the lock, exit 0.
 fn stop_on_signals(stop: CancellationToken) {
     tokio::spawn(async move {
         let terminated = async {
-            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            match signal(SignalKind::terminate()) {
                 Ok(mut signal) => {
                     signal.recv().await;
                 }

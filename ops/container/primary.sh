@@ -5,4 +5,4 @@ psql --username postgres --set ON_ERROR_STOP=1 --set "password=$REPLICATION_PASS
 CREATE ROLE standby REPLICATION LOGIN PASSWORD :'password';
 SELECT pg_create_physical_replication_slot('standby');
 SQL
-echo "host replication standby 172.30.7.0/28 scram-sha-256" >> "$PGDATA/pg_hba.conf"
+echo "host replication standby 172.30.7.0/27 scram-sha-256" >> "$PGDATA/pg_hba.conf"

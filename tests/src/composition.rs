@@ -1,4 +1,5 @@
-//! What `ops` starts: the services of `ops/container/compose.yaml` as a container engine reads them, and the commands of the units.
+//! What `ops` starts: the services of `ops/container/compose.yaml` as a container engine reads them, and the commands of the units
+//! and timers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,6 +7,12 @@ use std::fs;
 use saphyr::{LoadableYamlNode, Yaml};
 
 const COMPOSE: &str = "ops/container/compose.yaml";
+/// Where the units are.
+const UNITS: &str = "ops/systemd";
+/// Our images.
+const IMAGES: [&str; 2] = ["meditrustal", "meditrustal-scheduled"];
+/// What runs a command at its times, in a container.
+const SCHEDULE: [&str; 2] = ["bash", "/schedule.sh"];
 
 /// A service.
 #[derive(Debug, Clone, Default)]
@@ -46,12 +53,18 @@ pub struct Composition {
 impl ComposedService {
     /// Whether it runs one of our programs.
     pub fn is_ours(&self) -> bool {
-        self.image == "meditrustal"
+        IMAGES.contains(&self.image.as_str())
+    }
+
+    /// When it runs its command, as `OnCalendar` has it; `None` where it runs all the time, or once.
+    pub fn scheduled(&self) -> Option<&str> {
+        let (before, rest) = self.entrypoint.split_at_checked(SCHEDULE.len())?;
+        (before == SCHEDULE).then(|| rest.first().map(String::as_str))?
     }
 
     /// Which of them, where it does.
     pub fn program(&self) -> &str {
-        let named = self.entrypoint.first().map(String::as_str);
+        let named = self.entrypoint.last().map(String::as_str);
         let named = named.unwrap_or("meditrustal");
         named.rsplit('/').next().unwrap_or(named)
     }
@@ -158,25 +171,66 @@ pub fn composition() -> Composition {
     }
 }
 
+/// The names of the units that end in this.
+fn units(extension: &str) -> Vec<String> {
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    let units = fs::read_dir(root.join(UNITS)).expect("there are units");
+    let names = units.map(|unit| unit.expect("the directory can be read").file_name());
+    let mut names: Vec<String> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(extension))
+        .collect();
+    names.sort();
+    names
+}
+
+/// The commands of ours that a unit runs, the words of each.
+fn commands(unit: &str, instance: &str) -> Vec<Vec<String>> {
+    const AT: &str = "/usr/local/bin/";
+    let text = read(&format!("{UNITS}/{unit}"));
+    let runs = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ExecStart="));
+    let words = |started: &str| -> Vec<String> {
+        let command = started.split(['>', ';', '\'']).next().unwrap_or_default();
+        let command = command.replace("%i", instance);
+        command.split_whitespace().map(str::to_owned).collect()
+    };
+    runs.flat_map(|line| line.split(AT).skip(1).map(words))
+        .collect()
+}
+
 /// The commands of ours that the units of `ops/systemd` run: the file, and the words of the command.
 pub fn unit_commands() -> Vec<(String, Vec<String>)> {
-    const AT: &str = "/usr/local/bin/";
-    let root = dev::repository::root().expect("the tests run inside a clone");
-    let units = fs::read_dir(root.join("ops/systemd")).expect("there are units");
-    let mut commands = Vec::new();
-    for unit in units {
-        let unit = unit.expect("the directory can be read").path();
-        let text = fs::read_to_string(&unit).expect("it can be read");
-        let name = unit.file_name().expect("a name").to_string_lossy();
-        let runs = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("ExecStart="));
-        for started in runs.flat_map(|line| line.split(AT).skip(1)) {
-            let command = started.split(['>', ';', '\'']).next().unwrap_or_default();
-            let command = command.replace("%i", "daily");
-            let words = command.split_whitespace().map(str::to_owned).collect();
-            commands.push((name.clone().into_owned(), words));
-        }
-    }
-    commands
+    let all = units(".service").into_iter().flat_map(|unit| {
+        let commands = commands(&unit, "daily");
+        commands
+            .into_iter()
+            .map(move |command| (unit.clone(), command))
+    });
+    all.collect()
+}
+
+/// What the timers of `ops/systemd` start: when, and the words of the command.
+pub fn timers() -> Vec<(String, Vec<String>)> {
+    let timer = |name: String| {
+        let text = read(&format!("{UNITS}/{name}"));
+        let value = |of: &str| text.lines().find_map(|line| line.strip_prefix(of));
+        let when = value("OnCalendar=").expect("a time").to_owned();
+        let own = name.replace(".timer", ".service");
+        let unit = value("Unit=").unwrap_or(&own);
+        let (unit, instance) = match unit.split_once('@') {
+            Some((unit, instance)) => (
+                format!("{unit}@.service"),
+                instance.trim_end_matches(".service"),
+            ),
+            None => (unit.to_owned(), ""),
+        };
+        let command = commands(&unit, instance).into_iter().next();
+        (
+            when,
+            command.unwrap_or_else(|| panic!("{unit} runs nothing of ours")),
+        )
+    };
+    units(".timer").into_iter().map(timer).collect()
 }

@@ -5,9 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::process::Command;
 
-use crate::{Person, Program, Reply, World, documents, text};
+use crate::{Person, Program, Reply, World, documents, eventually, text};
+
+/// The key of the lock that exports are held up by.
+const HELD: u32 = 4711;
 
 /// NDJSON of FHIR resources.
 pub const NDJSON: &str = "application/fhir+ndjson";
@@ -218,6 +222,42 @@ impl World {
         let diagnosis = json!({ "id": report.lines[0]["recordId"], "version": 1 });
         dr_bo.retracts(&diagnosis, json!({})).await.data();
         (ana, dr_bo)
+    }
+
+    /// Holds every export of this world up behind this many records, until the connection is closed.
+    pub async fn holds_exports_after(&self, records: u32) -> PgConnection {
+        self.executes(&format!(
+            "CREATE OR REPLACE FUNCTION holds_exports() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF NEW.action_type = 'RECORD_EXPORT' AND
+                  (SELECT count(*) FROM audit_logs WHERE action_type = 'RECORD_EXPORT') >= {records}
+               THEN PERFORM pg_advisory_xact_lock({HELD}); END IF;
+               RETURN NEW; END $$;
+             CREATE OR REPLACE TRIGGER holds_exports BEFORE INSERT ON audit_logs
+               FOR EACH ROW EXECUTE FUNCTION holds_exports()"
+        ))
+        .await;
+        let url = self.foundation.database.superuser_url();
+        let mut holder = PgConnection::connect(&url)
+            .await
+            .unwrap_or_else(|error| panic!("a superuser cannot connect: {error}"));
+        let lock = format!("SELECT pg_advisory_lock({HELD})");
+        let held = sqlx::raw_sql(AssertSqlSafe(lock))
+            .execute(&mut holder)
+            .await;
+        held.unwrap_or_else(|error| panic!("exports cannot be held: {error}"));
+        holder
+    }
+
+    /// Waits until an export is held up.
+    pub async fn export_waits(&self) {
+        let waits = format!(
+            "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)
+             WHERE datname = current_database() AND locktype = 'advisory' AND objid = {HELD} AND NOT granted"
+        );
+        eventually("an export waits", async || {
+            (!self.sql(&waits).await.is_empty()).then_some(())
+        })
+        .await;
     }
 
     /// A directory of this test's own.

@@ -15,6 +15,7 @@ mod kept;
 mod medications;
 mod parameters;
 mod promised;
+mod report_body;
 mod source;
 
 use std::{
@@ -44,6 +45,7 @@ use self::{
     held::HeldEntries,
     kept::KeptFiles,
     parameters::{ImportAsked, ImportFormat, asked, form},
+    report_body::{ReportBody, ReportEnd},
     source::{ArrivedCut, Source, SpooledEntry, not_aside},
 };
 use super::{
@@ -101,6 +103,12 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 ..
             } = asked;
             let (output, answer) = ResponseBody::new();
+            let (output, begun) = if request.is_by_proxy {
+                let (output, begun) = ReportBody::delayed(output);
+                (output, Some(begun))
+            } else {
+                (ReportBody::at_once(output), None)
+            };
             let run = ImportRun {
                 transfer,
                 import,
@@ -128,6 +136,10 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 output,
             };
             tokio::spawn(run.run().in_current_span());
+            if let Some(begun) = begun {
+                // Or it has ended without a report.
+                begun.await.ok();
+            }
             let ndjson = HeaderValue::from_static("application/x-ndjson");
             let kind = [(header::CONTENT_TYPE, ndjson)];
             (UNBUFFERED, kind, answer).into_response()
@@ -253,6 +265,15 @@ impl From<Disconnected> for ImportEnd {
     }
 }
 
+impl From<ReportEnd> for ImportEnd {
+    fn from(end: ReportEnd) -> Self {
+        match end {
+            ReportEnd::Disconnected => Self::Disconnected,
+            ReportEnd::Over(over) => Self::Over(over),
+        }
+    }
+}
+
 /// One import.
 struct ImportRun {
     transfer: Transfer,
@@ -291,7 +312,7 @@ struct ImportRun {
     /// What the first entry of each kind came to; `None` while it is on its way.
     asked: HashMap<Target, Option<PatientCheck>>,
     totals: Totals,
-    output: ResponseBody,
+    output: ReportBody,
 }
 
 impl ImportRun {
@@ -304,7 +325,9 @@ impl ImportRun {
             ImportEnd::Disconnected => return,
         };
         let line = report::end(&self.totals, self.reported, interrupted);
-        self.output.write(in_line(&line)).await.ok();
+        if self.output.begin().await.is_ok() {
+            self.output.write(in_line(&line)).await.ok();
+        }
     }
 
     async fn work(&mut self) -> ImportEnd {
@@ -335,7 +358,7 @@ impl ImportRun {
                     }
                 }
                 _ = self.beat.tick(), if self.held.is_some() => {
-                    if let Err(end) = self.output.write("\n").await {
+                    if let Err(end) = self.output.beat().await {
                         return end.into();
                     }
                 }
@@ -345,7 +368,12 @@ impl ImportRun {
                             return end;
                         }
                     }
-                    Ok(None) => is_arriving = false,
+                    Ok(None) => {
+                        is_arriving = false;
+                        if let Err(end) = self.output.begin().await {
+                            return end.into();
+                        }
+                    }
                     Err(over) => {
                         // What came before the break is finished and told.
                         self.is_broken = true;

@@ -21,6 +21,8 @@ pub(crate) struct TransferRequest {
     pub(super) headers: HeaderMap,
     /// What stands behind the `?`.
     pub(super) query: Option<String>,
+    /// Whether a proxy of ours sends it.
+    pub(super) is_by_proxy: bool,
 }
 
 impl FromRequestParts<Schema> for TransferRequest {
@@ -35,6 +37,7 @@ impl FromRequestParts<Schema> for TransferRequest {
             context: context(schema, id, peer, &parts.headers),
             headers: parts.headers.clone(),
             query,
+            is_by_proxy: schema.app().proxies.trusts(peer.ip()),
         })
     }
 }

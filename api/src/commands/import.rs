@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     file_state::FileState,
     output::{Failure, note, say},
-    remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
+    remote::{ApiConnection, Remote, RetryAfter, SILENT_FOR, exit_code, in_words},
 };
 use crate::{
     bulk::compression::{Compression, decompressed_file},
@@ -211,7 +211,7 @@ impl ImportFile {
             patients,
             state,
         };
-        let mut connection = self.remote.connect()?;
+        let mut connection = self.remote.connect_for_uploads()?;
         loop {
             let before = progress.next;
             let again = upload(&mut connection, &self.file, &query, &mut progress).await;
@@ -291,7 +291,7 @@ async fn upload(
     if let Some(compression) = Compression::of_file(path) {
         request = request.header("content-encoding", compression.coding());
     }
-    if let Err(again) = connection.send(probe.body("")).await? {
+    if let Err(again) = connection.send(probe.body("").timeout(SILENT_FOR)).await? {
         return Ok(Some(again));
     }
     let mut response = match connection.send(request).await? {
@@ -300,10 +300,11 @@ async fn upload(
     };
     let mut lines = Cutter::lines(MAX_LINE);
     loop {
-        let piece = match response.chunk().await {
-            Ok(Some(piece)) => piece,
-            Ok(None) => return Ok(Some(RetryAfter::after("the report broke off"))),
-            Err(error) => return Ok(Some(RetryAfter::after(in_words(&error)))),
+        let piece = match tokio::time::timeout(SILENT_FOR, response.chunk()).await {
+            Ok(Ok(Some(piece))) => piece,
+            Ok(Ok(None)) => return Ok(Some(RetryAfter::after("the report broke off"))),
+            Ok(Err(error)) => return Ok(Some(RetryAfter::after(in_words(&error)))),
+            Err(_) => return Ok(Some(RetryAfter::after("the api says nothing more"))),
         };
         let mut rest: &[u8] = &piece;
         while let Some(cut) = lines.next(&mut rest)? {

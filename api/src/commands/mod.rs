@@ -22,6 +22,7 @@ mod retention;
 mod seal;
 mod serve;
 mod signer;
+mod stopped;
 mod token_keys;
 mod verify;
 
@@ -155,6 +156,10 @@ impl Command {
         safety: &SafetyConfig,
         given: &GivenSettings,
     ) -> Result<ExitCode, Failure> {
+        // What serves hears signals by itself, and ends in order.
+        if !matches!(self, Self::Serve(_)) {
+            stopped::end_on_sigterm()?;
+        }
         match self {
             Self::Serve(config) => serve::serve(*config, safety).await?,
             Self::Health(command) => return command.run().await,

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
-use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, redirect};
 use serde_json::Value;
 
 use super::output::{Failure, fail, note};
@@ -14,7 +14,7 @@ use crate::codes::ErrorCode;
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the api may be silent.
-const SILENT_FOR: Duration = Duration::from_secs(60);
+pub(super) const SILENT_FOR: Duration = Duration::from_secs(60);
 /// How long no pause between two tries is longer than.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -41,21 +41,31 @@ pub(super) struct Remote {
 impl Remote {
     /// What speaks to it.
     pub(super) fn connect(self) -> Result<ApiConnection, Failure> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls::client())
-            .connect_timeout(CONNECT_WITHIN)
-            .read_timeout(SILENT_FOR)
-            // A token goes nowhere but where it was meant for.
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("meditrustal/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        self.connect_by(client().read_timeout(SILENT_FOR))
+    }
+
+    /// The same for uploads: behind a proxy the answer begins when all has arrived, however long that takes.
+    pub(super) fn connect_for_uploads(self) -> Result<ApiConnection, Failure> {
+        self.connect_by(client())
+    }
+
+    fn connect_by(self, client: ClientBuilder) -> Result<ApiConnection, Failure> {
         Ok(ApiConnection {
             remote: self,
-            client,
+            client: client.build()?,
             token: None,
             fruitless: 0,
         })
     }
+}
+
+fn client() -> ClientBuilder {
+    Client::builder()
+        .tls_backend_preconfigured(tls::client())
+        .connect_timeout(CONNECT_WITHIN)
+        // A token goes nowhere but where it was meant for.
+        .redirect(redirect::Policy::none())
+        .user_agent(concat!("meditrustal/", env!("CARGO_PKG_VERSION")))
 }
 
 /// A line to the api.

@@ -14,7 +14,7 @@ use crate::representatives::appointed;
 const WORD: &str = "praxibetelattachmentmarker";
 
 /// A file of three chunks that begins as PDF does.
-fn pdf() -> Vec<u8> {
+pub(crate) fn pdf() -> Vec<u8> {
     let lines = (0..).map(|nth| format!("{nth} {WORD}\n"));
     let mut bytes = b"%PDF-1.7\n".to_vec();
     for line in lines {
@@ -56,7 +56,7 @@ fn dicom() -> Vec<u8> {
 }
 
 /// What a document says of a file.
-fn promise(bytes: &[u8], content_type: &str) -> Value {
+pub(crate) fn promise(bytes: &[u8], content_type: &str) -> Value {
     let mut hash = FileHash::default();
     hash.update(bytes);
     let (sha256, sha1) = hash.finish();
@@ -73,7 +73,7 @@ fn promise(bytes: &[u8], content_type: &str) -> Value {
 }
 
 /// A report that names these files.
-fn report(files: &[Value]) -> Value {
+pub(crate) fn report(files: &[Value]) -> Value {
     let document = documents::of("IMAGING");
     let mut document: Value = serde_json::from_str(&document).expect("JSON");
     document["presentedForm"] = json!(files);

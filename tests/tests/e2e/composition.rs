@@ -30,9 +30,9 @@ async fn each_service_and_each_unit_runs_a_command_that_there_is() {
         }
         tried += 1;
     }
-    assert_eq!(tried, 6);
+    assert_eq!(tried, 11);
     let units = unit_commands();
-    assert_eq!(units.len(), 5, "{units:?}");
+    assert_eq!(units.len(), 6, "{units:?}");
     for (unit, command) in units {
         let (program, arguments) = command.split_first().expect("a program");
         let told = help(&world, program, arguments).await;

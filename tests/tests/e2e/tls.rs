@@ -26,26 +26,26 @@ use crate::monitoring::Settings;
 use crate::telemetry::Collector;
 
 /// Somebody who signs certificates.
-struct Authority {
+pub(crate) struct Authority {
     key: KeyPair,
     certificate: Certificate,
 }
 
 /// A certificate and its key, both in PEM.
-struct Issued {
-    certificate: String,
-    key: String,
+pub(crate) struct Issued {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 /// Until when a certificate is in force.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum InForce {
+pub(crate) enum InForce {
     Still,
     NoMore,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
         params.distinguished_name.push(DnType::CommonName, name);
@@ -54,7 +54,7 @@ impl Authority {
         Self { key, certificate }
     }
 
-    fn issues(&self, name: &str, in_force: InForce) -> Issued {
+    pub(crate) fn issues(&self, name: &str, in_force: InForce) -> Issued {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         if in_force == InForce::NoMore {
@@ -75,7 +75,7 @@ impl Authority {
     }
 
     /// A client that believes this authority alone.
-    fn believed(&self) -> ClientConfig {
+    pub(crate) fn believed(&self) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).expect("added");
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

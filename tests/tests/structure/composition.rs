@@ -3,8 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 
-use tests::composition::{ComposedService, composition};
+use dev::scratch::Scratch;
+use tests::composition::{ComposedService, composition, timers};
 
 /// What `meditrustal keys new` makes, and what the registry is deployed with.
 const SECRETS: [&str; 6] = [
@@ -107,7 +110,8 @@ fn every_file_that_a_program_is_told_of_is_mounted_and_has_the_name_that_it_is_m
                 let file = value.rsplit('/').next().unwrap_or_default();
                 assert!(SECRETS.contains(&file), "{}: {name}", service.name);
             } else {
-                assert_eq!(from, "ledger", "{}: {name}", service.name);
+                let volumes = ["ledger", "backups", "keys-backups"];
+                assert!(volumes.contains(&from.as_str()), "{}: {name}", service.name);
             }
         }
         // Only the apis have keys.
@@ -124,6 +128,20 @@ fn every_file_that_a_program_is_told_of_is_mounted_and_has_the_name_that_it_is_m
         read("Containerfile")
             .contains("--owner=10001 --group=10001 --mode=0700 /var/lib/meditrustal")
     );
+    let scheduled = read("Containerfile");
+    let scheduled = scheduled.split(" AS scheduled").nth(1).expect("a stage");
+    let made = "--owner=10001 --group=10001 --mode=0700 /backups /keys-backups /var/lib/schedule\n";
+    assert!(
+        scheduled
+            .split("\nFROM ")
+            .next()
+            .unwrap_or_default()
+            .contains(made)
+    );
+    // What imports put aside needs a place in a container that cannot be written to.
+    for api in ["api-1", "api-2"] {
+        assert!(of(api).mounts.iter().any(|(_, at)| at == "/tmp"), "{api}");
+    }
 
     let proxy = of("proxy");
     let text = read("proxy.conf");
@@ -189,8 +207,103 @@ fn the_image_believes_the_authorities_that_everybody_believes() {
     let starts = r#"ENTRYPOINT ["/usr/local/bin/meditrustal"]"#;
     assert!(last.contains(starts) && last.contains(r#"CMD ["serve"]"#));
     for service in services().iter().filter(|it| it.is_ours()) {
-        let entrypoint = service.entrypoint.first();
-        let copied = entrypoint.is_none_or(|it| it == "/usr/local/bin/meditrustal-indexer");
+        let entrypoint = service.entrypoint.last().map(String::as_str);
+        let copied = match service.scheduled() {
+            Some(_) => entrypoint == Some("/usr/local/bin/meditrustal"),
+            None => entrypoint.is_none_or(|it| it == "/usr/local/bin/meditrustal-indexer"),
+        };
         assert!(copied, "{}: {entrypoint:?}", service.name);
     }
+}
+
+#[test]
+fn what_the_timers_start_a_service_runs_at_the_same_times() {
+    let mut started: BTreeSet<(String, Vec<String>)> = timers().into_iter().collect();
+    // What health says is read by the node exporter, which is on the machine and in no container.
+    let all = started.len();
+    started.retain(|(_, command)| command.get(1).is_none_or(|it| it != "health"));
+    assert_eq!((all, started.len()), (6, 5), "{started:?}");
+
+    let run = services().into_iter().filter_map(|service| {
+        let when = service.scheduled()?.to_owned();
+        let program = vec![service.program().to_owned()];
+        Some((when, [program, service.arguments()].concat()))
+    });
+    assert_eq!(BTreeSet::from_iter(run), started);
+
+    // Both leave retention to the apis.
+    let off = "MEDITRUSTAL_RETENTION_EVERY";
+    for service in services() {
+        assert!(!service.environment.contains_key(off), "{}", service.name);
+    }
+    // The programs of PostgreSQL beside ours are of the databases' version.
+    let major = of("primary").image.replace("postgres:", "");
+    let stage = format!("\nFROM postgres:{major}-bookworm AS scheduled\n");
+    assert!(read("Containerfile").contains(&stage));
+}
+
+/// Begins `schedule.sh`, whose times are of UTC.
+fn schedule(words: &[&str]) -> Command {
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    let mut command = Command::new("bash");
+    command
+        .arg(root.join("ops/container/schedule.sh"))
+        .args(words)
+        .env("TZ", "UTC");
+    command
+}
+
+#[test]
+fn the_schedule_of_the_containers_knows_the_times_of_the_timers() {
+    // 1 December 2026, a Tuesday, at 00:00.
+    const TUESDAY: u64 = 1_796_083_200;
+    const DAY: u64 = 86_400;
+    for (when, after, wanted) in [
+        ("hourly", TUESDAY, TUESDAY + 3600),
+        ("hourly", TUESDAY - 1, TUESDAY),
+        ("*-*-* 02:00:00", TUESDAY, TUESDAY + 7200),
+        ("*-*-* 02:00:00", TUESDAY + 7200, TUESDAY + DAY + 7200),
+        ("Sun *-*-* 03:00:00", TUESDAY, TUESDAY + 5 * DAY + 10_800),
+        (
+            "Sun *-*-* 03:00:00",
+            TUESDAY + 5 * DAY + 10_800,
+            TUESDAY + 12 * DAY + 10_800,
+        ),
+        ("*-*-01 04:00:00", TUESDAY, TUESDAY + 14_400),
+        (
+            "*-*-01 04:00:00",
+            TUESDAY + 14_400,
+            TUESDAY + 31 * DAY + 14_400,
+        ),
+    ] {
+        let output = schedule(&["--next", when, &after.to_string()]).output();
+        let output = output.expect("bash starts");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(told.trim(), wanted.to_string(), "{when} after {after}");
+    }
+    let output = schedule(&["--next", "often", "0"]).output();
+    assert_eq!(output.expect("bash starts").status.code(), Some(64));
+}
+
+#[test]
+fn the_schedule_runs_what_was_missed_and_ends_when_it_is_told_to() {
+    let scratch = Scratch::new("schedule").expect("there is room for files");
+    let stamp = scratch.path().join("-bin-echo-ran");
+    fs::write(&stamp, "0\n").expect("written");
+    let mut running = schedule(&["hourly", "/bin/echo", "ran"])
+        .env("SCHEDULE_DIR", scratch.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("bash starts");
+    let mut told = BufReader::new(running.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    told.read_line(&mut line).expect("it tells something");
+
+    let id = running.id().to_string();
+    let sent = Command::new("kill").args(["-s", "TERM", &id]).status();
+    assert!(sent.expect("there is a kill").success());
+    let ended = running.wait().expect("it ends");
+
+    assert_eq!(line, "ran\n");
+    assert_eq!(ended.code(), Some(143));
 }

@@ -220,7 +220,11 @@ fn the_composition_has_two_of_each_and_names_files_that_are_there() {
         .filter_map(|line| line.strip_prefix("- ./")?.split(':').next())
         .filter(|file| !file.starts_with("secrets") && !file.starts_with("tls"))
         .collect();
-    assert_eq!(given, ["primary.sh", "standby.sh", "proxy.conf"]);
+    let schedule = "schedule.sh";
+    assert_eq!(
+        given,
+        [schedule, "primary.sh", "standby.sh", schedule, "proxy.conf"]
+    );
     for file in given {
         assert!(directory.join(file).is_file(), "{file}");
     }
@@ -421,7 +425,7 @@ fn mistakes_of_unit(text: &str) -> Vec<String> {
 #[test]
 fn every_line_of_a_unit_is_a_directive_of_its_section_by_a_list_of_ours() {
     let units = units();
-    assert_eq!(units.len(), 10, "{units:?}");
+    assert_eq!(units.len(), 12, "{units:?}");
     for unit in units {
         let text = fs::read_to_string(&unit).expect("it can be read");
         assert_eq!(mistakes_of_unit(&text), [""; 0], "{}", unit.display());

@@ -7,7 +7,8 @@ use dev::{Result, repository, say};
 /// Install the pinned tools; the other commands do it by themselves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InstallTools {
-    /// Also what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL, SoftHSM, promtool.
+    /// Also what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL, SoftHSM, promtool,
+    /// nginx and Caddy.
     #[arg(long)]
     test: bool,
 }
@@ -35,6 +36,11 @@ impl InstallTools {
             }
             if let Ok(promtool) = Tools::promtool(&root) {
                 show("promtool", &promtool);
+            }
+            for (name, found) in [("nginx", tools.nginx()), ("Caddy", tools.caddy())] {
+                if let Ok(program) = found {
+                    show(name, &program);
+                }
             }
         }
         if let Some(playground) = tools.playground() {

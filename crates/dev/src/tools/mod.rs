@@ -5,6 +5,7 @@ mod npm;
 mod packages;
 mod postgres_client;
 mod promtool;
+mod proxies;
 mod softhsm;
 
 use std::fs::{self, File};
@@ -30,7 +31,7 @@ pub enum Scope {
     /// What `cargo dev` runs.
     Run,
     /// That, and what only the tests need: a browser, the FHIR examples, what the examples need, the portal, the client programs of PostgreSQL, SoftHSM,
-    /// promtool.
+    /// promtool, nginx and Caddy.
     Test,
 }
 
@@ -57,6 +58,7 @@ impl Tools {
             postgres_client::ensure(root)?;
             softhsm::ensure(root);
             promtool::ensure(root);
+            proxies::ensure(root);
             build_pages(root, PORTAL)?;
         }
         let tools = Self {
@@ -119,6 +121,24 @@ impl Tools {
     /// When there is none.
     pub fn promtool(root: &Path) -> Result<PathBuf> {
         promtool::find(root)
+    }
+
+    /// nginx, which ends TLS before apis.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn nginx(&self) -> Result<PathBuf> {
+        proxies::find(&self.root, "nginx")
+    }
+
+    /// Caddy, which ends TLS before apis.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn caddy(&self) -> Result<PathBuf> {
+        proxies::find(&self.root, "caddy")
     }
 
     /// The playground, built for the api to serve; `None` where this clone has none.
