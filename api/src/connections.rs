@@ -122,16 +122,18 @@ pub(crate) async fn serve(
             ends: ends.clone(),
             deadline,
         };
-        let certificate = certificate.clone();
-        tracker.spawn(async move {
-            match certificate {
-                None => accepted.answer(stream).await,
-                Some(certificate) => {
-                    let within = limits.headers_within;
-                    accepted.answer_by_tls(stream, &certificate, within).await;
-                }
+        // A task of its own for each: one that may do both has the room of TLS, also where there is none.
+        match certificate.clone() {
+            None => {
+                tracker.spawn(accepted.answer(stream));
             }
-        });
+            Some(certificate) => {
+                let within = limits.headers_within;
+                tracker.spawn(async move {
+                    accepted.answer_by_tls(stream, &certificate, within).await;
+                });
+            }
+        }
     }
     drop(listener);
     tracker.close();
@@ -197,7 +199,8 @@ impl AcceptedConnection {
             shaken = tokio::time::timeout(within, certificate.accept(stream)) => shaken,
         };
         match shaken {
-            Ok(Ok(stream)) => self.answer(stream).await,
+            // In a box: what answers would have its room several times.
+            Ok(Ok(stream)) => self.answer(Box::new(stream)).await,
             Ok(Err(error)) => tracing::trace!(%error, "A connection came to no TLS"),
             Err(_) => tracing::trace!("A connection came to no TLS in time"),
         }
