@@ -3,7 +3,7 @@
 //!
 //! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>
 
-use std::{convert::Infallible, pin::Pin, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use async_graphql::{Request, Response as Answer, parser::types::OperationType};
 use axum::{
@@ -41,6 +41,7 @@ pub(crate) async fn answer(
     via: Via,
     context: RequestContext,
 ) -> Response {
+    let context = Arc::new(context);
     let refused = |refusal: &Rejected| {
         let answer = schema.finish_errors(refusal.response(), &context);
         open(&schema, stream::iter([next(&answer), complete()]))
@@ -63,7 +64,7 @@ pub(crate) async fn answer(
     };
     let mut paid = None;
     let answers: Answers = match kind {
-        OperationType::Subscription => Box::pin(schema.follow(request, context.clone())),
+        OperationType::Subscription => Box::pin(schema.follow(request, Arc::clone(&context))),
         OperationType::Query | OperationType::Mutation => {
             let (answer, budget) = schema.execute(request, &context).await;
             paid = budget;
@@ -136,7 +137,7 @@ struct RunningOperation {
     _paid: Option<AnswerBudget>,
     stage: Stage,
     schema: Schema,
-    context: RequestContext,
+    context: Arc<RequestContext>,
     span: Span,
 }
 

@@ -4,7 +4,7 @@
 //! itself, one that outlives its token, two streams of one name, streams without number, mutations
 //! (`docs/threat-model.md`, T3).
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_graphql::Response as Answer;
 use axum::{
@@ -403,7 +403,7 @@ impl SocketConnection {
         }
         self.generation += 1;
         let generation = self.generation;
-        let responses = self.schema.follow(request, context);
+        let responses = self.schema.follow(request, Arc::new(context));
         let speaker = Speaker {
             id: id.clone(),
             generation,
