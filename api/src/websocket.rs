@@ -282,7 +282,8 @@ impl SocketConnection {
                 Some(said) = self.inbox.recv() => self.forward(said).await?,
                 message = self.socket.recv() => {
                     heard = Instant::now();
-                    if !self.hear(message).await? {
+                    // In a box: while nothing comes, nothing of it is needed.
+                    if !Box::pin(self.hear(message)).await? {
                         return Ok(());
                     }
                 }

@@ -1,7 +1,7 @@
 //! One subscriber's stream: from a cursor or from now, each entry once, in order, and only what the
 //! subscriber may see at that moment.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -158,7 +158,8 @@ impl Follower for Subscriber {
                 role: self.role,
                 events,
             };
-            let decided = self.feed.decisions.ask(inquiry).await?;
+            // Waiting for an event takes no room for deciding on one.
+            let decided = Box::pin(self.feed.decisions.ask(inquiry)).await?;
             if decided.role == self.role {
                 self.decided_at = Instant::now();
                 self.visible = decided.visible.into();
@@ -174,7 +175,11 @@ impl Subscriber {
     /// What has to be decided on: at least one event, and as many as are there without waiting. Whether they concern the
     /// subscriber is for the decision to say, which knows the role that they have now.
     async fn gather(&mut self) -> Result<Vec<Arc<FeedRow>>, Error> {
-        let mut events: Vec<_> = self.visible.drain(..).collect();
+        let mut events = Vec::from(mem::take(&mut self.visible));
+        if events.is_empty() {
+            // What many were kept in would be kept while nothing happens.
+            events.shrink_to_fit();
+        }
         while events.len() < TOGETHER {
             let row = match self.log.at_hand() {
                 Some(row) => row,
