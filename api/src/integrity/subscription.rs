@@ -105,6 +105,7 @@ pub(super) async fn follow(
         wanted,
         versions_of,
     } = followed;
+    let turn = feed.turn().await?;
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     // Listening begins before the log is read, so nothing falls between the two.
@@ -125,6 +126,7 @@ pub(super) async fn follow(
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
+    drop(turn);
     let subscriber = Subscriber {
         pool,
         feed,
@@ -210,6 +212,7 @@ impl Subscriber {
 
     /// Reads the log from where they stand.
     async fn read(&mut self) -> Result<(), Error> {
+        let _turn = self.feed.turn().await?;
         let mut conn = self.pool.acquire().await?;
         let stretch = feed::after(&mut conn, self.position, BATCH, self.part()).await?;
         if stretch.rows.is_empty() {
