@@ -2,12 +2,21 @@
 //!
 //! axum's own loop takes connections without number and waits for headers without end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use axum::{
     Router,
     extract::ConnectInfo,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, Version, header},
+    response::Response,
 };
 use domain::throttle::Network;
 use hyper::{Request, body::Incoming, server::conn::http1, service::Service as _};
@@ -25,6 +34,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     connection_limiter::{ConnectionLimiter, Permit},
+    event_writer::{self, BegunEventStream},
     proxies::Proxies,
     write_deadline::{WriteDeadline, WriteDeadlineSwitch},
 };
@@ -122,16 +132,18 @@ pub(crate) async fn serve(
             ends: ends.clone(),
             deadline,
         };
-        let certificate = certificate.clone();
-        tracker.spawn(async move {
-            match certificate {
-                None => accepted.answer(stream).await,
-                Some(certificate) => {
-                    let within = limits.headers_within;
-                    accepted.answer_by_tls(stream, &certificate, within).await;
-                }
+        // A task of its own for each: one that may do both has the room of TLS, also where there is none.
+        match certificate.clone() {
+            None => {
+                tracker.spawn(accepted.answer(stream));
             }
-        });
+            Some(certificate) => {
+                let within = limits.headers_within;
+                tracker.spawn(async move {
+                    accepted.answer_by_tls(stream, &certificate, within).await;
+                });
+            }
+        }
     }
     drop(listener);
     tracker.close();
@@ -197,7 +209,8 @@ impl AcceptedConnection {
             shaken = tokio::time::timeout(within, certificate.accept(stream)) => shaken,
         };
         match shaken {
-            Ok(Ok(stream)) => self.answer(stream).await,
+            // In a box: what answers would have its room several times.
+            Ok(Ok(stream)) => self.answer(Box::new(stream)).await,
             Ok(Err(error)) => tracing::trace!(%error, "A connection came to no TLS"),
             Err(_) => tracing::trace!("A connection came to no TLS in time"),
         }
@@ -205,6 +218,23 @@ impl AcceptedConnection {
 
     /// Answers until the connection ends.
     async fn answer<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        // Each request has it, too, and none is there any more while events are written.
+        let _held = self.held.clone();
+        // In a box, which is given back before events are written.
+        let Some((stream, answer)) = Box::pin(self.answer_by_hyper(stream)).await else {
+            return;
+        };
+        if let Err(error) = event_writer::write(stream, answer).await {
+            tracing::trace!(%error, "An event stream ended before its time");
+        }
+    }
+
+    /// Answers until the connection ends, or until an answer is an event stream: gives that, which is not written yet, and the
+    /// connection that it is to be written to.
+    async fn answer_by_hyper<S>(self, stream: S) -> Option<(S, Response)>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -216,38 +246,61 @@ impl AcceptedConnection {
             ends: Ends { draining, stopping },
             deadline,
         } = self;
+        let begun = BegunEventStream::default();
+        let handed_over = begun.clone();
         let router = TowerToHyperService::new(router);
         let answer = move |mut request: Request<Incoming>| {
+            // Others know no chunks.
+            let has_chunks = request.version() == Version::HTTP_11;
             let extensions = request.extensions_mut();
             extensions.insert(ConnectInfo(peer));
             extensions.insert(held.clone());
             let (answer, draining) = (router.call(request), draining.clone());
-            let deadline = deadline.clone();
+            let (deadline, handed_over) = (deadline.clone(), handed_over.clone());
             async move {
                 let mut answer = answer.await?;
-                deadline.set(is_event_stream(answer.headers()));
+                let is_event_stream = is_event_stream(answer.headers());
+                deadline.set(is_event_stream);
+                // While the end of an answer before is still to be written, by hyper, it writes this one, too.
+                if is_event_stream && has_chunks && !deadline.is_blocked() {
+                    handed_over.put(answer);
+                    return std::future::pending().await;
+                }
                 // A switch of protocols has that header already.
                 if draining.is_cancelled() && !answer.headers().contains_key(header::CONNECTION) {
                     let headers = answer.headers_mut();
                     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, std::convert::Infallible>(answer)
+                Ok::<_, Infallible>(answer)
             }
         };
         let service = hyper::service::service_fn(answer);
-        let connection = builder
+        let mut connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
-        let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stopping.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let mut stops = pin!(stopping.cancelled());
+        let mut is_stopping = false;
+        let ended = poll_fn(|cx| {
+            if !is_stopping && stops.as_mut().poll(cx).is_ready() {
+                is_stopping = true;
+                Pin::new(&mut connection).graceful_shutdown();
             }
-        };
-        if let Err(error) = ended {
-            tracing::trace!(%error, "A connection ended before its time");
+            let ended = Pin::new(&mut connection).poll(cx);
+            match begun.take() {
+                Some(answer) => Poll::Ready(Ok(Some(answer))),
+                None => ended.map_ok(|()| None),
+            }
+        });
+        match ended.await {
+            Ok(answer) => {
+                let answer = answer?;
+                let parts = connection.into_parts()?;
+                Some((parts.io.into_inner(), answer))
+            }
+            Err(error) => {
+                tracing::trace!(%error, "A connection ended before its time");
+                None
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ mod interest;
 mod live;
 mod routes;
 
-use std::{collections::BTreeSet, panic::AssertUnwindSafe, time::Duration};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use domain::ids::UserId;
 use futures::{FutureExt as _, Stream, stream};
@@ -21,7 +21,10 @@ use store::{
     notifications::{self, Notification},
     registry_feed::{self, RegistryFeedRow},
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+};
 
 pub(crate) use self::{
     interest::{EventFilter, Interest},
@@ -37,6 +40,8 @@ use crate::{error::Error, visibility::EventVisibility};
 const POLL: Duration = Duration::from_secs(1);
 /// Of how many accounts it is kept that they were given another role, before those for whom nobody listens are left out.
 const MANY_GIVEN_ROLES: usize = 1000;
+/// How many streams begin, or read the log of events by themselves, at once: fewer than the pool has connections.
+const TURNS: usize = 8;
 /// How many entries are read at a time.
 pub(crate) const BATCH: i64 = 500;
 
@@ -49,6 +54,7 @@ pub(crate) struct Feed {
     notifications: Live<Notification>,
     accesses: Live<access_feed::AccessStretch>,
     head: watch::Receiver<Option<IndexedHead>>,
+    turns: Arc<Semaphore>,
     /// Decides who may see them.
     pub(crate) decisions: EventVisibility,
 }
@@ -83,6 +89,7 @@ impl Feed {
             notifications,
             accesses,
             head,
+            turns: Arc::new(Semaphore::new(TURNS)),
             decisions,
         }
     }
@@ -90,6 +97,17 @@ impl Feed {
     /// How far the chain is and was followed, now and as it changes; `None` until it was read.
     pub(crate) fn watch_head(&self) -> watch::Receiver<Option<IndexedHead>> {
         self.head.clone()
+    }
+
+    /// Waits until one more stream may begin, or read the log of events by itself, in the order of asking: hold what is given
+    /// meanwhile. A stream waits here for as long as it takes; for a connection it would be refused after a few seconds, as requests
+    /// are, where many come back at once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where nobody gets a turn any more.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        turn.map_err(|_| Error::Unavailable)
     }
 
     /// Entries from now on, of those that somebody is interested in.

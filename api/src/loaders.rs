@@ -1,7 +1,11 @@
 //! Loaders: what resolvers ask for one by one is fetched together. One set per request, because its
 //! cache must not outlive the caller's rights.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, OnceLock},
+};
 
 use chrono::{DateTime, Utc};
 use dataloader::{BatchFn, cached::Loader};
@@ -237,9 +241,17 @@ fn by_key<K: Copy + Eq + Hash, V>(
     }
 }
 
-/// The loaders of one request.
+/// The loaders of one request, made once one is needed: a stream is open for hours, and may need none.
 #[derive(Clone)]
-pub(crate) struct Loaders {
+pub(crate) struct Loaders(Arc<LazyLoaders>);
+
+struct LazyLoaders {
+    pool: Pool,
+    seals: Seals,
+    made: OnceLock<Box<BatchLoaders>>,
+}
+
+struct BatchLoaders {
     users: Loader<UserId, Loaded<Arc<User>>, UserBatch>,
     anchors: Loader<RecordId, Loaded<Arc<Anchor>>, AnchorBatch>,
     successors: Loader<RecordId, Loaded<Arc<RecordId>>, SuccessorBatch>,
@@ -249,9 +261,8 @@ pub(crate) struct Loaders {
     receipts: Loader<ConsentId, Loaded<Receipts>, ReceiptBatch>,
 }
 
-impl Loaders {
-    /// Fresh loaders over this pool.
-    pub(crate) fn new(pool: &Pool, seals: &Seals) -> Self {
+impl BatchLoaders {
+    fn new(pool: &Pool, seals: &Seals) -> Self {
         Self {
             users: Loader::new(UserBatch(pool.clone()))
                 .with_yield_count(YIELDS)
@@ -276,6 +287,22 @@ impl Loaders {
                 .with_max_batch_size(MAX_BATCH),
         }
     }
+}
+
+impl Loaders {
+    /// Fresh loaders over this pool.
+    pub(crate) fn new(pool: &Pool, seals: &Seals) -> Self {
+        Self(Arc::new(LazyLoaders {
+            pool: pool.clone(),
+            seals: seals.clone(),
+            made: OnceLock::new(),
+        }))
+    }
+
+    fn batched(&self) -> &BatchLoaders {
+        let LazyLoaders { pool, seals, made } = self.0.as_ref();
+        made.get_or_init(|| Box::new(BatchLoaders::new(pool, seals)))
+    }
 
     /// An account.
     ///
@@ -283,6 +310,7 @@ impl Loaders {
     /// [`Error::Busy`], [`Error::Unavailable`].
     pub(crate) async fn user(&self, id: UserId) -> Result<Option<Arc<User>>, Error> {
         Ok(self
+            .batched()
             .users
             .try_load(id)
             .await
@@ -295,6 +323,7 @@ impl Loaders {
     /// [`Error::Busy`], [`Error::Unavailable`].
     pub(crate) async fn anchor(&self, id: RecordId) -> Result<Option<Arc<Anchor>>, Error> {
         Ok(self
+            .batched()
             .anchors
             .try_load(id)
             .await
@@ -307,6 +336,7 @@ impl Loaders {
     /// [`Error::Busy`], [`Error::Unavailable`].
     pub(crate) async fn successor(&self, id: RecordId) -> Result<Option<RecordId>, Error> {
         let found = self
+            .batched()
             .successors
             .try_load(id)
             .await
@@ -320,6 +350,7 @@ impl Loaders {
     /// [`Error::Busy`], [`Error::Unavailable`].
     pub(crate) async fn versions(&self, id: RecordId) -> Result<Versions, Error> {
         let found = self
+            .batched()
             .versions
             .try_load(id)
             .await
@@ -336,6 +367,7 @@ impl Loaders {
         id: OrganizationId,
     ) -> Result<Option<Arc<Organization>>, Error> {
         Ok(self
+            .batched()
             .organizations
             .try_load(id)
             .await
@@ -351,6 +383,7 @@ impl Loaders {
         doctor: UserId,
     ) -> Result<Arc<DoctorMemberships>, Error> {
         let found = self
+            .batched()
             .memberships
             .try_load(doctor)
             .await
@@ -364,6 +397,7 @@ impl Loaders {
     /// [`Error::Busy`], [`Error::Unavailable`].
     pub(crate) async fn receipts(&self, id: ConsentId) -> Result<Receipts, Error> {
         let found = self
+            .batched()
             .receipts
             .try_load(id)
             .await
@@ -373,47 +407,50 @@ impl Loaders {
 
     /// Forgets all of it: what an answer of a stream shows is read for that answer.
     pub(crate) async fn forget(&self) {
-        self.users.clear_all().await;
-        self.anchors.clear_all().await;
-        self.successors.clear_all().await;
-        self.versions.clear_all().await;
-        self.organizations.clear_all().await;
-        self.memberships.clear_all().await;
-        self.receipts.clear_all().await;
+        let Some(made) = self.0.made.get() else {
+            return;
+        };
+        made.users.clear_all().await;
+        made.anchors.clear_all().await;
+        made.successors.clear_all().await;
+        made.versions.clear_all().await;
+        made.organizations.clear_all().await;
+        made.memberships.clear_all().await;
+        made.receipts.clear_all().await;
     }
 
     /// Keeps accounts that are known already.
     pub(crate) async fn keep_users(&self, users: impl IntoIterator<Item = Arc<User>>) {
         let known = users.into_iter().map(|user| (user.id, Ok(Some(user))));
-        self.users.prime_many(known).await;
+        self.batched().users.prime_many(known).await;
     }
 
     /// Keeps anchors that are known already.
     pub(crate) async fn keep_anchors(&self, anchors: impl IntoIterator<Item = Anchor>) {
         let anchors = anchors.into_iter();
         let known = anchors.map(|anchor| (anchor.record, Ok(Some(Arc::new(anchor)))));
-        self.anchors.prime_many(known).await;
+        self.batched().anchors.prime_many(known).await;
     }
 
     /// Fetches accounts that are about to be asked for, in one statement.
     pub(crate) async fn prepare_users(&self, ids: Vec<UserId>) {
         if !ids.is_empty() {
             // A failure is kept under each key and told to whoever asks for it.
-            drop(self.users.try_load_many(ids).await);
+            drop(self.batched().users.try_load_many(ids).await);
         }
     }
 
     /// Fetches what took the place of versions, in one statement.
     pub(crate) async fn prepare_successors(&self, ids: Vec<RecordId>) {
         if !ids.is_empty() {
-            drop(self.successors.try_load_many(ids).await);
+            drop(self.batched().successors.try_load_many(ids).await);
         }
     }
 
     /// Fetches the versions of records, in one statement.
     pub(crate) async fn prepare_versions(&self, ids: Vec<RecordId>) {
         if !ids.is_empty() {
-            drop(self.versions.try_load_many(ids).await);
+            drop(self.batched().versions.try_load_many(ids).await);
         }
     }
 }

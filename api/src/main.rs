@@ -99,6 +99,7 @@
 //! - `detached`: finishes what requests have begun, whoever waits
 //! - `lease`: what everything that stays open holds: until its token, its log-in or the process ends
 //! - `limits`: how much may be open at a time
+//! - `event_writer`: writes an event stream to its connection
 //! - `write_deadline`: ends an event stream whose client takes nothing
 //! - `connection_limiter`: counts what is open for each key, such as a network or an account, up to a limit
 //! - `throttle`: limits attempts to log in, by the rule of `domain::throttle`
@@ -162,6 +163,7 @@ mod detached;
 mod documents;
 mod erasure_ledger;
 mod error;
+mod event_writer;
 mod facts;
 mod feed;
 mod graphql;

@@ -351,22 +351,24 @@ impl Schema {
         if let Some(named) = named {
             self.documents.remember(named, &request.query);
         }
+        let party = context.party();
+        let context = Arc::new(context.clone());
         let request = request
-            .data(context.clone())
+            .data(Arc::clone(&context))
             .data(Loaders::new(&self.app.pool, &self.app.seals))
-            .data(AccessLogs::new(&self.app.pool, context))
+            .data(AccessLogs::new(&self.app.pool, &context))
             .data(ReferredRecords::new(
                 &self.app.pool,
                 &self.app.costs,
-                context,
+                &context,
             ))
             .data(ReferredConsents::new(
                 &self.app.pool,
                 &self.app.costs,
-                context,
+                &context,
             ))
             .data(DecryptedRecords::default())
-            .data(self.app.answers.begin(context.party()))
+            .data(self.app.answers.begin(party))
             .data(RequestWeight(counted.weight))
             .data(only_refreshes)
             .data(ShownToken(shown.map(Arc::new)));
@@ -576,7 +578,7 @@ impl Schema {
     pub(crate) fn follow(
         &self,
         request: Request,
-        context: RequestContext,
+        context: Arc<RequestContext>,
     ) -> impl Stream<Item = Response> + Send + use<> {
         let schema = self.clone();
         // In a box, because a stream would keep the room of it for as long as it is open.
@@ -598,7 +600,7 @@ impl Schema {
     fn answers(
         &self,
         request: Request,
-        context: RequestContext,
+        context: Arc<RequestContext>,
     ) -> impl Stream<Item = Response> + Send + use<> {
         let schema = self.clone();
         let refusal = EventCursor::default();
@@ -609,7 +611,7 @@ impl Schema {
             .execute_stream(request)
             .then(move |mut response| {
                 refusal.write(&mut response);
-                let (schema, context) = (schema.clone(), context.clone());
+                let (schema, context) = (schema.clone(), Arc::clone(&context));
                 let promised = Arc::clone(&promised);
                 let kept = Arc::clone(&kept);
                 // In a box: most of the time no answer is on its way.

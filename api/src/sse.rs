@@ -3,11 +3,11 @@
 //!
 //! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>
 
-use std::{convert::Infallible, pin::Pin, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use async_graphql::{Request, Response as Answer, parser::types::OperationType};
 use axum::{
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -30,6 +30,9 @@ use crate::{
 /// How often a stream that has nothing to say says so: proxies close what is silent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// A time as HTTP writes it (RFC 9110, section 5.6.7), in UTC.
+const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
+
 /// Answers a request by an event stream. What the query limits refuse is told in the stream as well, because a
 /// browser shows nothing of a stream that did not open. The token was checked before.
 pub(crate) async fn answer(
@@ -38,9 +41,10 @@ pub(crate) async fn answer(
     via: Via,
     context: RequestContext,
 ) -> Response {
+    let context = Arc::new(context);
     let refused = |refusal: &Rejected| {
         let answer = schema.finish_errors(refusal.response(), &context);
-        open(stream::iter([next(&answer), complete()]))
+        open(&schema, stream::iter([next(&answer), complete()]))
     };
     let app = schema.app();
     let mut lease = match Lease::open(app.leasing(), Network::of(context.origin.address)) {
@@ -60,7 +64,7 @@ pub(crate) async fn answer(
     };
     let mut paid = None;
     let answers: Answers = match kind {
-        OperationType::Subscription => Box::pin(schema.follow(request, context.clone())),
+        OperationType::Subscription => Box::pin(schema.follow(request, Arc::clone(&context))),
         OperationType::Query | OperationType::Mutation => {
             let (answer, budget) = schema.execute(request, &context).await;
             paid = budget;
@@ -76,14 +80,15 @@ pub(crate) async fn answer(
         context,
         span: Span::current(),
     };
-    open(stream::unfold(running, |mut running| {
+    let events = stream::unfold(running, |mut running| {
         let span = running.span.clone();
         let next = async {
             let event = running.next().await?;
             Some((event, running))
         };
         next.instrument(span)
-    }))
+    });
+    open(&schema, events)
 }
 
 /// What is told where as much is open as may be: before the stream, so that whoever counts sees the status.
@@ -100,11 +105,17 @@ fn too_many(schema: &Schema, refusal: LeaseRefused, context: &RequestContext) ->
 
 /// An event stream that says something at once, so that whoever waits for its first byte, be it a proxy or
 /// a person, knows that it is open.
-fn open(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+fn open(schema: &Schema, events: impl Stream<Item = Event> + Send + 'static) -> Response {
     let first = Event::default().comment("open");
     let events = stream::iter([first]).chain(events).map(Ok::<_, Infallible>);
     let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    (UNBUFFERED, stream).into_response()
+    let mut response = (UNBUFFERED, stream).into_response();
+    // hyper would say when, of what it writes itself.
+    let now = schema.app().clock.now().format(HTTP_DATE).to_string();
+    if let Ok(now) = HeaderValue::from_str(&now) {
+        response.headers_mut().insert(header::DATE, now);
+    }
+    response
 }
 
 /// Where a stream stands.
@@ -126,7 +137,7 @@ struct RunningOperation {
     _paid: Option<AnswerBudget>,
     stage: Stage,
     schema: Schema,
-    context: RequestContext,
+    context: Arc<RequestContext>,
     span: Span,
 }
 

@@ -4,7 +4,7 @@
 //! itself, one that outlives its token, two streams of one name, streams without number, mutations
 //! (`docs/threat-model.md`, T3).
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_graphql::Response as Answer;
 use axum::{
@@ -282,7 +282,8 @@ impl SocketConnection {
                 Some(said) = self.inbox.recv() => self.forward(said).await?,
                 message = self.socket.recv() => {
                     heard = Instant::now();
-                    if !self.hear(message).await? {
+                    // In a box: while nothing comes, nothing of it is needed.
+                    if !Box::pin(self.hear(message)).await? {
                         return Ok(());
                     }
                 }
@@ -403,7 +404,7 @@ impl SocketConnection {
         }
         self.generation += 1;
         let generation = self.generation;
-        let responses = self.schema.follow(request, context);
+        let responses = self.schema.follow(request, Arc::new(context));
         let speaker = Speaker {
             id: id.clone(),
             generation,

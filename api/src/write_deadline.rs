@@ -21,16 +21,31 @@ use tokio::{
 
 /// Whether the deadline holds for what is written now. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct WriteDeadlineSwitch(Arc<AtomicBool>);
+pub(crate) struct WriteDeadlineSwitch(Arc<WriteState>);
+
+#[derive(Debug, Default)]
+struct WriteState {
+    is_on: AtomicBool,
+    is_blocked: AtomicBool,
+}
 
 impl WriteDeadlineSwitch {
     /// Lets it hold from now on, or no more.
     pub(crate) fn set(&self, is_on: bool) {
-        self.0.store(is_on, Ordering::Relaxed);
+        self.0.is_on.store(is_on, Ordering::Relaxed);
+    }
+
+    /// Whether the last write waits for the other side.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.0.is_blocked.load(Ordering::Relaxed)
+    }
+
+    fn set_blocked(&self, is_blocked: bool) {
+        self.0.is_blocked.store(is_blocked, Ordering::Relaxed);
     }
 
     fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_on.load(Ordering::Relaxed)
     }
 }
 
@@ -61,6 +76,7 @@ impl<S> WriteDeadline<S> {
         written: Poll<io::Result<T>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
+        self.switch.set_blocked(written.is_pending());
         if written.is_ready() || !self.switch.is_on() {
             self.waiting = None;
             return written;
@@ -130,8 +146,11 @@ mod tests {
         let (ours, _theirs) = duplex(8);
         let switch = WriteDeadlineSwitch::default();
         switch.set(is_on);
-        let mut stream = WriteDeadline::new(ours, switch, within);
-        let written = tokio::time::timeout(within * 2, stream.write_all(&[0; 9])).await;
+        let mut stream = WriteDeadline::new(ours, switch.clone(), within);
+        stream.write_all(&[0; 8]).await.ok()?;
+        assert!(!switch.is_blocked(), "there was room");
+        let written = tokio::time::timeout(within * 2, stream.write_all(&[0; 1])).await;
+        assert!(switch.is_blocked(), "there is none");
         written.ok()?.err().map(|error| error.kind())
     }
 

@@ -1,6 +1,9 @@
 //! Who saw each record of a page: asked for one by one, read together.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use dataloader::{BatchFn, non_cached::Loader};
 use store::{
@@ -20,7 +23,7 @@ type ReadLog = Result<Arc<AuditPage>, Arc<Error>>;
 
 struct AccessLogBatch {
     pool: Pool,
-    context: RequestContext,
+    context: Arc<RequestContext>,
 }
 
 impl AccessLogBatch {
@@ -46,23 +49,41 @@ impl BatchFn<RecordPage, ReadLog> for AccessLogBatch {
     }
 }
 
-/// Reads the access logs of records, of one request.
+type AccessLogLoader = Loader<RecordPage, ReadLog, AccessLogBatch>;
+
+/// Reads the access logs of records, of one request. What does it is made once one is asked for.
 #[derive(Clone)]
-pub(crate) struct AccessLogs(Loader<RecordPage, ReadLog, AccessLogBatch>);
+pub(crate) struct AccessLogs(Arc<LazyAccessLogLoader>);
+
+struct LazyAccessLogLoader {
+    pool: Pool,
+    context: Arc<RequestContext>,
+    made: OnceLock<AccessLogLoader>,
+}
+
+impl LazyAccessLogLoader {
+    fn loader(&self) -> &AccessLogLoader {
+        self.made.get_or_init(|| {
+            let batch = AccessLogBatch {
+                pool: self.pool.clone(),
+                context: Arc::clone(&self.context),
+            };
+            let loader = Loader::new(batch);
+            loader
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH)
+        })
+    }
+}
 
 impl AccessLogs {
     /// Nothing is read yet.
-    pub(crate) fn new(pool: &Pool, context: &RequestContext) -> Self {
-        let batch = AccessLogBatch {
+    pub(crate) fn new(pool: &Pool, context: &Arc<RequestContext>) -> Self {
+        Self(Arc::new(LazyAccessLogLoader {
             pool: pool.clone(),
-            context: context.clone(),
-        };
-        let loader = Loader::new(batch);
-        Self(
-            loader
-                .with_yield_count(YIELDS)
-                .with_max_batch_size(MAX_BATCH),
-        )
+            context: Arc::clone(context),
+            made: OnceLock::new(),
+        }))
     }
 
     /// A page of the log of one of the caller's own records, newest first. Written down before it is shown.
@@ -70,7 +91,7 @@ impl AccessLogs {
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::Busy`], [`Error::Unavailable`].
     pub(crate) async fn page(&self, asked: RecordPage) -> Result<Arc<AuditPage>, Error> {
-        let loaded = self.0.try_load(asked).await;
+        let loaded = self.0.loader().try_load(asked).await;
         let loaded = loaded.map_err(|_| Error::Unavailable)?;
         loaded.map_err(Arc::unwrap_or_clone)
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use dataloader::{BatchFn, cached::Loader};
@@ -30,7 +30,7 @@ type ReadConsent = Result<Option<Arc<ListedConsent>>, Arc<Error>>;
 struct ReferredConsentBatch {
     pool: Pool,
     costs: CostLimiter,
-    context: RequestContext,
+    context: Arc<RequestContext>,
 }
 
 impl ReferredConsentBatch {
@@ -87,24 +87,44 @@ impl BatchFn<ReferredConsent, ReadConsent> for ReferredConsentBatch {
     }
 }
 
-/// Finds the consents that one answer names, each once.
+type ConsentLoader = Loader<ReferredConsent, ReadConsent, ReferredConsentBatch>;
+
+/// Finds the consents that one answer names, each once. What does it is made once one is asked for.
 #[derive(Clone)]
-pub(crate) struct ReferredConsents(Loader<ReferredConsent, ReadConsent, ReferredConsentBatch>);
+pub(crate) struct ReferredConsents(Arc<LazyConsentLoader>);
+
+struct LazyConsentLoader {
+    pool: Pool,
+    costs: CostLimiter,
+    context: Arc<RequestContext>,
+    made: OnceLock<ConsentLoader>,
+}
+
+impl LazyConsentLoader {
+    fn loader(&self) -> &ConsentLoader {
+        self.made.get_or_init(|| {
+            let batch = ReferredConsentBatch {
+                pool: self.pool.clone(),
+                costs: self.costs.clone(),
+                context: Arc::clone(&self.context),
+            };
+            let loader = Loader::new(batch);
+            loader
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH)
+        })
+    }
+}
 
 impl ReferredConsents {
     /// Nothing is read yet.
-    pub(crate) fn new(pool: &Pool, costs: &CostLimiter, context: &RequestContext) -> Self {
-        let batch = ReferredConsentBatch {
+    pub(crate) fn new(pool: &Pool, costs: &CostLimiter, context: &Arc<RequestContext>) -> Self {
+        Self(Arc::new(LazyConsentLoader {
             pool: pool.clone(),
             costs: costs.clone(),
-            context: context.clone(),
-        };
-        let loader = Loader::new(batch);
-        Self(
-            loader
-                .with_yield_count(YIELDS)
-                .with_max_batch_size(MAX_BATCH),
-        )
+            context: Arc::clone(context),
+            made: OnceLock::new(),
+        }))
     }
 
     /// A consent of the caller's, or of the patient's for whom they act; `None` for any other. Written down before it is given.
@@ -120,13 +140,15 @@ impl ReferredConsents {
             consent,
             on_behalf_of,
         };
-        let loaded = self.0.try_load(key).await;
+        let loaded = self.0.loader().try_load(key).await;
         let loaded = loaded.map_err(|_| Error::Unavailable)?;
         loaded.map_err(Arc::unwrap_or_clone)
     }
 
     /// Forgets them: what comes next is read anew.
     pub(crate) async fn forget(&self) {
-        self.0.clear_all().await;
+        if let Some(loader) = self.0.made.get() {
+            loader.clear_all().await;
+        }
     }
 }

@@ -10,6 +10,8 @@ pub(crate) mod payload;
 pub(crate) mod root;
 pub(crate) mod scalars;
 
+use std::sync::Arc;
+
 use async_graphql::Context;
 use domain::ids::UserId;
 use uuid::Uuid;
@@ -55,7 +57,8 @@ pub(crate) fn app<'a>(ctx: &Context<'a>) -> Result<&'a App, Error> {
 /// # Errors
 /// [`Error::Internal`] where the transport gave none.
 pub(crate) fn context<'a>(ctx: &Context<'a>) -> Result<&'a RequestContext, Error> {
-    ctx.data::<RequestContext>().map_err(|_| Error::Internal)
+    let context = ctx.data::<Arc<RequestContext>>();
+    context.map(Arc::as_ref).map_err(|_| Error::Internal)
 }
 
 /// The request's loaders.

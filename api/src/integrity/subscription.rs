@@ -1,7 +1,7 @@
 //! One subscriber's stream: from a cursor or from now, each entry once, in order, and only what the
 //! subscriber may see at that moment.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -109,6 +109,7 @@ pub(super) async fn follow(
         wanted,
         versions_of,
     } = followed;
+    let turn = feed.turn().await?;
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     // Listening begins before the log is read, so nothing falls between the two.
@@ -129,6 +130,7 @@ pub(super) async fn follow(
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
+    drop(turn);
     let subscriber = Subscriber {
         pool,
         feed,
@@ -170,7 +172,8 @@ impl Follower for Subscriber {
                 subscription: self.subscription,
                 events: events.collect(),
             };
-            let decided = self.feed.decisions.ask(inquiry).await?;
+            // Waiting for an event takes no room for deciding on one.
+            let decided = Box::pin(self.feed.decisions.ask(inquiry)).await?;
             if decided.role == self.role {
                 self.decided_at = Instant::now();
                 // From before they were written: no row stands for longer than it may.
@@ -189,7 +192,11 @@ impl Subscriber {
     /// What has to be decided on: at least one event, and as many as are there without waiting. Whether they concern the
     /// subscriber is for the decision to say, which knows the role that they have now.
     async fn gather(&mut self) -> Result<Vec<Arc<FeedRow>>, Error> {
-        let mut events: Vec<_> = self.visible.drain(..).collect();
+        let mut events = Vec::from(mem::take(&mut self.visible));
+        if events.is_empty() {
+            // What many were kept in would be kept while nothing happens.
+            events.shrink_to_fit();
+        }
         while events.len() < TOGETHER {
             let row = match self.log.at_hand() {
                 Some(row) => row,
@@ -220,6 +227,7 @@ impl Subscriber {
 
     /// Reads the log from where they stand.
     async fn read(&mut self) -> Result<(), Error> {
+        let _turn = self.feed.turn().await?;
         let mut conn = self.pool.acquire().await?;
         let stretch = feed::after(&mut conn, self.position, BATCH, self.part()).await?;
         if stretch.rows.is_empty() {

@@ -1,6 +1,9 @@
 //! Records that events, entries of logs and other versions name: asked for one by one, decided and written down together.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use dataloader::{BatchFn, cached::Loader};
 use domain::{
@@ -31,7 +34,7 @@ type DisclosedRecord = Result<Option<Arc<Disclosed>>, Arc<Error>>;
 struct ReferredRecordBatch {
     pool: Pool,
     costs: CostLimiter,
-    context: RequestContext,
+    context: Arc<RequestContext>,
 }
 
 impl ReferredRecordBatch {
@@ -78,24 +81,44 @@ impl BatchFn<ReferredRecord, DisclosedRecord> for ReferredRecordBatch {
     }
 }
 
-/// Finds the records that one answer names, each once.
+type RecordLoader = Loader<ReferredRecord, DisclosedRecord, ReferredRecordBatch>;
+
+/// Finds the records that one answer names, each once. What does it is made once one is asked for.
 #[derive(Clone)]
-pub(crate) struct ReferredRecords(Loader<ReferredRecord, DisclosedRecord, ReferredRecordBatch>);
+pub(crate) struct ReferredRecords(Arc<LazyRecordLoader>);
+
+struct LazyRecordLoader {
+    pool: Pool,
+    costs: CostLimiter,
+    context: Arc<RequestContext>,
+    made: OnceLock<RecordLoader>,
+}
+
+impl LazyRecordLoader {
+    fn loader(&self) -> &RecordLoader {
+        self.made.get_or_init(|| {
+            let batch = ReferredRecordBatch {
+                pool: self.pool.clone(),
+                costs: self.costs.clone(),
+                context: Arc::clone(&self.context),
+            };
+            let loader = Loader::new(batch);
+            loader
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH)
+        })
+    }
+}
 
 impl ReferredRecords {
     /// Nothing is read yet.
-    pub(crate) fn new(pool: &Pool, costs: &CostLimiter, context: &RequestContext) -> Self {
-        let batch = ReferredRecordBatch {
+    pub(crate) fn new(pool: &Pool, costs: &CostLimiter, context: &Arc<RequestContext>) -> Self {
+        Self(Arc::new(LazyRecordLoader {
             pool: pool.clone(),
             costs: costs.clone(),
-            context: context.clone(),
-        };
-        let loader = Loader::new(batch);
-        Self(
-            loader
-                .with_yield_count(YIELDS)
-                .with_max_batch_size(MAX_BATCH),
-        )
+            context: Arc::clone(context),
+            made: OnceLock::new(),
+        }))
     }
 
     /// A record, without its content; `None` where the caller may not read it, and where there is none. Written down before it is
@@ -114,13 +137,15 @@ impl ReferredRecords {
             purpose,
             on_behalf_of,
         };
-        let loaded = self.0.try_load(key).await;
+        let loaded = self.0.loader().try_load(key).await;
         let loaded = loaded.map_err(|_| Error::Unavailable)?;
         loaded.map_err(Arc::unwrap_or_clone)
     }
 
     /// Forgets them: what comes next is decided anew.
     pub(crate) async fn forget(&self) {
-        self.0.clear_all().await;
+        if let Some(loader) = self.0.made.get() {
+            loader.clear_all().await;
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tests::{PATIENCE, World, eventually};
+use tests::{PATIENCE, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 const FOLLOW: &str = "subscription Follow($after: Cursor) {
   integrityEvents(after: $after) { cursor kind at recordId state }
 }";
+/// How often it is looked how many streams have begun.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What begins each event that tells something.
 const TOLD: &[u8] = b"event: next\n";
 /// What stands in one that tells an error.
@@ -59,7 +61,8 @@ impl Audience {
     /// to follow, which its audit row says.
     pub(crate) async fn joins(&mut self, world: &World, tokens: &[&str], after: Option<&str>) {
         let wanted = subscriptions(world).await + count(tokens.len());
-        let answered = self.begun + self.failed + count(tokens.len());
+        let failed = self.failed;
+        let answered = self.begun + failed + count(tokens.len());
         for token in tokens {
             let request = request(token, after);
             let (server, says) = (world.api.address(), self.says.clone());
@@ -70,10 +73,16 @@ impl Audience {
             });
         }
         while self.begun + self.failed < answered && self.hears_more().await {}
-        eventually("the streams have begun", async || {
-            (subscriptions(world).await >= wanted).then_some(())
-        })
-        .await;
+        let deadline = Instant::now() + PATIENCE;
+        // One that told an error in the place of its first event has begun nothing.
+        while subscriptions(world).await + self.failed - failed < wanted {
+            assert!(
+                Instant::now() < deadline,
+                "waited {PATIENCE:?} in vain: the streams have begun"
+            );
+            let next = Instant::now() + LOOK_EVERY;
+            while Instant::now() < next && self.hears_within(LOOK_EVERY).await {}
+        }
     }
 
     /// How long after `since` each of the next so many events came, the first of them first. Fewer, where nothing comes for as
@@ -94,7 +103,12 @@ impl Audience {
 
     /// What comes next; false where nothing does.
     async fn hears_more(&mut self) -> bool {
-        match tokio::time::timeout(PATIENCE, self.heard.recv()).await {
+        self.hears_within(PATIENCE).await
+    }
+
+    /// The same, of what comes within this time.
+    async fn hears_within(&mut self, within: Duration) -> bool {
+        match tokio::time::timeout(within, self.heard.recv()).await {
             Ok(Some(Heard::Begun)) => self.begun += 1,
             Ok(Some(Heard::Told(at, events))) => self.told.push((at, events)),
             Ok(Some(Heard::Failed)) => self.failed += 1,

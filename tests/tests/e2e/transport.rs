@@ -5,8 +5,10 @@ use std::fs;
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
 use serde_json::{Value, json};
-use tests::{Person, Program, World, documents, eventually, id, text};
-use tokio::io::AsyncReadExt as _;
+use tests::{PATIENCE, Person, Program, World, documents, eventually, id, text};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 const NO_RECORD: &str = "018f0000-0000-7000-8000-000000000000";
 const NAME: &str = r#"{"query":"{ __typename }"}"#;
@@ -940,4 +942,55 @@ async fn every_time_in_an_answer_has_six_digits_after_the_second() {
         let has_form = time.len() == 27 && time.ends_with('Z') && &time[19..20] == ".";
         assert!(has_form, "{time}");
     }
+}
+
+/// All that comes over a connection to which this is written, until the other side ends it.
+async fn heard_after(api: &Program, written: &str) -> String {
+    let connected = TcpStream::connect(api.address()).await;
+    let mut stream = connected.expect("a connection");
+    let sent = stream.write_all(written.as_bytes()).await;
+    sent.expect("it is open");
+    let mut heard = String::new();
+    let read = timeout(PATIENCE, stream.read_to_string(&mut heard)).await;
+    read.expect("it is ended").expect("it is text");
+    heard
+}
+
+#[tokio::test]
+async fn an_event_stream_comes_after_another_answer_and_ends_its_connection() {
+    let world = World::start().await;
+    let asks = |version: &str, accept: &str| {
+        format!(
+            "POST /graphql HTTP/{version}\r\nhost: localhost\r\naccept: {accept}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{NAME}",
+            NAME.len()
+        )
+    };
+    let events = "text/event-stream";
+    let both = [asks("1.1", "application/json"), asks("1.1", events)].concat();
+
+    let heard = heard_after(&world.api, &both).await;
+    let without_chunks = heard_after(&world.api, &asks("1.0", events)).await;
+
+    let answers: Vec<&str> = heard.split("HTTP/1.1 200 OK\r\n").collect();
+    let [before, first, stream] = answers[..] else {
+        panic!("two answers: {heard}");
+    };
+    assert!(before.is_empty() && first.ends_with('}'), "{heard}");
+    let (head, body) = stream.split_once("\r\n\r\n").expect("a head");
+    for header in [
+        "connection: close",
+        "content-type: text/event-stream",
+        "date: ",
+        "transfer-encoding: chunked",
+        "x-request-id: ",
+    ] {
+        let given = head.lines().filter(|line| line.starts_with(header));
+        assert_eq!(given.count(), 1, "{header}: {head}");
+    }
+    assert!(body.contains("event: next\n"), "{body}");
+    assert!(body.contains("event: complete\n"), "{body}");
+    assert!(body.ends_with("\r\n0\r\n\r\n"), "{body}");
+    assert!(without_chunks.contains("event: complete\n"));
+    assert!(!without_chunks.contains("transfer-encoding"));
 }
