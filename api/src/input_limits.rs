@@ -8,9 +8,8 @@ use std::collections::HashMap;
 
 use async_graphql::{
     Name, Value, Variables,
-    parser::{
-        parse_schema,
-        types::{BaseType, ExecutableDocument, Type, TypeKind, TypeSystemDefinition},
+    parser::types::{
+        BaseType, ExecutableDocument, ServiceDocument, Type, TypeKind, TypeSystemDefinition,
     },
 };
 
@@ -77,22 +76,18 @@ pub(crate) struct InputLimits {
 }
 
 impl InputLimits {
-    /// Reads the schema in its own language.
-    ///
-    /// # Panics
-    /// Where it cannot be parsed: it is printed by the library that parses it.
-    pub(crate) fn of(sdl: &str) -> Self {
-        let document = parse_schema(sdl).expect("a schema that was printed can be parsed");
+    /// Those of a schema.
+    pub(crate) fn of(schema: &ServiceDocument) -> Self {
         let mut limits = Self::default();
-        for definition in document.definitions {
+        for definition in &schema.definitions {
             let TypeSystemDefinition::Type(definition) = definition else {
                 continue;
             };
-            let name = definition.node.name.node;
-            match definition.node.kind {
+            let name = definition.node.name.node.clone();
+            match &definition.node.kind {
                 TypeKind::InputObject(object) => {
-                    let fields = object.fields.into_iter();
-                    let fields = fields.map(|field| (field.node.name.node, field.node.ty.node));
+                    let fields = object.fields.iter().map(|field| &field.node);
+                    let fields = fields.map(|it| (it.name.node.clone(), it.ty.node.clone()));
                     limits.fields.insert(name, fields.collect());
                 }
                 TypeKind::Enum(kind) => {
@@ -183,7 +178,7 @@ impl InputLimits {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use async_graphql::parser::parse_query;
+    use async_graphql::parser::{parse_query, parse_schema};
     use serde_json::{Value as Json, json};
 
     use super::*;
@@ -199,7 +194,7 @@ mod tests {
     fn judge(declared: &str, value: &Json) -> Result<(), String> {
         let query = format!("query ($v: {declared}) {{ ask(input: $v) }}");
         let variables = Variables::from_json(json!({ "v": value }));
-        let limits = InputLimits::of(SDL);
+        let limits = InputLimits::of(&parse_schema(SDL).unwrap());
         let judged = limits.check(&parse_query(query).unwrap(), &variables);
         judged.map_err(|errors| {
             let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
@@ -265,7 +260,7 @@ mod tests {
         let name = "v".repeat(10_000);
         let query = format!("query (${name}: [Int]) {{ ask(input: ${name}) }}");
         let variables = Variables::from_json(json!({ name: vec![1; MAX_LIST + 1] }));
-        let limits = InputLimits::of(SDL);
+        let limits = InputLimits::of(&parse_schema(SDL).unwrap());
         let judged = limits.check(&parse_query(query).unwrap(), &variables);
         let errors = judged.unwrap_err();
         assert_eq!(errors.len(), 1);

@@ -3,12 +3,17 @@
 //! async-graphql gives the schema and its execution; how requests come in, what they may cost and what
 //! errors say is ours ([`crate::query_limits`], [`crate::http`], [`crate::websocket`]).
 
-use std::{any::TypeId, cell::LazyCell, sync::Arc, time::Duration};
+use std::{
+    any::TypeId,
+    cell::LazyCell,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_graphql::{
     MergedObject, MergedSubscription, Request, Response, SDLExportOptions, Schema as GraphQlSchema,
     ServerError, Value,
-    parser::{parse_query, types::OperationType},
+    parser::{parse_query, parse_schema, types::OperationType},
 };
 use futures::{FutureExt as _, Stream, StreamExt, stream};
 use tokio::sync::Semaphore;
@@ -157,21 +162,24 @@ pub(crate) struct Subscription(
 
 type Inner = GraphQlSchema<NullableFields<Query>, NullableFields<Mutation>, Subscription>;
 
-/// The public contract, as `schema.graphql` holds it.
-pub(crate) fn sdl() -> String {
-    let sdl = Inner::build(
-        NullableFields::default(),
-        NullableFields::default(),
-        Subscription::default(),
-    )
-    .finish()
-    .sdl_with_options(SDLExportOptions::new().include_specified_by());
-    let tidy = sdl
-        .lines()
-        .map(str::trim_end)
-        .collect::<Vec<_>>()
-        .join("\n");
-    format!("{}\n", tidy.trim())
+/// The public contract, as `schema.graphql` holds it; printed once.
+pub(crate) fn sdl() -> &'static str {
+    static SDL: OnceLock<String> = OnceLock::new();
+    SDL.get_or_init(|| {
+        let sdl = Inner::build(
+            NullableFields::default(),
+            NullableFields::default(),
+            Subscription::default(),
+        )
+        .finish()
+        .sdl_with_options(SDLExportOptions::new().include_specified_by());
+        let tidy = sdl
+            .lines()
+            .map(str::trim_end)
+            .collect::<Vec<_>>()
+            .join("\n");
+        format!("{}\n", tidy.trim())
+    })
 }
 
 /// Says of a document what does not fit the schema. Nothing of it runs: no operation has the name that is asked for, which is
@@ -255,6 +263,9 @@ pub(crate) struct Schema {
 
 impl Schema {
     /// The schema over this process, and the documents that are known to it by their hashes.
+    ///
+    /// # Panics
+    /// Where what is printed of the schema cannot be parsed: the same library does both.
     pub(crate) fn new(app: App, documents: Documents, timeout: Duration) -> Self {
         let mut builder = Inner::build(
             NullableFields::default(),
@@ -269,14 +280,14 @@ impl Schema {
             builder = builder.disable_introspection();
         }
         let limits = QueryLimits::new(app.introspection);
-        let sdl = sdl();
+        let printed = parse_schema(sdl()).expect("a schema that was printed can be parsed");
         Self {
             inner: builder.finish(),
             app,
             limits,
             documents,
-            inputs: Arc::new(InputLimits::of(&sdl)),
-            input_types: Arc::new(InputTypes::of(&sdl)),
+            inputs: Arc::new(InputLimits::of(&printed)),
+            input_types: Arc::new(InputTypes::of(&printed)),
             parsed: ParsedDocuments::new(),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             timeout,

@@ -7,9 +7,8 @@ use std::collections::{HashMap, HashSet};
 
 use async_graphql::{
     InputType as _, Name, Positioned, Value, Variables,
-    parser::{
-        parse_schema,
-        types::{BaseType, Type, TypeKind, TypeSystemDefinition, VariableDefinition},
+    parser::types::{
+        BaseType, ServiceDocument, Type, TypeKind, TypeSystemDefinition, VariableDefinition,
     },
 };
 use chrono::{DateTime, Utc};
@@ -52,39 +51,35 @@ struct InputField {
 }
 
 impl InputTypes {
-    /// Those of a schema, as it is printed.
-    ///
-    /// # Panics
-    /// Where that is not a schema.
-    pub(crate) fn of(sdl: &str) -> Self {
-        let schema = parse_schema(sdl).expect("the schema that we print is one");
-        let types = schema.definitions.into_iter().filter_map(|definition| {
+    /// Those of a schema.
+    pub(crate) fn of(schema: &ServiceDocument) -> Self {
+        let types = schema.definitions.iter().filter_map(|definition| {
             let TypeSystemDefinition::Type(definition) = definition else {
                 return None;
             };
-            let definition = definition.node;
+            let definition = &definition.node;
             let mut directives = definition.directives.iter();
             let is_one_of = directives.any(|directive| directive.node.name.node == "oneOf");
-            let kind = match definition.kind {
+            let kind = match &definition.kind {
                 TypeKind::Enum(of) => {
-                    let values = of.values.into_iter();
-                    InputKind::Enum(values.map(|value| value.node.value.node).collect())
+                    let values = of.values.iter();
+                    InputKind::Enum(values.map(|value| value.node.value.node.clone()).collect())
                 }
                 TypeKind::InputObject(of) => InputKind::Object {
                     is_one_of,
                     fields: of
                         .fields
-                        .into_iter()
+                        .iter()
                         .map(|field| InputField {
-                            name: field.node.name.node,
-                            of_type: field.node.ty.node,
+                            name: field.node.name.node.clone(),
+                            of_type: field.node.ty.node.clone(),
                             has_default: field.node.default_value.is_some(),
                         })
                         .collect(),
                 },
                 _ => return None,
             };
-            Some((definition.name.node, kind))
+            Some((definition.name.node.clone(), kind))
         });
         Self(types.collect())
     }
@@ -253,7 +248,7 @@ fn is_scalar(name: &Name, value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use async_graphql::parser::{parse_query, types::DocumentOperations};
+    use async_graphql::parser::{parse_query, parse_schema, types::DocumentOperations};
     use serde_json::json;
 
     use super::*;
@@ -272,7 +267,7 @@ mod tests {
         let DocumentOperations::Single(operation) = document.operations else {
             return Vec::new();
         };
-        let types = InputTypes::of(SCHEMA);
+        let types = InputTypes::of(&parse_schema(SCHEMA).unwrap());
         let values = Variables::from_json(values);
         let problems = types.check(&operation.node.variable_definitions, &values);
         problems.into_iter().map(|problem| problem.place).collect()

@@ -95,13 +95,20 @@ pub(crate) async fn fresh(options: Options) -> Foundation {
     let tools = tokio::task::spawn_blocking(move || Tools::ensure(&root, Scope::Test)).await;
     let tools = tools.expect("installing does not panic");
     tools.unwrap_or_else(|error| panic!("the tools are not there: {error}"));
-    with_an_admin(options).await
+    match TEMPLATE.get() {
+        Some(template) => admitting(template.with_own_cluster(options).await).await,
+        None => with_an_admin(options).await,
+    }
 }
 
 /// The same, with no more of the tools than the programs need.
 pub(crate) async fn with_an_admin(options: Options) -> Foundation {
-    let foundation = Foundation::start(options).await;
-    let foundation = foundation.unwrap_or_else(|error| panic!("there is no ground: {error}"));
+    admitting(Foundation::start(options).await).await
+}
+
+/// A foundation that has started, with its first administrator.
+async fn admitting(started: dev::Result<Foundation>) -> Foundation {
+    let foundation = started.unwrap_or_else(|error| panic!("there is no ground: {error}"));
     let (username, password) = FIRST_ADMIN;
     let made = foundation
         .create_admin("first.admin@meditrustal.example", username, password)

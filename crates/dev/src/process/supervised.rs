@@ -11,7 +11,7 @@ use super::{Echo, Signal, Tie, Tied, tail};
 use crate::{Error, Result, config};
 
 /// How often readiness is asked for.
-const ASK_EVERY: Duration = Duration::from_millis(50);
+const ASK_EVERY: Duration = Duration::from_millis(20);
 /// What a program gets to finish what it is doing.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -45,12 +45,18 @@ impl Foundation {
     /// # Errors
     ///
     /// The first thing that does not work.
-    pub async fn start(mut options: Options) -> Result<Self> {
+    pub async fn start(options: Options) -> Result<Self> {
         let scratch = if options.keep {
             None
         } else {
             Some(Scratch::new("stack")?)
         };
+        Self::start_in(scratch, options).await
+    }
+
+    /// The same in a directory, which may hold a chain with its registry, keys and passwords already; without one, where
+    /// it is kept.
+    pub(super) async fn start_in(scratch: Option<Scratch>, mut options: Options) -> Result<Self> {
         let dir = scratch
             .as_ref()
             .map_or_else(|| options.root.join(".dev"), |s| s.path().into());

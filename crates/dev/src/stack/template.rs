@@ -77,6 +77,19 @@ impl Template {
             _scratch: Some(scratch),
         })
     }
+
+    /// A foundation with a cluster of its own, which begins with the template's chain, keys and passwords: there is nothing
+    /// to deploy, which forge takes seconds for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Foundation::start`].
+    pub async fn with_own_cluster(&self, options: Options) -> Result<Foundation> {
+        let Self(origin) = self;
+        let scratch = Scratch::new("stack")?;
+        copy_files(&origin.dir, scratch.path())?;
+        Foundation::start_in(Some(scratch), options).await
+    }
 }
 
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
