@@ -172,6 +172,7 @@ mod tests {
     const THERE: NameScope<'static> = NameScope {
         named: None,
         full_url: Some("http://h/fhir/Encounter/7"),
+        said: None,
     };
 
     fn mentioned(text: &str) -> Option<MentionedResource> {
@@ -225,6 +226,7 @@ mod tests {
         let scope = NameScope {
             named: None,
             full_url: Some("http://h/fhir/Practitioner/7"),
+            said: None,
         };
         let names = MentionedResource::of(&practitioner, scope).unwrap().names;
         for reference in [

@@ -470,6 +470,73 @@ async fn two_files_may_refer_to_each_other() {
     );
 }
 
+#[tokio::test]
+async fn what_another_server_calls_by_the_same_id_is_not_meant() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let refers = async |line: &Value| {
+        let document = document(&ana, &line["recordId"]).await;
+        document["hasMember"][0].clone()
+    };
+    let from = |source: &str, id: &str| format!(r#""id":"{id}","meta":{{"source":"{source}"}}"#);
+    let part = |named: &str| part_of(&format!("{named},"), "Observation/7");
+    let logical = |base: &str| {
+        let uri = format!("{base}/Observation/7");
+        let identifier = json!({ "system": "urn:ietf:rfc:3986", "value": uri });
+        json!({ "identifier": identifier, "type": "Observation" })
+    };
+
+    // In a Bundle, by the addresses of the entries.
+    let other = "https://other.example/fhir";
+    let entries = [
+        entry(&format!("{BASE}/Observation/1"), &part(r#""id":"1""#)),
+        entry(
+            &format!("{other}/Observation/7"),
+            &measured(61, r#""id":"7""#),
+        ),
+    ];
+    let entries = bundle("collection", &entries);
+    let of_two = ana.imports(&world.api, &ana, (BUNDLE, ""), entries).await;
+    assert_eq!(of_two.each("outcome"), vec![json!("CREATED"); 2]);
+    assert_eq!(of_two.end["unresolvedReferences"], 1, "{:?}", of_two.lines);
+    assert_eq!(refers(&of_two.lines[0]).await, logical(BASE));
+
+    // In lines, by the sources that the documents name; what one of them names comes in another file.
+    let (ward, lab) = ("https://ward.example/fhir", "https://lab.example/fhir");
+    let of_ward = part(&from(&format!("{ward}#x1"), "1"));
+    let lines = [of_ward.clone(), measured(62, &from(lab, "7"))];
+    let first = brings(&world, &ana, "", &lines).await;
+    let lines = [measured(63, &from(ward, "7")), of_ward];
+    let second = brings(&world, &ana, "", &lines).await;
+    assert_eq!(first.end["unresolvedReferences"], 1, "{:?}", first.lines);
+    assert_eq!(refers(&first.lines[0]).await, logical(ward));
+    let outcomes = ["CREATED", "AMENDED"].map(|it| json!(it));
+    assert_eq!(second.each("outcome"), outcomes, "{:?}", second.lines);
+    let ours = |line: &Value| {
+        let record = text(&line["recordId"]);
+        json!({ "reference": format!("Observation/{record}") })
+    };
+    assert_eq!(refers(&second.lines[1]).await, ours(&second.lines[0]));
+
+    // Where it is not known whose words those are: what is in the same file and not known to be another server's, and nothing else.
+    // The number of a request names no source.
+    let unknown = [measured(64, &from("#x2", "7")), part(r#""id":"2""#)];
+    let together = brings(&world, &ana, "", &unknown).await;
+    let beside = [measured(65, &from(lab, "7")), part(r#""id":"3""#)];
+    let beside = brings(&world, &ana, "", &beside).await;
+    assert_eq!(together.each("outcome"), vec![json!("CREATED"); 2]);
+    assert_eq!(refers(&together.lines[1]).await, ours(&together.lines[0]));
+    let outcomes = ["AMENDED", "CREATED"].map(|it| json!(it));
+    assert_eq!(beside.each("outcome"), outcomes, "{:?}", beside.lines);
+    assert_eq!(
+        refers(&beside.lines[1]).await,
+        json!({ "identifier": { "value": "Observation/7" }, "type": "Observation" })
+    );
+    let another = [measured(66, &from("#x3", "7"))];
+    let another = brings(&world, &ana, "", &another).await;
+    assert_eq!(another.each("outcome"), [json!("CREATED")]);
+}
+
 /// As Synthea makes it: everything by `urn:uuid`, the patient first, an encounter that no record is made of.
 fn synthea() -> String {
     let urn = |nth: u32| format!("urn:uuid:00000000-0000-4000-8000-00000000000{nth}");

@@ -300,6 +300,7 @@ impl Import {
         let scope = NameScope {
             named: self.source.as_deref(),
             full_url: full_url.as_deref(),
+            said: origin::said_source(&document, full_url.as_deref()),
         };
         let origin = origin::origin(&document, scope);
         let origin = origin.map(|origin| (origin, origin::content(&document)));

@@ -9,7 +9,7 @@ use domain::{
 };
 use fhir::{
     Json,
-    origin::{NameScope, may_mean_medication, may_mean_record},
+    origin::{NameScope, may_mean_medication, may_mean_record, said_source},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -78,9 +78,11 @@ struct SourceHead {
 impl Prepared {
     /// In whose words it speaks of others.
     pub(super) fn scope<'a>(&'a self, source: Option<&'a str>) -> NameScope<'a> {
+        let full_url = self.full_url.as_deref();
         NameScope {
             named: source,
-            full_url: self.full_url.as_deref(),
+            full_url,
+            said: said_source(&self.document, full_url),
         }
     }
 
