@@ -14,6 +14,7 @@ mod held;
 mod kept;
 mod medications;
 mod parameters;
+mod passed;
 mod promised;
 mod source;
 
@@ -66,6 +67,7 @@ use crate::{
             named::NamedFiles,
             prepared::Prepared,
             promised::PromisedFiles,
+            recalled::PassedDocument,
             references::{Learned, References},
             report::{self, EntryRemarks, Imported, Totals},
             resolution::Resolution,
@@ -116,6 +118,7 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 window_bytes: 0,
                 waiting: None,
                 under_way: HashSet::new(),
+                passed: Vec::new(),
                 references: References::default(),
                 promised: PromisedFiles::default(),
                 named: NamedFiles::default(),
@@ -273,6 +276,8 @@ struct ImportRun {
     waiting: Option<Later>,
     /// The documents of sources that are on their way: of two versions the first is stored first.
     under_way: HashSet<(UserId, SourceToken)>,
+    /// The documents that were passed over, until it is known what they have become.
+    passed: Vec<PassedDocument>,
     /// What the entries refer to.
     references: References,
     /// What files they promise that are not in them.
@@ -493,6 +498,7 @@ impl ImportRun {
                 Cut::TooLong => Ok(None),
             };
         }
+        self.recall().await?;
         Ok(match cut {
             // A blank line has a number and nothing to report.
             Cut::Entry(entry) if entry.trim_ascii().is_empty() => None,
@@ -634,30 +640,6 @@ impl ImportRun {
         if let Err(error) = self.import.write_refused(&app.pool, caller, &refused).await {
             tracing::warn!(%error, "What an import was refused could not be written down in full");
         }
-    }
-
-    /// Learns whom an entry names that was reported before, and what documents may refer to, and nothing else. One whose files may
-    /// still come is looked at as if it were new: it is there already, and is not reported again.
-    async fn pass_over(
-        &mut self,
-        number: u64,
-        entry: Vec<u8>,
-        room: Option<LongRoom>,
-    ) -> Result<Option<ArrivedEntry>, ImportEnd> {
-        if self.import.restores || entry.trim_ascii().is_empty() {
-            return Ok(None);
-        }
-        let bytes = entry.len();
-        let Ok(mut entry) = read(self.form, false, entry).await else {
-            return Ok(None);
-        };
-        let _rest = hold(entry.files_mut(), room);
-        self.mention(&entry).await?;
-        if entry.concerns_files() {
-            return Ok(Some(self.prepare(number, bytes, Ok(entry))));
-        }
-        self.import.pass_over(entry);
-        Ok(None)
     }
 
     fn prepare(&mut self, number: u64, bytes: usize, entry: Result<Entry, Error>) -> ArrivedEntry {

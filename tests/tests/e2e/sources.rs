@@ -537,6 +537,55 @@ async fn what_another_server_calls_by_the_same_id_is_not_meant() {
     assert_eq!(another.each("outcome"), [json!("CREATED")]);
 }
 
+#[tokio::test]
+async fn an_import_that_goes_on_knows_what_the_entries_before_have_become() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let refers = async |line: &Value| {
+        let document = document(&ana, &line["recordId"]).await;
+        document["hasMember"][0].clone()
+    };
+    let ours = |line: &Value| {
+        let record = text(&line["recordId"]);
+        json!({ "reference": format!("Observation/{record}") })
+    };
+
+    // Without a source, by what the same account imported.
+    let lines = [
+        measured(61, r#""id":"7""#),
+        part_of(r#""id":"8","#, "Observation/7"),
+        part_of(r#""id":"9","#, "Observation/8"),
+    ];
+    let first = brings(&world, &ana, "", &lines[..2]).await;
+    let rest = brings(&world, &ana, "&from=3", &lines).await;
+    assert_eq!(first.each("outcome"), vec![json!("CREATED"); 2]);
+    assert_eq!(rest.each("entry"), [json!(3)], "{:?}", rest.lines);
+    assert_eq!(rest.end["resolvedReferences"], 1, "{:?}", rest.lines);
+    assert_eq!(refers(&rest.lines[0]).await, ours(&first.lines[1]));
+
+    // Called by a UUID and referred to by an id, too.
+    let urn = |nth: u32| format!("urn:uuid:00000000-0000-4000-8000-00000000000{nth}");
+    let entries = [
+        entry(&urn(1), &measured(70, r#""id":"a""#)),
+        entry(&urn(2), &part_of(r#""id":"b","#, "Observation/a")),
+    ];
+    let upload = bundle("collection", &entries[..1]);
+    let first = ana.imports(&world.api, &ana, (BUNDLE, ""), upload).await;
+    let upload = bundle("collection", &entries);
+    let from = (BUNDLE, "&from=2");
+    let rest = ana.imports(&world.api, &ana, from, upload).await;
+    assert_eq!(rest.each("outcome"), [json!("CREATED")], "{:?}", rest.lines);
+    assert_eq!(refers(&rest.lines[0]).await, ours(&first.lines[0]));
+
+    // What was not imported is not known.
+    let never = [
+        measured(80, r#""id":"c""#),
+        part_of(r#""id":"d","#, "Observation/c"),
+    ];
+    let rest = brings(&world, &ana, "&from=2", &never).await;
+    assert_eq!(rest.end["unresolvedReferences"], 1, "{:?}", rest.lines);
+}
+
 /// As Synthea makes it: everything by `urn:uuid`, the patient first, an encounter that no record is made of.
 fn synthea() -> String {
     let urn = |nth: u32| format!("urn:uuid:00000000-0000-4000-8000-00000000000{nth}");

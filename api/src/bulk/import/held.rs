@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How many entries that are put aside are looked up together.
-const GROUP: usize = 64;
+pub(super) const GROUP: usize = 64;
 /// How many different files are put aside in a window.
 const MAX_FILES_KEPT: usize = 1 << 16;
 
@@ -282,7 +282,7 @@ impl ImportRun {
 }
 
 /// By whom and by what references are asked for.
-fn import_context<'a>(transfer: &'a Transfer, import: &'a Import) -> ImportContext<'a> {
+pub(super) fn import_context<'a>(transfer: &'a Transfer, import: &'a Import) -> ImportContext<'a> {
     let Transfer { app, caller, .. } = transfer;
     ImportContext {
         pool: &app.pool,

@@ -13,6 +13,7 @@ mod name_hashes;
 pub(crate) mod named;
 pub(crate) mod prepared;
 pub(crate) mod promised;
+pub(crate) mod recalled;
 pub(crate) mod references;
 pub(crate) mod report;
 pub(crate) mod resolution;
@@ -255,9 +256,8 @@ impl Import {
         drafting.index_key.source_token(patient, &name)
     }
 
-    /// Learns whom an entry names that is passed over, as if it were taken: the first who is named is so
-    /// wherever an import goes on.
-    pub(crate) fn pass_over(&mut self, entry: Entry) {
+    /// Learns whom an entry names, as if it were taken.
+    fn pass_over(&mut self, entry: Entry) {
         if !self.restores {
             self.assign(entry).ok();
         }

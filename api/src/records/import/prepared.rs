@@ -103,6 +103,12 @@ impl Prepared {
         &self.names
     }
 
+    /// Whether it has a UUID and an id, by one of which it is not found where its source is looked up.
+    pub(super) fn is_called_beside_its_source(&self) -> bool {
+        let is_uuid = |name: &String| name.starts_with("urn:uuid:");
+        self.names.len() > 1 && self.names.first().is_some_and(is_uuid)
+    }
+
     /// What it refers to outside of itself.
     pub(crate) fn references(&self) -> &[String] {
         &self.references

@@ -237,6 +237,11 @@ impl References {
         }
     }
 
+    /// Whether so many names are known that what was there before had better leave the rest to what comes.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.names.len() >= MAX_REMEMBERED / 2
+    }
+
     /// Learns which record a document has become.
     pub(crate) fn learn(&mut self, learned: Learned<'_>) {
         let target = ReferenceTarget {
