@@ -13,6 +13,7 @@ mod dry;
 mod held;
 mod kept;
 mod medications;
+mod mended;
 mod parameters;
 mod passed;
 mod promised;
@@ -844,7 +845,10 @@ impl ImportRun {
         kind: Option<&'static str>,
         result: &Result<Imported, Error>,
     ) {
-        let record = result.as_ref().ok().and_then(Imported::record);
+        // What an older version is called means the newest one, which is found by the source.
+        let imported = result.as_ref().ok();
+        let imported = imported.filter(|it| links.source.is_none() || !it.is_followed());
+        let record = imported.and_then(Imported::record);
         if let (Some((record, patient)), Some(kind)) = (record, kind) {
             self.references.learn(Learned {
                 names: &links.names,

@@ -586,6 +586,88 @@ async fn an_import_that_goes_on_knows_what_the_entries_before_have_become() {
     assert_eq!(rest.end["unresolvedReferences"], 1, "{:?}", rest.lines);
 }
 
+#[tokio::test]
+async fn references_lead_to_the_version_that_the_same_import_stores() {
+    const IMPORT: &str =
+        "mutation Import($input: ImportRecordsInput!) { importRecords(input: $input) {
+        results { outcome record { id canonical } }
+    } }";
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let refers = async |line: &Value| {
+        let document = document(&ana, &line["recordId"]).await;
+        document["hasMember"][0].clone()
+    };
+    let ours = |record: &Value| {
+        let record = text(record);
+        json!({ "reference": format!("Observation/{record}") })
+    };
+    let part = |named: &str, refers_to: &str| {
+        let refers_to = format!("Observation/{refers_to}");
+        part_of(&format!(r#""id":"{named}","#), &refers_to)
+    };
+
+    // A document of which a reference led to nothing, between two that refer to it; what it means comes last.
+    let open = [part("a", "z")];
+    let lines = [
+        part("b", "a"),
+        part("a", "z"),
+        part("c", "a"),
+        measured(61, r#""id":"z""#),
+    ];
+    let first = brings(&world, &ana, "&source=h", &open).await;
+    let second = brings(&world, &ana, "&source=h", &lines).await;
+    let again = brings(&world, &ana, "&source=h", &lines).await;
+    assert_eq!(first.end["unresolvedReferences"], 1);
+    let outcomes = ["CREATED", "AMENDED", "CREATED", "CREATED"];
+    let outcomes = outcomes.map(|it| json!(it));
+    assert_eq!(second.each("outcome"), outcomes, "{:?}", second.lines);
+    assert_eq!(second.end["unresolvedReferences"], 0, "{:?}", second.end);
+    let mended = &second.lines[1]["recordId"];
+    assert_ne!(mended, &first.lines[0]["recordId"]);
+    for nth in [0, 2] {
+        assert_eq!(refers(&second.lines[nth]).await, ours(mended), "{nth}");
+    }
+    let last = &second.lines[3]["recordId"];
+    assert_eq!(refers(&second.lines[1]).await, ours(last));
+    assert_eq!(again.end["alreadyThere"], 4, "{:?}", again.lines);
+    assert_eq!(again.each("recordId"), second.each("recordId"));
+
+    // The same in a mutation.
+    brings(&world, &ana, "&source=m", &open).await;
+    let entries = lines.each_ref().map(|it| format!(r#"{{"document":{it}}}"#));
+    let entries = entries.join(",");
+    let input = format!(
+        r#"{{"input":{{"patientId":"{}","source":"m","entries":[{entries}]}}}}"#,
+        ana.id
+    );
+    let answer = ana.asks_with(IMPORT, &input).await;
+    let results = &answer.data()["importRecords"]["results"];
+    assert_eq!(results[1]["outcome"], "AMENDED", "{results}");
+    let meant = format!("Observation/{}", id(&results[1]["record"]));
+    for nth in [0, 2] {
+        let canonical = text(&results[nth]["record"]["canonical"]);
+        assert!(canonical.contains(&meant), "{canonical}");
+    }
+
+    // An older version that comes again behind the newest takes nothing from it.
+    let version = |number: u32| {
+        let more = format!(r#""id":"7","meta":{{"versionId":"{number}"}}"#);
+        measured(70 + number, &more)
+    };
+    let versions = brings(&world, &ana, "&source=h", &[version(1), version(2)]).await;
+    let lines = [version(2), version(1), part("d", "7")];
+    let after = brings(&world, &ana, "&source=h", &lines).await;
+    let held = [part("e", "7"), version(2), version(1), part("f", "7")];
+    let held = brings(&world, &ana, "&source=h", &held).await;
+    let newest = &versions.lines[1]["recordId"];
+    assert_eq!(after.lines[1]["outcome"], "ALREADY_THERE");
+    assert_ne!(&after.lines[1]["recordId"], newest, "{:?}", after.lines);
+    for line in [&after.lines[2], &held.lines[0], &held.lines[3]] {
+        assert_eq!(refers(line).await, ours(newest), "{line}");
+    }
+}
+
 /// As Synthea makes it: everything by `urn:uuid`, the patient first, an encounter that no record is made of.
 fn synthea() -> String {
     let urn = |nth: u32| format!("urn:uuid:00000000-0000-4000-8000-00000000000{nth}");

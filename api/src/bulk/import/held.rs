@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use domain::ids::RecordId;
 use futures::StreamExt as _;
 
 use super::{
@@ -41,6 +42,10 @@ pub(super) struct HeldEntries {
     pub(super) kept: HashMap<[u8; 32], (u64, SpoolPlace)>,
     /// Reads those once all has arrived.
     pub(super) reader: Option<SpoolReader>,
+    /// The documents that may become the next versions of what is there, and where they are.
+    pub(super) mendable: Vec<(u64, SpoolPlace)>,
+    /// The ids that were reserved for those that do.
+    pub(super) mended: HashMap<u64, RecordId>,
 }
 
 /// An entry that is put aside.
@@ -64,6 +69,8 @@ impl HeldEntries {
             group_bytes: 0,
             kept: HashMap::new(),
             reader: None,
+            mendable: Vec::new(),
+            mended: HashMap::new(),
         })
     }
 
@@ -167,8 +174,14 @@ impl ImportRun {
                 }
             };
             let at = put.map_err(|error| no_spool(&error))?;
-            if let HeldEntry::File(number, file) = entry {
-                held.kept.entry(file.sha256).or_insert((*number, at));
+            match entry {
+                HeldEntry::File(number, file) => {
+                    held.kept.entry(file.sha256).or_insert((*number, at));
+                }
+                HeldEntry::Document(number, prepared) if self.references.may_mend(prepared) => {
+                    held.mendable.push((*number, at));
+                }
+                HeldEntry::Document(..) | HeldEntry::Told(..) => {}
             }
         }
         Ok(())
@@ -182,6 +195,9 @@ impl ImportRun {
         match held.spool.reader().await {
             Ok(reader) => held.reader = Some(reader),
             Err(error) => return no_spool(&error),
+        }
+        if let Err(end) = self.mend(&mut held).await {
+            return end;
         }
         if let Err(error) = held.spool.rewind().await {
             return no_spool(&error);
@@ -257,6 +273,7 @@ impl ImportRun {
         }
         let length = bytes.len();
         let (mut prepared, reserved) = Prepared::from_bytes(bytes).map_err(over)?;
+        let reserved = reserved.or_else(|| held.mended.get(&number).copied());
         drop(piece);
         drop(hold(prepared.files_mut(), room));
         if self.claim(&mut prepared) {

@@ -175,8 +175,7 @@ impl Import {
         (id, resolution): (Option<RecordId>, &Resolution),
     ) -> Result<Draft, Error> {
         let mut document = fit(with_references(prepared.document, &resolution.to))?;
-        let lacks =
-            fhir::mentioned::lacks_medication(&document) || !files::urls(&document).is_empty();
+        let open = resolution.open_in(&document);
         let mut id = id;
         if files::are_located(&document, &prepared.files) {
             let record = id.unwrap_or_else(RecordId::fresh);
@@ -206,8 +205,7 @@ impl Import {
         draft.notes.extend(prepared.notes);
         draft.source = prepared.source;
         if let Some(source) = &mut draft.source {
-            // What lacks a drug or a file takes the place of nothing that may have it.
-            source.state.open = if lacks { u32::MAX } else { resolution.open() };
+            source.state.open = open;
         }
         Ok(draft)
     }
