@@ -12,6 +12,8 @@
 mod dry;
 mod held;
 mod kept;
+mod lacking;
+mod lacking_documents;
 mod medications;
 mod mended;
 mod parameters;
@@ -45,6 +47,7 @@ use tracing::Instrument as _;
 use self::{
     held::HeldEntries,
     kept::KeptFiles,
+    lacking_documents::LackingDocuments,
     parameters::{ImportAsked, ImportFormat, asked, form},
     source::{ArrivedCut, Source, SpooledEntry, not_aside},
 };
@@ -125,6 +128,9 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 named: NamedFiles::default(),
                 mentioned: MentionedEntries::default(),
                 medications: None,
+                lacking: None,
+                again: None,
+                has_arrived: false,
                 is_broken: false,
                 held: None,
                 beat: tokio::time::interval(BEAT),
@@ -289,6 +295,12 @@ struct ImportRun {
     mentioned: MentionedEntries<SpoolPlace>,
     /// The medications among that, from the first one on.
     medications: Option<Spool>,
+    /// The documents that lack a medication which may come in a later window.
+    lacking: Option<LackingDocuments>,
+    /// Those that are looked at again, and how many of their references were told to mean nothing.
+    again: Option<HashMap<u64, u64>>,
+    /// Whether all has arrived.
+    has_arrived: bool,
     /// Whether no more arrives, though that was not all.
     is_broken: bool,
     /// What is put aside, from the first entry on that refers to another.
@@ -322,9 +334,10 @@ impl ImportRun {
                 self.store(later);
             }
             if !is_arriving && self.window.is_empty() {
-                return match self.held.take() {
-                    Some(held) => self.work_held(held).await,
-                    None => ImportEnd::Complete,
+                self.has_arrived = true;
+                return match self.finish_all().await {
+                    Ok(()) => self.work_lacking().await,
+                    Err(end) => end,
                 };
             }
             let has_room = is_arriving
@@ -789,6 +802,12 @@ impl ImportRun {
         {
             let not_awaited = self.promised.learn(&entry.links.promised, imported);
             entry.links.notes.extend(not_awaited);
+        }
+        if self.again.is_some() {
+            if let Some(line) = self.told_again(&entry, &result) {
+                self.say(&line).await?;
+            }
+            return Ok(());
         }
         if !is_told {
             self.learn(&entry.links, entry.kind, &result);

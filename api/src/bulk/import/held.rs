@@ -125,6 +125,20 @@ impl ImportRun {
         self.look_up(held, GROUP).await
     }
 
+    /// The same of a document that was stored before.
+    pub(super) async fn hold_again(
+        &mut self,
+        held: &mut HeldEntries,
+        number: u64,
+        bytes: usize,
+        prepared: Prepared,
+    ) -> Result<(), ImportEnd> {
+        held.group_bytes += bytes;
+        let document = HeldEntry::Document(number, Box::new(prepared));
+        held.group.push(document);
+        self.look_up(held, GROUP).await
+    }
+
     /// Reserves ids to what waits for that, where it is so many or so long, and puts it into the spool.
     pub(super) async fn look_up(
         &mut self,
@@ -274,7 +288,7 @@ impl ImportRun {
         let length = bytes.len();
         let (mut prepared, reserved) = Prepared::from_bytes(bytes).map_err(over)?;
         let reserved = reserved.or_else(|| held.mended.get(&number).copied());
-        drop(piece);
+        let kept = Some(piece).filter(|_| self.may_be_completed(&prepared, number, length));
         drop(hold(prepared.files_mut(), room));
         if self.claim(&mut prepared) {
             return Ok(false);
@@ -285,6 +299,10 @@ impl ImportRun {
         let mut resolution = resolution.map_err(over)?;
         let source = self.import.source.as_deref();
         resolution.complete(&prepared, source, &self.mentioned, medications);
+        if let Some(piece) = kept {
+            let unresolved = resolution.unresolved();
+            self.keep_lacking(number, &piece, unresolved).await?;
+        }
         let kind = prepared.kind();
         let mut drafted = self.draft(prepared, reserved, &resolution);
         if let Ok((_, links)) = &mut drafted {

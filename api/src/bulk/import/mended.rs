@@ -40,7 +40,10 @@ impl ImportRun {
 }
 
 /// A document that was put aside.
-async fn read_again(reader: &SpoolReader, at: SpoolPlace) -> Result<Prepared, ImportEnd> {
+pub(super) async fn read_again(
+    reader: &SpoolReader,
+    at: SpoolPlace,
+) -> Result<Prepared, ImportEnd> {
     let piece = reader.read(at).await.map_err(|error| no_spool(&error))?;
     let bytes = piece.get(HEAD..).unwrap_or_default();
     let (prepared, _) = Prepared::from_bytes(bytes).map_err(|error| over(&error))?;

@@ -242,6 +242,14 @@ impl References {
         }
     }
 
+    /// Begins to look again at what is stored: which versions there are is read anew.
+    pub(crate) fn look_again(&mut self) {
+        self.begin_window();
+        self.planned.clear();
+        self.planned_versions = 0;
+        self.kept_open.clear();
+    }
+
     /// Whether so many names are known that what was there before had better leave the rest to what comes.
     pub(super) fn is_half_full(&self) -> bool {
         self.names.len() >= MAX_REMEMBERED / 2
