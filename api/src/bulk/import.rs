@@ -12,8 +12,12 @@
 mod dry;
 mod held;
 mod kept;
+mod lacking;
+mod lacking_documents;
 mod medications;
+mod mended;
 mod parameters;
+mod passed;
 mod promised;
 mod report_body;
 mod source;
@@ -44,6 +48,7 @@ use tracing::Instrument as _;
 use self::{
     held::HeldEntries,
     kept::KeptFiles,
+    lacking_documents::LackingDocuments,
     parameters::{ImportAsked, ImportFormat, asked, form},
     report_body::{ReportBody, ReportEnd},
     source::{ArrivedCut, Source, SpooledEntry, not_aside},
@@ -68,6 +73,7 @@ use crate::{
             named::NamedFiles,
             prepared::Prepared,
             promised::PromisedFiles,
+            recalled::PassedDocument,
             references::{Learned, References},
             report::{self, EntryRemarks, Imported, Totals},
             resolution::Resolution,
@@ -124,11 +130,15 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 window_bytes: 0,
                 waiting: None,
                 under_way: HashSet::new(),
+                passed: Vec::new(),
                 references: References::default(),
                 promised: PromisedFiles::default(),
                 named: NamedFiles::default(),
                 mentioned: MentionedEntries::default(),
                 medications: None,
+                lacking: None,
+                again: None,
+                has_arrived: false,
                 is_broken: false,
                 held: None,
                 beat: tokio::time::interval(BEAT),
@@ -294,6 +304,8 @@ struct ImportRun {
     waiting: Option<Later>,
     /// The documents of sources that are on their way: of two versions the first is stored first.
     under_way: HashSet<(UserId, SourceToken)>,
+    /// The documents that were passed over, until it is known what they have become.
+    passed: Vec<PassedDocument>,
     /// What the entries refer to.
     references: References,
     /// What files they promise that are not in them.
@@ -304,6 +316,12 @@ struct ImportRun {
     mentioned: MentionedEntries<SpoolPlace>,
     /// The medications among that, from the first one on.
     medications: Option<Spool>,
+    /// The documents that lack a medication which may come in a later window.
+    lacking: Option<LackingDocuments>,
+    /// Those that are looked at again, and how many of their references were told to mean nothing.
+    again: Option<HashMap<u64, u64>>,
+    /// Whether all has arrived.
+    has_arrived: bool,
     /// Whether no more arrives, though that was not all.
     is_broken: bool,
     /// What is put aside, from the first entry on that refers to another.
@@ -339,9 +357,10 @@ impl ImportRun {
                 self.store(later);
             }
             if !is_arriving && self.window.is_empty() {
-                return match self.held.take() {
-                    Some(held) => self.work_held(held).await,
-                    None => ImportEnd::Complete,
+                self.has_arrived = true;
+                return match self.finish_all().await {
+                    Ok(()) => self.work_lacking().await,
+                    Err(end) => end,
                 };
             }
             let has_room = is_arriving
@@ -521,6 +540,7 @@ impl ImportRun {
                 Cut::TooLong => Ok(None),
             };
         }
+        self.recall().await?;
         Ok(match cut {
             // A blank line has a number and nothing to report.
             Cut::Entry(entry) if entry.trim_ascii().is_empty() => None,
@@ -662,30 +682,6 @@ impl ImportRun {
         if let Err(error) = self.import.write_refused(&app.pool, caller, &refused).await {
             tracing::warn!(%error, "What an import was refused could not be written down in full");
         }
-    }
-
-    /// Learns whom an entry names that was reported before, and what documents may refer to, and nothing else. One whose files may
-    /// still come is looked at as if it were new: it is there already, and is not reported again.
-    async fn pass_over(
-        &mut self,
-        number: u64,
-        entry: Vec<u8>,
-        room: Option<LongRoom>,
-    ) -> Result<Option<ArrivedEntry>, ImportEnd> {
-        if self.import.restores || entry.trim_ascii().is_empty() {
-            return Ok(None);
-        }
-        let bytes = entry.len();
-        let Ok(mut entry) = read(self.form, false, entry).await else {
-            return Ok(None);
-        };
-        let _rest = hold(entry.files_mut(), room);
-        self.mention(&entry).await?;
-        if entry.concerns_files() {
-            return Ok(Some(self.prepare(number, bytes, Ok(entry))));
-        }
-        self.import.pass_over(entry);
-        Ok(None)
     }
 
     fn prepare(&mut self, number: u64, bytes: usize, entry: Result<Entry, Error>) -> ArrivedEntry {
@@ -835,6 +831,12 @@ impl ImportRun {
             let not_awaited = self.promised.learn(&entry.links.promised, imported);
             entry.links.notes.extend(not_awaited);
         }
+        if self.again.is_some() {
+            if let Some(line) = self.told_again(&entry, &result) {
+                self.say(&line).await?;
+            }
+            return Ok(());
+        }
         if !is_told {
             self.learn(&entry.links, entry.kind, &result);
             return Ok(());
@@ -890,7 +892,10 @@ impl ImportRun {
         kind: Option<&'static str>,
         result: &Result<Imported, Error>,
     ) {
-        let record = result.as_ref().ok().and_then(Imported::record);
+        // What an older version is called means the newest one, which is found by the source.
+        let imported = result.as_ref().ok();
+        let imported = imported.filter(|it| links.source.is_none() || !it.is_followed());
+        let record = imported.and_then(Imported::record);
         if let (Some((record, patient)), Some(kind)) = (record, kind) {
             self.references.learn(Learned {
                 names: &links.names,

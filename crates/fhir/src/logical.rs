@@ -175,14 +175,20 @@ mod tests {
         let there = NameScope {
             named: Some("h"),
             full_url: Some("http://h/fhir/Condition/7"),
+            said: None,
         };
         let named = NameScope {
             named: Some("http://h/fhir/"),
-            full_url: None,
+            ..nowhere
         };
         let word = NameScope {
             named: Some("h"),
             full_url: Some(UUID),
+            said: Some("http://h/fhir"),
+        };
+        let says = NameScope {
+            said: Some("http://h/fhir"),
+            ..nowhere
         };
         let uri = |value: &str, kind: &str| {
             format!(r#"{{"identifier":{{"system":"{URIS}","value":"{value}"}}{kind}}}"#)
@@ -205,6 +211,11 @@ mod tests {
                 "Encounter/4/_history/2",
                 named,
                 uri("http://h/fhir/Encounter/4/_history/2", encounter),
+            ),
+            (
+                "Encounter/4",
+                says,
+                uri("http://h/fhir/Encounter/4", encounter),
             ),
             (
                 "Practitioner?identifier=http://npi|99",

@@ -115,6 +115,32 @@ pub fn lacks_medication(document: &Json) -> bool {
     }
 }
 
+/// The references by which a document names drugs that it does not contain.
+pub fn medications_meant(document: &Json) -> Vec<&str> {
+    let mut meant = Vec::new();
+    collect_medications(document, &mut meant);
+    meant
+}
+
+fn collect_medications<'a>(json: &'a Json, meant: &mut Vec<&'a str>) {
+    match json {
+        Json::Array(items) => {
+            for item in items {
+                collect_medications(item, meant);
+            }
+        }
+        Json::Object(members) => {
+            for (name, member) in members {
+                let reference = member.get("reference").and_then(Json::as_str);
+                let outside = reference.filter(|reference| !reference.starts_with('#'));
+                meant.extend(outside.filter(|_| name == "medicationReference"));
+                collect_medications(member, meant);
+            }
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+    }
+}
+
 /// The identifiers of a resource, as `system|value`.
 fn identifiers(resource: &Json) -> impl Iterator<Item = String> {
     let all = resource.get("identifier").and_then(Json::as_array);
@@ -172,6 +198,7 @@ mod tests {
     const THERE: NameScope<'static> = NameScope {
         named: None,
         full_url: Some("http://h/fhir/Encounter/7"),
+        said: None,
     };
 
     fn mentioned(text: &str) -> Option<MentionedResource> {
@@ -225,6 +252,7 @@ mod tests {
         let scope = NameScope {
             named: None,
             full_url: Some("http://h/fhir/Practitioner/7"),
+            said: None,
         };
         let names = MentionedResource::of(&practitioner, scope).unwrap().names;
         for reference in [

@@ -71,14 +71,13 @@ pub fn origin(document: &Json, scope: NameScope<'_>) -> Option<Origin> {
             name(base, kind, id)
         }
         (None, Some(Literal::Uuid(uuid)), _) => name(UUID_SOURCE, "", &uuid),
-        // What an export of ours says of an earlier source is not where it comes from now.
-        (None, _, Some(id)) if !is_stamped(document) => {
-            let source = meta("source").filter(|source| source.len() <= MAX_SOURCE)?;
+        (None, _, Some(id)) => {
+            let source = meta_source(document)?;
             match Literal::of(source) {
                 Some(Literal::Absolute { base, kind: of, id }) if of == kind => {
                     name(base, kind, id)
                 }
-                _ => name(source.split('#').next().unwrap_or_default(), kind, id),
+                _ => name(without_fragment(source)?, kind, id),
             }
         }
         _ => return None,
@@ -91,6 +90,36 @@ pub fn origin(document: &Json, scope: NameScope<'_>) -> Option<Origin> {
     })
 }
 
+/// The source that a document names by itself (`meta.source`), for what is known of an entry of this `fullUrl`.
+///
+/// None where that is the address of the document under another id: what is there is a copy, whose references are not those of the
+/// original.
+pub fn said_source<'a>(document: &'a Json, full_url: Option<&str>) -> Option<&'a str> {
+    let source = meta_source(document)?;
+    let called = full_url.and_then(Literal::of);
+    match Literal::of(source) {
+        Some(Literal::Absolute { base, kind, id }) if resource_type(document) == Some(kind) => {
+            let own = document.get("id").and_then(Json::as_str);
+            own.is_none_or(|own| own == id).then_some(base)
+        }
+        // It is what the entry is called, and names no server.
+        Some(Literal::Uuid(uuid)) if called == Some(Literal::Uuid(uuid.clone())) => None,
+        _ => without_fragment(source),
+    }
+}
+
+/// What a document says of its source. What an export of ours says of an earlier one is not where it comes from now.
+fn meta_source(document: &Json) -> Option<&str> {
+    let source = document.get("meta")?.get("source")?.as_str()?;
+    (source.len() <= MAX_SOURCE && !is_stamped(document)).then_some(source)
+}
+
+/// A source without what some servers write behind it, or instead of it: the number of a request.
+fn without_fragment(source: &str) -> Option<&str> {
+    let source = source.split('#').next()?;
+    (!source.is_empty()).then_some(source)
+}
+
 fn is_stamped(document: &Json) -> bool {
     let extensions = document
         .get("meta")
@@ -100,7 +129,8 @@ fn is_stamped(document: &Json) -> bool {
     extensions.unwrap_or_default().iter().any(is_salt)
 }
 
-/// What others of the same import refer to a document by.
+/// What others of the same import refer to a document by. Its kind and its id alone only where it is not known which server has it:
+/// another one may have that id, too.
 pub fn names(document: &Json, scope: NameScope<'_>) -> Vec<String> {
     let mut names = Vec::new();
     match scope.full_url.and_then(Literal::of) {
@@ -110,8 +140,15 @@ pub fn names(document: &Json, scope: NameScope<'_>) -> Vec<String> {
     }
     let id = document.get("id").and_then(Json::as_str);
     if let (Some(kind), Some(id)) = (resource_type(document), id.filter(|id| is_id(id))) {
-        names.extend(scope.named.map(|source| joined(source, kind, id)));
-        names.push(format!("{kind}/{id}"));
+        let source = scope.named.or(scope.server()).or(scope.said);
+        if let Some(called) = source.map(|source| joined(source, kind, id))
+            && !names.contains(&called)
+        {
+            names.push(called);
+        }
+        if source.is_none() || scope.named.is_some() && scope.server().is_none() {
+            names.push(format!("{kind}/{id}"));
+        }
     }
     names
 }
@@ -120,17 +157,23 @@ fn joined(source: &str, kind: &str, id: &str) -> String {
     format!("{}/{kind}/{id}", source.trim_end_matches('/'))
 }
 
-/// The names that a reference of a document may mean, the likeliest first.
+/// The names that a reference of a document may mean, the likeliest first. One that is relative means what its own server has, or,
+/// where that is not known, what no other is known to have.
 pub fn names_meant(reference: &str, scope: NameScope<'_>) -> Vec<String> {
     match Literal::of(reference) {
         None => Vec::new(),
         Some(Literal::Uuid(uuid)) => vec![format!("urn:uuid:{uuid}")],
         Some(Literal::Absolute { base, kind, id }) => vec![format!("{base}/{kind}/{id}")],
         Some(Literal::Relative { kind, id }) => {
-            let called = scope.full_url.and_then(Literal::of);
-            let base = called.as_ref().and_then(Literal::base).or(scope.named);
-            let within = base.map(|base| joined(base, kind, id));
-            within.into_iter().chain([format!("{kind}/{id}")]).collect()
+            let alone = format!("{kind}/{id}");
+            match scope.server().or(scope.named).or(scope.said) {
+                None => vec![alone],
+                // What has no address is of the source that the import names, too.
+                Some(server) if scope.named.is_some() && scope.server().is_some() => {
+                    vec![joined(server, kind, id), alone]
+                }
+                Some(source) => vec![joined(source, kind, id)],
+            }
         }
     }
 }
@@ -142,8 +185,7 @@ pub fn source_meant(reference: &str, scope: NameScope<'_>) -> Option<SourceName>
         kind: kind.to_owned(),
         id: id.to_owned(),
     };
-    let called = scope.full_url.and_then(Literal::of);
-    let own_base = called.as_ref().and_then(Literal::base);
+    let own_base = scope.server();
     Some(match Literal::of(reference)? {
         Literal::Uuid(uuid) => name(scope.named.unwrap_or(UUID_SOURCE), "", &uuid),
         Literal::Absolute { base, kind, id } => match scope.named {
@@ -152,7 +194,10 @@ pub fn source_meant(reference: &str, scope: NameScope<'_>) -> Option<SourceName>
             }
             Some(_) | None => name(base, kind, id),
         },
-        Literal::Relative { kind, id } => name(scope.named.or(own_base)?, kind, id),
+        Literal::Relative { kind, id } => {
+            let source = scope.named.or(own_base).or(scope.said);
+            name(source?, kind, id)
+        }
     })
 }
 
@@ -316,7 +361,11 @@ mod tests {
     }
 
     fn scope<'a>(named: Option<&'a str>, full_url: Option<&'a str>) -> NameScope<'a> {
-        NameScope { named, full_url }
+        NameScope {
+            named,
+            full_url,
+            said: None,
+        }
     }
 
     fn called(text: &str, of: NameScope<'_>) -> Option<(String, String, String)> {
@@ -325,6 +374,7 @@ mod tests {
 
     const UUID: &str = "urn:uuid:0B0C4A2E-54de-4f0b-8a77-1c6e0d9f2b35";
     const SMALL: &str = "0b0c4a2e-54de-4f0b-8a77-1c6e0d9f2b35";
+    const SMALL_URN: &str = "urn:uuid:0b0c4a2e-54de-4f0b-8a77-1c6e0d9f2b35";
 
     #[test]
     fn a_document_comes_from_the_named_source_its_address_or_what_it_says() {
@@ -332,6 +382,7 @@ mod tests {
         let without = r#"{"resourceType":"Condition"}"#;
         let says = r#"{"resourceType":"Condition","id":"7","meta":{"source":"http://h/fhir#x"}}"#;
         let address = r#"{"resourceType":"Condition","id":"0","meta":{"source":"http://h/fhir/Condition/7/_history/2"}}"#;
+        let request = r##"{"resourceType":"Condition","id":"7","meta":{"source":"#x7"}}"##;
         let ours = format!(
             r#"{{"resourceType":"Condition","id":"7","meta":{{"source":"http://h","extension":[{{"url":"{SALT_URL}","valueString":"x"}}]}}}}"#
         );
@@ -363,8 +414,70 @@ mod tests {
                 is("http://h/fhir", "Condition", "7"),
             ),
             (ours.as_str(), scope(None, None), None),
+            (request, scope(None, None), None),
         ] {
             assert_eq!(called(document, of), expected, "{document} {of:?}");
+        }
+    }
+
+    #[test]
+    fn a_document_speaks_in_the_words_of_the_source_that_it_names() {
+        let of = |source: &str, id: &str| {
+            let text = format!(
+                r#"{{"resourceType":"Condition"{id},"meta":{{"source":"{source}"}}}}"#
+            );
+            json(&text)
+        };
+        let id = r#","id":"7""#;
+        let at_h = Some("http://h/fhir");
+        for (source, id, expected) in [
+            ("http://h/fhir", id, at_h),
+            ("http://h/fhir#request", id, at_h),
+            ("http://h/fhir/Condition/7/_history/2", id, at_h),
+            ("http://h/fhir/Condition/7", "", at_h),
+            // A copy under an id of its own.
+            ("http://h/fhir/Condition/8", id, None),
+            ("http://h/fhir/Device/8", id, Some("http://h/fhir/Device/8")),
+            ("#request", id, None),
+            ("urn:oid:1.2", id, Some("urn:oid:1.2")),
+            (SMALL_URN, id, Some(SMALL_URN)),
+        ] {
+            let document = of(source, id);
+            assert_eq!(said_source(&document, None), expected, "{source}");
+        }
+        let called_so = of(SMALL_URN, id);
+        assert_eq!(said_source(&called_so, Some(UUID)), None);
+    }
+
+    #[test]
+    fn a_relative_reference_means_nothing_of_another_server() {
+        let target = json(r#"{"resourceType":"Condition","id":"7"}"#);
+        let said = |said| NameScope {
+            said: Some(said),
+            ..NameScope::default()
+        };
+        let (at_a, at_b) = (Some("http://a/Condition/7"), Some("http://b/Goal/1"));
+        let nowhere = NameScope::default();
+        for (from, of, is_meant) in [
+            (scope(None, at_b), scope(None, at_a), false),
+            (scope(None, at_b), nowhere, false),
+            (scope(None, at_b), said("http://b"), true),
+            (nowhere, scope(None, at_a), false),
+            (nowhere, said("a"), false),
+            (nowhere, nowhere, true),
+            (nowhere, scope(None, Some(UUID)), true),
+            (said("a"), said("a"), true),
+            (said("a"), said("b"), false),
+            (said("a"), nowhere, false),
+            // An import that names its source has that one; addresses go before it.
+            (scope(Some("h"), None), scope(Some("h"), at_a), true),
+            (scope(Some("h"), at_b), scope(Some("h"), at_a), false),
+            (scope(Some("h"), at_b), scope(Some("h"), Some(UUID)), true),
+        ] {
+            let names = names(&target, of);
+            let meant = names_meant("Condition/7", from);
+            let is_named = meant.iter().any(|name| names.contains(name));
+            assert_eq!(is_named, is_meant, "{from:?} {of:?}");
         }
     }
 

@@ -8,22 +8,30 @@ use crate::table;
 /// The longest name of a source, and the longest reference that is looked at. Unit: bytes.
 pub const MAX_SOURCE: usize = 512;
 
-/// What is known of an entry beside its document.
+/// What is known of an entry that says in whose words its document speaks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NameScope<'a> {
     /// The source that the import names.
     pub named: Option<&'a str>,
     /// What the entry is called in its `Bundle`.
     pub full_url: Option<&'a str>,
+    /// The source that its document names ([`crate::origin::said_source`]). Where the import names one, or the entry has an address,
+    /// that counts.
+    pub said: Option<&'a str>,
 }
 
 impl<'a> NameScope<'a> {
     /// The address that the relative references of its document are below, if there is one.
     pub(crate) fn base(self) -> Option<&'a str> {
+        let source = self.named.or(self.said);
+        let source = source.filter(|source| source.contains("://"));
+        Some(self.server().or(source)?.trim_end_matches('/'))
+    }
+
+    /// The address of the server that has it, by what the entry is called.
+    pub(crate) fn server(self) -> Option<&'a str> {
         let called = self.full_url.and_then(Literal::of);
-        let named = self.named.filter(|named| named.contains("://"));
-        let base = called.as_ref().and_then(Literal::base).or(named)?;
-        Some(base.trim_end_matches('/'))
+        called.as_ref().and_then(Literal::base)
     }
 }
 

@@ -352,6 +352,58 @@ async fn a_medication_is_read_in_what_refers_to_it_by_whichever_name_and_wheneve
 }
 
 #[tokio::test]
+async fn a_medication_of_a_later_window_is_contained_in_the_next_version() {
+    const LONG: usize = 40;
+    let world = with_small_windows().await;
+    let ana = world.patient("ana").await;
+    let note = "resting, seated. ".repeat(2_400);
+    let taken = |named: &str| {
+        json!({
+            "resourceType": "MedicationStatement", "id": named, "status": "active", "effectiveDateTime": "2026-01-02",
+            "medicationReference": { "reference": format!("Medication/{named}") },
+        })
+        .to_string()
+    };
+    // One of which the drug comes in the second window, one of which it comes in none.
+    let mut lines = vec![taken("m"), taken("never")];
+    lines.extend((0..LONG).map(|nth| {
+        let more = format!(r#""id":"{nth}","note":[{{"text":"{nth}: {note}"}}]"#);
+        measured(72, &more)
+    }));
+    let medication = r#"{"resourceType":"Medication","id":"m","code":{"text":"Ramipril 5 MG"}}"#;
+    lines.push(medication.to_owned());
+
+    let dry = brings(&world, &ana, "&source=h&dryRun=true", &lines).await;
+    let first = brings(&world, &ana, "&source=h", &lines).await;
+    let again = brings(&world, &ana, "&source=h", &lines).await;
+
+    assert_eq!(first.end["ended"], "COMPLETE", "{:?}", first.end);
+    let numbers = (1..=lines.len()).chain([1]);
+    let numbers: Vec<Value> = numbers.map(|number| json!(number)).collect();
+    for (report, outcome) in [(&dry, "WOULD_BE_AMENDED"), (&first, "AMENDED")] {
+        assert_eq!(report.each("entry"), numbers);
+        let told = &report.lines[lines.len()];
+        assert_eq!(told["outcome"], outcome, "{told}");
+        let counted = ["resolvedReferences", "unresolvedReferences"].map(|name| &report.end[name]);
+        assert_eq!(counted, [&json!(1), &json!(1)]);
+    }
+    let counted = ["created", "amended", "skipped"].map(|name| &first.end[name]);
+    assert_eq!(counted, [&json!(LONG + 2), &json!(1), &json!(1)]);
+    let (before, after) = (&first.lines[0], &first.lines[lines.len()]);
+    assert_eq!(
+        (&before["version"], &after["version"]),
+        (&json!(1), &json!(2))
+    );
+    let named = title(&ana, &after["recordId"]).await;
+    assert!(named.starts_with("Ramipril 5 MG"), "{named}");
+    // The same again changes nothing, and tells nothing twice.
+    assert_eq!(again.lines.len(), lines.len());
+    assert_eq!(again.end["alreadyThere"], LONG + 2);
+    assert_eq!(again.lines[0]["recordId"], after["recordId"]);
+    assert_eq!(stored(&world).await, LONG as u64 + 3);
+}
+
+#[tokio::test]
 async fn a_mutation_contains_a_medication_and_says_who_is_meant() {
     const IMPORT: &str = "mutation Import($input: ImportRecordsInput!) { importRecords(input: $input) {
         created skipped resolvedReferences unresolvedReferences results { outcome record { canonical summary { title } } }

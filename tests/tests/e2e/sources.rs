@@ -470,6 +470,204 @@ async fn two_files_may_refer_to_each_other() {
     );
 }
 
+#[tokio::test]
+async fn what_another_server_calls_by_the_same_id_is_not_meant() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let refers = async |line: &Value| {
+        let document = document(&ana, &line["recordId"]).await;
+        document["hasMember"][0].clone()
+    };
+    let from = |source: &str, id: &str| format!(r#""id":"{id}","meta":{{"source":"{source}"}}"#);
+    let part = |named: &str| part_of(&format!("{named},"), "Observation/7");
+    let logical = |base: &str| {
+        let uri = format!("{base}/Observation/7");
+        let identifier = json!({ "system": "urn:ietf:rfc:3986", "value": uri });
+        json!({ "identifier": identifier, "type": "Observation" })
+    };
+
+    // In a Bundle, by the addresses of the entries.
+    let other = "https://other.example/fhir";
+    let entries = [
+        entry(&format!("{BASE}/Observation/1"), &part(r#""id":"1""#)),
+        entry(
+            &format!("{other}/Observation/7"),
+            &measured(61, r#""id":"7""#),
+        ),
+    ];
+    let entries = bundle("collection", &entries);
+    let of_two = ana.imports(&world.api, &ana, (BUNDLE, ""), entries).await;
+    assert_eq!(of_two.each("outcome"), vec![json!("CREATED"); 2]);
+    assert_eq!(of_two.end["unresolvedReferences"], 1, "{:?}", of_two.lines);
+    assert_eq!(refers(&of_two.lines[0]).await, logical(BASE));
+
+    // In lines, by the sources that the documents name; what one of them names comes in another file.
+    let (ward, lab) = ("https://ward.example/fhir", "https://lab.example/fhir");
+    let of_ward = part(&from(&format!("{ward}#x1"), "1"));
+    let lines = [of_ward.clone(), measured(62, &from(lab, "7"))];
+    let first = brings(&world, &ana, "", &lines).await;
+    let lines = [measured(63, &from(ward, "7")), of_ward];
+    let second = brings(&world, &ana, "", &lines).await;
+    assert_eq!(first.end["unresolvedReferences"], 1, "{:?}", first.lines);
+    assert_eq!(refers(&first.lines[0]).await, logical(ward));
+    let outcomes = ["CREATED", "AMENDED"].map(|it| json!(it));
+    assert_eq!(second.each("outcome"), outcomes, "{:?}", second.lines);
+    let ours = |line: &Value| {
+        let record = text(&line["recordId"]);
+        json!({ "reference": format!("Observation/{record}") })
+    };
+    assert_eq!(refers(&second.lines[1]).await, ours(&second.lines[0]));
+
+    // Where it is not known whose words those are: what is in the same file and not known to be another server's, and nothing else.
+    // The number of a request names no source.
+    let unknown = [measured(64, &from("#x2", "7")), part(r#""id":"2""#)];
+    let together = brings(&world, &ana, "", &unknown).await;
+    let beside = [measured(65, &from(lab, "7")), part(r#""id":"3""#)];
+    let beside = brings(&world, &ana, "", &beside).await;
+    assert_eq!(together.each("outcome"), vec![json!("CREATED"); 2]);
+    assert_eq!(refers(&together.lines[1]).await, ours(&together.lines[0]));
+    let outcomes = ["AMENDED", "CREATED"].map(|it| json!(it));
+    assert_eq!(beside.each("outcome"), outcomes, "{:?}", beside.lines);
+    assert_eq!(
+        refers(&beside.lines[1]).await,
+        json!({ "identifier": { "value": "Observation/7" }, "type": "Observation" })
+    );
+    let another = [measured(66, &from("#x3", "7"))];
+    let another = brings(&world, &ana, "", &another).await;
+    assert_eq!(another.each("outcome"), [json!("CREATED")]);
+}
+
+#[tokio::test]
+async fn an_import_that_goes_on_knows_what_the_entries_before_have_become() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let refers = async |line: &Value| {
+        let document = document(&ana, &line["recordId"]).await;
+        document["hasMember"][0].clone()
+    };
+    let ours = |line: &Value| {
+        let record = text(&line["recordId"]);
+        json!({ "reference": format!("Observation/{record}") })
+    };
+
+    // Without a source, by what the same account imported.
+    let lines = [
+        measured(61, r#""id":"7""#),
+        part_of(r#""id":"8","#, "Observation/7"),
+        part_of(r#""id":"9","#, "Observation/8"),
+    ];
+    let first = brings(&world, &ana, "", &lines[..2]).await;
+    let rest = brings(&world, &ana, "&from=3", &lines).await;
+    assert_eq!(first.each("outcome"), vec![json!("CREATED"); 2]);
+    assert_eq!(rest.each("entry"), [json!(3)], "{:?}", rest.lines);
+    assert_eq!(rest.end["resolvedReferences"], 1, "{:?}", rest.lines);
+    assert_eq!(refers(&rest.lines[0]).await, ours(&first.lines[1]));
+
+    // Called by a UUID and referred to by an id, too.
+    let urn = |nth: u32| format!("urn:uuid:00000000-0000-4000-8000-00000000000{nth}");
+    let entries = [
+        entry(&urn(1), &measured(70, r#""id":"a""#)),
+        entry(&urn(2), &part_of(r#""id":"b","#, "Observation/a")),
+    ];
+    let upload = bundle("collection", &entries[..1]);
+    let first = ana.imports(&world.api, &ana, (BUNDLE, ""), upload).await;
+    let upload = bundle("collection", &entries);
+    let from = (BUNDLE, "&from=2");
+    let rest = ana.imports(&world.api, &ana, from, upload).await;
+    assert_eq!(rest.each("outcome"), [json!("CREATED")], "{:?}", rest.lines);
+    assert_eq!(refers(&rest.lines[0]).await, ours(&first.lines[0]));
+
+    // What was not imported is not known.
+    let never = [
+        measured(80, r#""id":"c""#),
+        part_of(r#""id":"d","#, "Observation/c"),
+    ];
+    let rest = brings(&world, &ana, "&from=2", &never).await;
+    assert_eq!(rest.end["unresolvedReferences"], 1, "{:?}", rest.lines);
+}
+
+#[tokio::test]
+async fn references_lead_to_the_version_that_the_same_import_stores() {
+    const IMPORT: &str =
+        "mutation Import($input: ImportRecordsInput!) { importRecords(input: $input) {
+        results { outcome record { id canonical } }
+    } }";
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let refers = async |line: &Value| {
+        let document = document(&ana, &line["recordId"]).await;
+        document["hasMember"][0].clone()
+    };
+    let ours = |record: &Value| {
+        let record = text(record);
+        json!({ "reference": format!("Observation/{record}") })
+    };
+    let part = |named: &str, refers_to: &str| {
+        let refers_to = format!("Observation/{refers_to}");
+        part_of(&format!(r#""id":"{named}","#), &refers_to)
+    };
+
+    // A document of which a reference led to nothing, between two that refer to it; what it means comes last.
+    let open = [part("a", "z")];
+    let lines = [
+        part("b", "a"),
+        part("a", "z"),
+        part("c", "a"),
+        measured(61, r#""id":"z""#),
+    ];
+    let first = brings(&world, &ana, "&source=h", &open).await;
+    let second = brings(&world, &ana, "&source=h", &lines).await;
+    let again = brings(&world, &ana, "&source=h", &lines).await;
+    assert_eq!(first.end["unresolvedReferences"], 1);
+    let outcomes = ["CREATED", "AMENDED", "CREATED", "CREATED"];
+    let outcomes = outcomes.map(|it| json!(it));
+    assert_eq!(second.each("outcome"), outcomes, "{:?}", second.lines);
+    assert_eq!(second.end["unresolvedReferences"], 0, "{:?}", second.end);
+    let mended = &second.lines[1]["recordId"];
+    assert_ne!(mended, &first.lines[0]["recordId"]);
+    for nth in [0, 2] {
+        assert_eq!(refers(&second.lines[nth]).await, ours(mended), "{nth}");
+    }
+    let last = &second.lines[3]["recordId"];
+    assert_eq!(refers(&second.lines[1]).await, ours(last));
+    assert_eq!(again.end["alreadyThere"], 4, "{:?}", again.lines);
+    assert_eq!(again.each("recordId"), second.each("recordId"));
+
+    // The same in a mutation.
+    brings(&world, &ana, "&source=m", &open).await;
+    let entries = lines.each_ref().map(|it| format!(r#"{{"document":{it}}}"#));
+    let entries = entries.join(",");
+    let input = format!(
+        r#"{{"input":{{"patientId":"{}","source":"m","entries":[{entries}]}}}}"#,
+        ana.id
+    );
+    let answer = ana.asks_with(IMPORT, &input).await;
+    let results = &answer.data()["importRecords"]["results"];
+    assert_eq!(results[1]["outcome"], "AMENDED", "{results}");
+    let meant = format!("Observation/{}", id(&results[1]["record"]));
+    for nth in [0, 2] {
+        let canonical = text(&results[nth]["record"]["canonical"]);
+        assert!(canonical.contains(&meant), "{canonical}");
+    }
+
+    // An older version that comes again behind the newest takes nothing from it.
+    let version = |number: u32| {
+        let more = format!(r#""id":"7","meta":{{"versionId":"{number}"}}"#);
+        measured(70 + number, &more)
+    };
+    let versions = brings(&world, &ana, "&source=h", &[version(1), version(2)]).await;
+    let lines = [version(2), version(1), part("d", "7")];
+    let after = brings(&world, &ana, "&source=h", &lines).await;
+    let held = [part("e", "7"), version(2), version(1), part("f", "7")];
+    let held = brings(&world, &ana, "&source=h", &held).await;
+    let newest = &versions.lines[1]["recordId"];
+    assert_eq!(after.lines[1]["outcome"], "ALREADY_THERE");
+    assert_ne!(&after.lines[1]["recordId"], newest, "{:?}", after.lines);
+    for line in [&after.lines[2], &held.lines[0], &held.lines[3]] {
+        assert_eq!(refers(line).await, ours(newest), "{line}");
+    }
+}
+
 /// As Synthea makes it: everything by `urn:uuid`, the patient first, an encounter that no record is made of.
 fn synthea() -> String {
     let urn = |nth: u32| format!("urn:uuid:00000000-0000-4000-8000-00000000000{nth}");

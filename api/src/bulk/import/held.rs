@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use domain::ids::RecordId;
 use futures::StreamExt as _;
 
 use super::{
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// How many entries that are put aside are looked up together.
-const GROUP: usize = 64;
+pub(super) const GROUP: usize = 64;
 /// How many different files are put aside in a window.
 const MAX_FILES_KEPT: usize = 1 << 16;
 
@@ -41,6 +42,10 @@ pub(super) struct HeldEntries {
     pub(super) kept: HashMap<[u8; 32], (u64, SpoolPlace)>,
     /// Reads those once all has arrived.
     pub(super) reader: Option<SpoolReader>,
+    /// The documents that may become the next versions of what is there, and where they are.
+    pub(super) mendable: Vec<(u64, SpoolPlace)>,
+    /// The ids that were reserved for those that do.
+    pub(super) mended: HashMap<u64, RecordId>,
 }
 
 /// An entry that is put aside.
@@ -64,6 +69,8 @@ impl HeldEntries {
             group_bytes: 0,
             kept: HashMap::new(),
             reader: None,
+            mendable: Vec::new(),
+            mended: HashMap::new(),
         })
     }
 
@@ -118,6 +125,20 @@ impl ImportRun {
         self.look_up(held, GROUP).await
     }
 
+    /// The same of a document that was stored before.
+    pub(super) async fn hold_again(
+        &mut self,
+        held: &mut HeldEntries,
+        number: u64,
+        bytes: usize,
+        prepared: Prepared,
+    ) -> Result<(), ImportEnd> {
+        held.group_bytes += bytes;
+        let document = HeldEntry::Document(number, Box::new(prepared));
+        held.group.push(document);
+        self.look_up(held, GROUP).await
+    }
+
     /// Reserves ids to what waits for that, where it is so many or so long, and puts it into the spool.
     pub(super) async fn look_up(
         &mut self,
@@ -167,8 +188,14 @@ impl ImportRun {
                 }
             };
             let at = put.map_err(|error| no_spool(&error))?;
-            if let HeldEntry::File(number, file) = entry {
-                held.kept.entry(file.sha256).or_insert((*number, at));
+            match entry {
+                HeldEntry::File(number, file) => {
+                    held.kept.entry(file.sha256).or_insert((*number, at));
+                }
+                HeldEntry::Document(number, prepared) if self.references.may_mend(prepared) => {
+                    held.mendable.push((*number, at));
+                }
+                HeldEntry::Document(..) | HeldEntry::Told(..) => {}
             }
         }
         Ok(())
@@ -182,6 +209,9 @@ impl ImportRun {
         match held.spool.reader().await {
             Ok(reader) => held.reader = Some(reader),
             Err(error) => return no_spool(&error),
+        }
+        if let Err(end) = self.mend(&mut held).await {
+            return end;
         }
         if let Err(error) = held.spool.rewind().await {
             return no_spool(&error);
@@ -257,7 +287,8 @@ impl ImportRun {
         }
         let length = bytes.len();
         let (mut prepared, reserved) = Prepared::from_bytes(bytes).map_err(over)?;
-        drop(piece);
+        let reserved = reserved.or_else(|| held.mended.get(&number).copied());
+        let kept = Some(piece).filter(|_| self.may_be_completed(&prepared, number, length));
         drop(hold(prepared.files_mut(), room));
         if self.claim(&mut prepared) {
             return Ok(false);
@@ -268,6 +299,10 @@ impl ImportRun {
         let mut resolution = resolution.map_err(over)?;
         let source = self.import.source.as_deref();
         resolution.complete(&prepared, source, &self.mentioned, medications);
+        if let Some(piece) = kept {
+            let unresolved = resolution.unresolved();
+            self.keep_lacking(number, &piece, unresolved).await?;
+        }
         let kind = prepared.kind();
         let mut drafted = self.draft(prepared, reserved, &resolution);
         if let Ok((_, links)) = &mut drafted {
@@ -282,7 +317,7 @@ impl ImportRun {
 }
 
 /// By whom and by what references are asked for.
-fn import_context<'a>(transfer: &'a Transfer, import: &'a Import) -> ImportContext<'a> {
+pub(super) fn import_context<'a>(transfer: &'a Transfer, import: &'a Import) -> ImportContext<'a> {
     let Transfer { app, caller, .. } = transfer;
     ImportContext {
         pool: &app.pool,

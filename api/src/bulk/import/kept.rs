@@ -22,8 +22,8 @@ use crate::{
 
 /// How many of them are stored at once, by all imports of this process: each takes a connection to the database.
 static KEPT_AT_ONCE: Semaphore = Semaphore::const_new(4);
-/// What stands before a file that is put aside: whether it is one, and the number of its entry.
-const HEAD: usize = 9;
+/// How long what stands before a piece that is put aside is: what it is, and the number of its entry. Unit: bytes.
+pub(super) const HEAD: usize = 9;
 
 /// Files that a document promises and that came before it.
 #[derive(Debug)]

@@ -5,7 +5,12 @@ use domain::{
     ids::RecordId,
     records::{DataHash, RecordType},
 };
-use fhir::{Json, mentioned::MentionedResource, origin::NameScope, reader};
+use fhir::{
+    Json,
+    mentioned::MentionedResource,
+    origin::{NameScope, said_source},
+    reader,
+};
 use serde_json::Value;
 
 use super::files::{self, TakenFile};
@@ -124,9 +129,11 @@ impl Entry {
 
     /// In whose words it speaks of others.
     fn scope<'a>(&'a self, source: Option<&'a str>) -> NameScope<'a> {
+        let full_url = self.full_url.as_deref();
         NameScope {
             named: source,
-            full_url: self.full_url.as_deref(),
+            full_url,
+            said: said_source(&self.document, full_url),
         }
     }
 

@@ -83,6 +83,13 @@ impl<M: Clone> MentionedEntries<M> {
         known.next()?.as_deref()
     }
 
+    /// Whether a document names a drug by a reference to what has not come.
+    pub(crate) fn lacks_medication(&self, one: &Prepared, source: Option<&str>) -> bool {
+        let scope = one.scope(source);
+        let mut meant = mentioned::medications_meant(&one.document).into_iter();
+        meant.any(|reference| self.meant(reference, scope).is_none())
+    }
+
     /// Where each `Medication` is that a document refers to, by the reference.
     pub(crate) fn medications_of(&self, one: &Prepared, source: Option<&str>) -> Vec<(String, M)> {
         let scope = one.scope(source);

@@ -13,6 +13,7 @@ mod name_hashes;
 pub(crate) mod named;
 pub(crate) mod prepared;
 pub(crate) mod promised;
+pub(crate) mod recalled;
 pub(crate) mod references;
 pub(crate) mod report;
 pub(crate) mod resolution;
@@ -174,8 +175,7 @@ impl Import {
         (id, resolution): (Option<RecordId>, &Resolution),
     ) -> Result<Draft, Error> {
         let mut document = fit(with_references(prepared.document, &resolution.to))?;
-        let lacks =
-            fhir::mentioned::lacks_medication(&document) || !files::urls(&document).is_empty();
+        let open = resolution.open_in(&document);
         let mut id = id;
         if files::are_located(&document, &prepared.files) {
             let record = id.unwrap_or_else(RecordId::fresh);
@@ -205,8 +205,7 @@ impl Import {
         draft.notes.extend(prepared.notes);
         draft.source = prepared.source;
         if let Some(source) = &mut draft.source {
-            // What lacks a drug or a file takes the place of nothing that may have it.
-            source.state.open = if lacks { u32::MAX } else { resolution.open() };
+            source.state.open = open;
         }
         Ok(draft)
     }
@@ -255,9 +254,8 @@ impl Import {
         drafting.index_key.source_token(patient, &name)
     }
 
-    /// Learns whom an entry names that is passed over, as if it were taken: the first who is named is so
-    /// wherever an import goes on.
-    pub(crate) fn pass_over(&mut self, entry: Entry) {
+    /// Learns whom an entry names, as if it were taken.
+    fn pass_over(&mut self, entry: Entry) {
         if !self.restores {
             self.assign(entry).ok();
         }
@@ -300,6 +298,7 @@ impl Import {
         let scope = NameScope {
             named: self.source.as_deref(),
             full_url: full_url.as_deref(),
+            said: origin::said_source(&document, full_url.as_deref()),
         };
         let origin = origin::origin(&document, scope);
         let origin = origin.map(|origin| (origin, origin::content(&document)));

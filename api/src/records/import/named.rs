@@ -133,9 +133,12 @@ impl NamedFiles {
         if let Some(canonical) = decrypt::document(&fhir::canonical::to_bytes(&one.document)) {
             one.document = canonical;
         }
+        let said = origin::said_source(&one.document, one.full_url.as_deref());
+        let said = said.map(str::to_owned);
         let scope = NameScope {
             named: source,
             full_url: one.full_url.as_deref(),
+            said: said.as_deref(),
         };
         let (mut place, notes) = (0, &mut one.notes);
         apart::change_each(&mut one.document, &mut |attachment, path| {
@@ -274,6 +277,7 @@ mod tests {
         let scope = NameScope {
             named: None,
             full_url: Some("http://h/DiagnosticReport/7"),
+            said: None,
         };
         let nowhere = NameScope::default();
         named.learn(&addresses, &one);

@@ -9,7 +9,7 @@ use domain::{
 };
 use fhir::{
     Json,
-    origin::{NameScope, may_mean_medication, may_mean_record},
+    origin::{NameScope, may_mean_medication, may_mean_record, said_source},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -78,9 +78,11 @@ struct SourceHead {
 impl Prepared {
     /// In whose words it speaks of others.
     pub(super) fn scope<'a>(&'a self, source: Option<&'a str>) -> NameScope<'a> {
+        let full_url = self.full_url.as_deref();
         NameScope {
             named: source,
-            full_url: self.full_url.as_deref(),
+            full_url,
+            said: said_source(&self.document, full_url),
         }
     }
 
@@ -99,6 +101,12 @@ impl Prepared {
     /// What others of the import refer to it by.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Whether it has a UUID and an id, by one of which it is not found where its source is looked up.
+    pub(super) fn is_called_beside_its_source(&self) -> bool {
+        let is_uuid = |name: &String| name.starts_with("urn:uuid:");
+        self.names.len() > 1 && self.names.first().is_some_and(is_uuid)
     }
 
     /// What it refers to outside of itself.

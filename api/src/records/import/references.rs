@@ -7,6 +7,8 @@
 //!
 //! What is put aside is stored window by window. What a window stored is looked up by its source in those that follow.
 
+mod mended;
+
 use std::collections::{HashMap, HashSet};
 
 use domain::{
@@ -61,6 +63,8 @@ pub(crate) struct References {
     absent: HashSet<SourceOfPatient>,
     /// How many references of documents lead to nothing that are there and that the caller may not amend.
     kept_open: HashMap<SourceOfPatient, u32>,
+    /// What is there with references that lead to nothing, and may be amended.
+    mendable: HashSet<SourceOfPatient>,
     /// How often each record is referred to that was reserved.
     pointed: HashMap<RecordId, u64>,
     /// What was reserved and refused.
@@ -226,6 +230,7 @@ impl References {
     pub(crate) fn begin_window(&mut self) {
         self.absent.clear();
         self.pointed.clear();
+        self.mendable.clear();
         if self.are_many() {
             self.names.retain(|_, target| {
                 let is_known = target.as_ref().is_some_and(|it| it.token.is_some());
@@ -237,10 +242,30 @@ impl References {
         }
     }
 
-    /// Learns which record a document has become.
+    /// Begins to look again at what is stored: which versions there are is read anew.
+    pub(crate) fn look_again(&mut self) {
+        self.begin_window();
+        self.planned.clear();
+        self.planned_versions = 0;
+        self.kept_open.clear();
+    }
+
+    /// Whether so many names are known that what was there before had better leave the rest to what comes.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.names.len() >= MAX_REMEMBERED / 2
+    }
+
+    /// Learns which record a document has become. Of several versions the newest one has its names.
     pub(crate) fn learn(&mut self, learned: Learned<'_>) {
+        let of = learned.token.map(|token| (learned.patient, token));
+        let versions = of.and_then(|of| self.planned.get(&of));
+        let versions = versions.filter(|it| it.iter().any(|it| it.record == learned.record));
+        let newest = versions.and_then(|versions| {
+            let stored = versions.iter().filter(|it| !self.lost.contains(&it.record));
+            stored.max_by_key(|it| it.number)
+        });
         let target = ReferenceTarget {
-            record: learned.record,
+            record: newest.map_or(learned.record, |it| it.record),
             kind: learned.kind,
             patient: learned.patient,
             token: learned.token,
@@ -319,11 +344,17 @@ impl References {
         }
         let versions = self.planned.entry(of).or_insert_with(|| known.to_vec());
         match source.state.compare(versions) {
-            SourceComparison::Same(id) | SourceComparison::Outdated(id) => return (None, Some(id)),
+            // Whatever it is, others mean the newest one.
+            SourceComparison::Same(_) | SourceComparison::Outdated(_) => {
+                let newest = versions.iter().max_by_key(|it| it.number);
+                return (None, newest.map(|it| it.record));
+            }
             SourceComparison::Mended { record, open } => {
-                if !facts_of_group.may_follow(context, one, record)
-                    && self.kept_open.len() < MAX_REMEMBERED
-                {
+                if facts_of_group.may_follow(context, one, record) {
+                    if self.mendable.len() < MAX_REMEMBERED {
+                        self.mendable.insert(of);
+                    }
+                } else if self.kept_open.len() < MAX_REMEMBERED {
                     self.kept_open.insert(of, open);
                 }
                 return (None, Some(record));
@@ -386,6 +417,21 @@ impl References {
         context: ImportContext<'_>,
         one: &Prepared,
     ) -> Result<Resolution, Error> {
+        let resolution = self.meant(context, one).await?;
+        for record in &resolution.records {
+            if self.pointed.len() < MAX_REMEMBERED || self.pointed.contains_key(record) {
+                *self.pointed.entry(*record).or_default() += 1;
+            }
+        }
+        Ok(resolution)
+    }
+
+    /// What the references of a document mean by now.
+    async fn meant(
+        &mut self,
+        context: ImportContext<'_>,
+        one: &Prepared,
+    ) -> Result<Resolution, Error> {
         let scope = one.scope(context.import.source.as_deref());
         let mut resolution = Resolution::default();
         let kept_open = called(one).and_then(|of| self.kept_open.get(&of));
@@ -426,11 +472,6 @@ impl References {
             }
         }
         name_records_here(context, one.patient, unknown, &mut resolution).await?;
-        for record in &resolution.records {
-            if self.pointed.len() < MAX_REMEMBERED || self.pointed.contains_key(record) {
-                *self.pointed.entry(*record).or_default() += 1;
-            }
-        }
         Ok(resolution)
     }
 

@@ -91,6 +91,19 @@ impl Imported {
         }
     }
 
+    /// Whether it is a version that another one has followed.
+    pub(crate) const fn is_followed(&self) -> bool {
+        match self {
+            Self::Stored(stored) | Self::Amended(stored) => !stored.record.is_current,
+            Self::Checked(_)
+            | Self::Attached(_)
+            | Self::WithDocument
+            | Self::Skipped
+            | Self::Unclaimed
+            | Self::Deletion => false,
+        }
+    }
+
     const fn outcome(&self) -> &'static str {
         match self {
             Self::Stored(stored) if stored.is_new() => "CREATED",

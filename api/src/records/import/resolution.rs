@@ -6,11 +6,12 @@ use domain::ids::RecordId;
 use fhir::{
     Json, canonical,
     logical::LogicalReference,
+    mentioned::lacks_medication,
     origin::{may_mean_medication, may_mean_record},
     replacement::Replacement,
 };
 
-use super::{mentioned::MentionedEntries, prepared::Prepared};
+use super::{files, mentioned::MentionedEntries, prepared::Prepared};
 
 /// How much what a document contains from then on may add to it. Unit: bytes.
 const MAX_CONTAINED: usize = 1 << 20;
@@ -101,8 +102,15 @@ impl Resolution {
         self.left.len() as u64
     }
 
+    /// How many references of the document, as it is stored, are noted as open. One that lacks a drug or a file takes the place of
+    /// nothing that may have it.
+    pub(super) fn open_in(&self, document: &Json) -> u32 {
+        let lacks = lacks_medication(document) || !files::urls(document).is_empty();
+        if lacks { u32::MAX } else { self.open() }
+    }
+
     /// How many of these may mean what another import brings.
-    pub(super) fn open(&self) -> u32 {
+    fn open(&self) -> u32 {
         let may_come =
             |reference: &&String| may_mean_record(reference) || may_mean_medication(reference);
         let open = self.left.iter().filter(may_come).count();

@@ -230,11 +230,19 @@ async fn drafts_of(
         })
         .collect();
     let refer = documents.iter().any(|one| one.refers_to_others());
-    let reserved = if refer {
+    let mut reserved = if refer {
         references.reserve(context, &documents).await?
     } else {
         Vec::new()
     };
+    let named = context.import.source.as_deref();
+    for (one, id) in documents.iter().zip(&mut reserved) {
+        if id.is_none() && references.may_mend(one) {
+            let medications = mentioned.medications_of(one, named).into_iter().collect();
+            let mended = references.mend(context, one, mentioned, medications);
+            *id = mended.await?;
+        }
+    }
     let mut sources: HashSet<(UserId, SourceToken)> = HashSet::new();
     let mut known = documents
         .iter()
@@ -256,10 +264,9 @@ async fn drafts_of(
                 } else {
                     Resolution::of_unresolved(&prepared)
                 };
-                let source = context.import.source.as_deref();
-                let medications = mentioned.medications_of(&prepared, source);
+                let medications = mentioned.medications_of(&prepared, named);
                 let medications = medications.into_iter().collect();
-                resolution.complete(&prepared, source, mentioned, medications);
+                resolution.complete(&prepared, named, mentioned, medications);
                 it.draft(context, *prepared, &resolution);
             }
             Ok(Drafted::Restored(restored)) => it.draft = Some(*restored),
