@@ -248,6 +248,7 @@ impl AcceptedConnection {
         } = self;
         let begun = BegunEventStream::default();
         let handed_over = begun.clone();
+        let written = deadline.clone();
         let router = TowerToHyperService::new(router);
         let answer = move |mut request: Request<Incoming>| {
             // Others know no chunks.
@@ -261,8 +262,7 @@ impl AcceptedConnection {
                 let mut answer = answer.await?;
                 let is_event_stream = is_event_stream(answer.headers());
                 deadline.set(is_event_stream);
-                // While the end of an answer before is still to be written, by hyper, it writes this one, too.
-                if is_event_stream && has_chunks && !deadline.is_blocked() {
+                if is_event_stream && has_chunks {
                     handed_over.put(answer);
                     return std::future::pending().await;
                 }
@@ -286,10 +286,13 @@ impl AcceptedConnection {
                 Pin::new(&mut connection).graceful_shutdown();
             }
             let ended = Pin::new(&mut connection).poll(cx);
-            match begun.take() {
-                Some(answer) => Poll::Ready(Ok(Some(answer))),
-                None => ended.map_ok(|()| None),
+            // What hyper has still to write, such as the end of an answer before, is written first: it tries whenever it is polled.
+            if !written.is_blocked()
+                && let Some(answer) = begun.take()
+            {
+                return Poll::Ready(Ok(Some(answer)));
             }
+            ended.map_ok(|()| None)
         });
         match ended.await {
             Ok(answer) => {

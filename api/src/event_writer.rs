@@ -55,12 +55,12 @@ where
     let mut writer = EventWriter {
         stream,
         body,
+        ahead: None,
+        is_over: false,
         is_watched: true,
     };
     while let Some(piece) = poll_fn(|cx| writer.poll_next(cx)).await? {
-        if writer.write_with_followers(piece).await? {
-            break;
-        }
+        writer.write_with_followers(piece).await?;
     }
     writer.stream.write_all(LAST_CHUNK).await?;
     writer.stream.shutdown().await
@@ -88,6 +88,10 @@ fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
 struct EventWriter<S> {
     stream: S,
     body: Body,
+    /// What came of the body while something before it was written.
+    ahead: Option<io::Result<Option<Bytes>>>,
+    /// Whether the body has ended: it is asked for no more.
+    is_over: bool,
     /// Whether it is noticed when the client leaves. What it sends meanwhile is read by nobody.
     is_watched: bool,
 }
@@ -103,10 +107,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EventWriter<S> {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        loop {
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(ahead);
+        }
+        while !self.is_over {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(Ok(None)),
+                Poll::Ready(None) => self.is_over = true,
                 Poll::Ready(Some(Err(error))) => {
                     return Poll::Ready(Err(io::Error::other(error)));
                 }
@@ -120,6 +127,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EventWriter<S> {
                 }
             }
         }
+        Poll::Ready(Ok(None))
+    }
+
+    /// Lets the body go on while a write waits, until it has one more piece. It may hold what others wait for, such as a turn or a
+    /// connection to the database, which it would keep for as long as the client takes nothing.
+    fn look_ahead<T>(&mut self, write: Poll<T>, cx: &mut Context<'_>) -> Poll<T> {
+        if write.is_pending() && self.ahead.is_none() {
+            self.ahead = match self.poll_piece(cx) {
+                Poll::Ready(piece) => Some(piece),
+                Poll::Pending => None,
+            };
+        }
+        write
+    }
+
+    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let write = poll_fn(|cx| {
+                let write = Pin::new(&mut self.stream).poll_write(cx, bytes);
+                self.look_ahead(write, cx)
+            });
+            let written = write.await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        let flush = poll_fn(|cx| {
+            let flush = Pin::new(&mut self.stream).poll_flush(cx);
+            self.look_ahead(flush, cx)
+        });
+        flush.await
     }
 
     /// Whether the client has left.
@@ -140,17 +183,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EventWriter<S> {
         }
     }
 
-    /// Writes a piece, and with it what is there besides; gives whether that was the end.
-    async fn write_with_followers(&mut self, first: Bytes) -> io::Result<bool> {
+    /// Writes a piece, and with it what is there besides.
+    async fn write_with_followers(&mut self, first: Bytes) -> io::Result<()> {
         let mut gathered = Vec::new();
         let mut next = Some(first);
-        let mut is_over = false;
         while let Some(piece) = next.take() {
             gathered.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
             if piece.len() > GATHERED {
-                self.stream.write_all(&gathered).await?;
+                self.write_all(&gathered).await?;
                 gathered.clear();
-                self.stream.write_all(&piece).await?;
+                self.write_all(&piece).await?;
             } else {
                 gathered.extend_from_slice(&piece);
             }
@@ -159,21 +201,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EventWriter<S> {
                 let at_hand = poll_fn(|cx| Poll::Ready(self.poll_piece(cx))).await;
                 if let Poll::Ready(found) = at_hand {
                     next = found?;
-                    is_over = next.is_none();
                 }
             }
         }
-        self.stream.write_all(&gathered).await?;
-        self.stream.flush().await?;
-        Ok(is_over)
+        self.write_all(&gathered).await?;
+        self.flush().await
     }
 }
 
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
-    use futures::stream;
-    use tokio::io::{AsyncReadExt as _, duplex};
+    use futures::{StreamExt as _, stream};
+    use tokio::{
+        io::{AsyncReadExt as _, duplex},
+        sync::oneshot,
+    };
 
     use super::*;
 
@@ -234,6 +277,28 @@ mod tests {
 
         assert!(sent.is_err());
         assert!(read.starts_with(HEAD) && !read.ends_with("0\r\n\r\n"));
+    }
+
+    #[tokio::test]
+    async fn the_next_piece_is_made_while_the_client_takes_nothing() {
+        let (made, is_made) = oneshot::channel();
+        let first = stream::iter(pieces(&[2000]).into_iter().map(Ok::<_, io::Error>));
+        let second = stream::once(async move {
+            tokio::task::yield_now().await;
+            made.send(()).ok();
+            Ok::<_, io::Error>(Bytes::from_static(b"b"))
+        });
+        let (ours, mut theirs) = duplex(1000);
+
+        let sent = tokio::spawn(write(ours, answer(Body::from_stream(first.chain(second)))));
+        let within = std::time::Duration::from_secs(10);
+        let made = tokio::time::timeout(within, is_made).await;
+        made.expect("it is made in time").expect("it is made");
+        let mut read = String::new();
+        theirs.read_to_string(&mut read).await.expect("it ends");
+
+        assert!(read.ends_with("a\r\n1\r\nb\r\n0\r\n\r\n"), "{read}");
+        sent.await.expect("no panic").expect("it was written");
     }
 
     #[tokio::test]
