@@ -160,9 +160,10 @@ impl<K: Ord> PageRange<K> {
             let start = end.saturating_sub(size);
             (&list[start..end], start > 0)
         } else {
-            let start = self.from.as_ref().map_or(0, |from| {
-                list.partition_point(|item| key(item) <= *from)
-            });
+            let start = self
+                .from
+                .as_ref()
+                .map_or(0, |from| list.partition_point(|item| key(item) <= *from));
             let end = start.saturating_add(size).min(list.len());
             (&list[start..end], end < list.len())
         }

@@ -6,9 +6,7 @@ use domain::{
     ids::{ConsentId, DeletionRequestId, SessionId, UserId, WalletId},
 };
 use serde_json::{Value, json};
-use store::{
-    KeysetPage, Tx, consents, deletion, my_data, notifications, sessions, users, wallets,
-};
+use store::{KeysetPage, Tx, consents, deletion, my_data, notifications, sessions, users, wallets};
 use uuid::Uuid;
 
 use super::{DataPage, DataPlace, Section, SectionKey, categories};

@@ -232,10 +232,7 @@ impl<'a> CostCounter<'a> {
                 .weight
                 .saturating_mul(times)
                 .saturating_add(own_weight),
-            referred: inner
-                .referred
-                .saturating_mul(times)
-                .saturating_add(shown),
+            referred: inner.referred.saturating_mul(times).saturating_add(shown),
         })
     }
 

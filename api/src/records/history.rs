@@ -66,7 +66,9 @@ pub(super) async fn page(
     let range = asked.range::<i64>(&cursors)?;
     let versions = loaders(ctx)?.versions(record.id).await?;
     let number = |version: &Version| i64::from(version.number);
-    let (left, has_more) = range.by(Reverse).of_list(&versions, |it| Reverse(number(it)));
+    let (left, has_more) = range
+        .by(Reverse)
+        .of_list(&versions, |it| Reverse(number(it)));
     let shown = left.iter().map(async |other| {
         if other.id == record.id {
             Ok(Some(Arc::clone(record)))

@@ -148,9 +148,8 @@ impl SessionQuery {
                 Session::new(log_in, is_current)
             })
             .collect();
-        let page = Connection::of_range(sessions, &range, |it: &Session| {
-            cursors.at(&it.page_key())
-        });
+        let page =
+            Connection::of_range(sessions, &range, |it: &Session| cursors.at(&it.page_key()));
         Ok(page.counted(found.total))
     }
 }

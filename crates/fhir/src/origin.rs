@@ -423,9 +423,8 @@ mod tests {
     #[test]
     fn a_document_speaks_in_the_words_of_the_source_that_it_names() {
         let of = |source: &str, id: &str| {
-            let text = format!(
-                r#"{{"resourceType":"Condition"{id},"meta":{{"source":"{source}"}}}}"#
-            );
+            let text =
+                format!(r#"{{"resourceType":"Condition"{id},"meta":{{"source":"{source}"}}}}"#);
             json(&text)
         };
         let id = r#","id":"7""#;

@@ -299,10 +299,12 @@ async fn an_administrator_pays_no_refusal_for_each_event() {
 async fn an_administrator_sees_of_holds_and_of_the_trail_what_is_their_own() {
     const HOLD: &str =
         "mutation($input: PlaceHoldInput!) { placeHold(input: $input) { hold { id } } }";
-    const HELD: &str = "query($first: Int, $after: Cursor, $last: Int, $before: Cursor) { legalHolds { nodes {
+    const HELD: &str =
+        "query($first: Int, $after: Cursor, $last: Int, $before: Cursor) { legalHolds { nodes {
         recordIds records(first: $first, after: $after, last: $last, before: $before) {
             nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } } }";
-    const TRAIL: &str = "query($id: UUID!) { auditLogs(userId: $id, actionType: RECORD_READ) { nodes {
+    const TRAIL: &str =
+        "query($id: UUID!) { auditLogs(userId: $id, actionType: RECORD_READ) { nodes {
         consentReference consent { id } } } }";
     let world = World::start().await;
     let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
@@ -350,10 +352,16 @@ async fn an_administrator_sees_of_holds_and_of_the_trail_what_is_their_own() {
     let (shown, _) = held(&ana, json!({})).await;
     assert_eq!(shown, records);
     let (shown, last) = held(&ana, json!({ "last": 2 })).await;
-    assert_eq!((shown.as_slice(), &last["hasPreviousPage"]), (&records[1..], &json!(true)));
+    assert_eq!(
+        (shown.as_slice(), &last["hasPreviousPage"]),
+        (&records[1..], &json!(true))
+    );
     let first = json!({ "last": 2, "before": last["startCursor"] });
     let (shown, first) = held(&ana, first).await;
-    assert_eq!((shown.as_slice(), &first["hasPreviousPage"]), (&records[..1], &json!(false)));
+    assert_eq!(
+        (shown.as_slice(), &first["hasPreviousPage"]),
+        (&records[..1], &json!(false))
+    );
     assert_eq!(permitted(&ana).await, json!({ "id": consent }));
     let read = format!("user_id = '{}' AND action_type = 'CONSENT_READ'", ana.id);
     assert_eq!(world.audit_rows(&read).await.len(), 1);

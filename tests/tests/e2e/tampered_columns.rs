@@ -167,7 +167,10 @@ const RECEIPTS: ComparedTable = ComparedTable {
         ("signed_at", SEALED),
         ("seal", SEALED),
         ("seal_key", SEALED),
-        ("failure", "of what is in a block the next tick takes it away"),
+        (
+            "failure",
+            "of what is in a block the next tick takes it away",
+        ),
         ("due_at", ASKED_AGAIN),
         ("refusals", ASKED_AGAIN),
         ("confirmed_at", OWN_CLOCK),
@@ -289,9 +292,9 @@ async fn keep(world: &World, table: &ComparedTable) {
 
 /// Puts tables back that were kept.
 async fn put_back(world: &World, tables: &[&str]) {
-    let back = tables.iter().map(|name| {
-        format!("DELETE FROM {name}; INSERT INTO {name} SELECT * FROM saved_{name};")
-    });
+    let back = tables
+        .iter()
+        .map(|name| format!("DELETE FROM {name}; INSERT INTO {name} SELECT * FROM saved_{name};"));
     world.attacks(&back.collect::<String>()).await;
     is_well(world).await;
 }
