@@ -160,7 +160,11 @@ mod tests {
         use EventFault::{Altered, Misplaced, Missing};
         let cases: [(&str, Change, &[(i64, EventFault)]); 13] = [
             ("right", |_| (), &[]),
-            ("the first is gone", |it| drop(it.remove(0)), &[(1, Missing)]),
+            (
+                "the first is gone",
+                |it| drop(it.remove(0)),
+                &[(1, Missing)],
+            ),
             ("one is gone", |it| drop(it.remove(1)), &[(2, Missing)]),
             ("the last is gone", |it| drop(it.pop()), &[(4, Missing)]),
             (
