@@ -185,8 +185,8 @@ impl ChainWriter {
         let mut conn = self.pool.acquire().await?;
         let open_before = receipts::open_findings(&mut conn, place.after_finding, PAGE).await?;
         let late = receipts::unconfirmed(&mut conn, &line.registry).await?;
-        let (records, after) = (&self.registry, place.after_receipt);
-        let page = receipts::settled(&mut conn, records, after, None, receipts_due).await?;
+        let (chain, after) = (self.registry.chain_id, place.after_receipt);
+        let page = receipts::settled(&mut conn, chain, after, None, receipts_due).await?;
         drop(conn);
         let next = ConsentSweep {
             after_finding: last_of_full(&open_before, PAGE).map(|it| (it.opened_at, it.id)),
@@ -212,10 +212,10 @@ impl ChainWriter {
         // Again, now that nobody else writes what the chain says: before what is not final is put where its event is, which is
         // told all the same, and after.
         let among = Some(hashes.as_slice());
-        let before = receipts::settled(&mut tx, records, FIRST, among, OF_HASHES).await?;
+        let before = receipts::settled(&mut tx, chain, FIRST, among, OF_HASHES).await?;
         let events = receipts::events_about(&mut tx, &line.registry, &hashes).await?;
         let mut suspicions = reconcile(&mut tx, &events).await?;
-        let after = receipts::settled(&mut tx, records, FIRST, among, OF_HASHES).await?;
+        let after = receipts::settled(&mut tx, chain, FIRST, among, OF_HASHES).await?;
         let moved = before.iter().filter(|it| !it.is_missing);
         suspicions.extend(moved.filter_map(consents::unsettled));
         suspicions.extend(after.iter().filter_map(consents::unsettled));

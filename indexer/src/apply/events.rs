@@ -199,11 +199,17 @@ impl EventLine<'_> {
         let missing: BTreeSet<i64> = missing.map(|it| it.sequence).collect();
         let is_further = |it: &BrokenEvent| missing.contains(&(it.sequence - 1));
         broken.retain(|it| it.fault != EventFault::Missing || !is_further(it));
-        broken.truncate(FOUND_AT_ONCE);
+        let mut after = if is_round { 0 } else { last };
+        if broken.len() > FOUND_AT_ONCE {
+            broken.truncate(FOUND_AT_ONCE);
+            // The next tick goes on behind the last of them, unless that one has a number that was never given.
+            let told = broken.last().map(|it| it.sequence);
+            after = told.filter(|it| (1..=last).contains(it)).unwrap_or(after);
+        }
         Ok(ComparedEvents {
             broken,
             right,
-            after: if is_round { 0 } else { last },
+            after,
         })
     }
 

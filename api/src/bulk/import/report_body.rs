@@ -112,19 +112,18 @@ impl ReportBody {
 }
 
 impl DelayedReport {
+    /// Keeps a piece: all of it, or nothing where this fails or is not waited for to its end.
     async fn put(&mut self, piece: &[u8]) -> io::Result<()> {
-        self.recent.extend_from_slice(piece);
-        if self.recent.len() < IN_MEMORY {
-            return Ok(());
+        if self.recent.len() >= IN_MEMORY {
+            if self.spool.is_none() {
+                self.spool = Some(Spool::create().await?);
+            }
+            if let Some(spool) = &mut self.spool {
+                spool.put(&self.recent).await?;
+            }
+            self.recent.clear();
         }
-        let mut spool = match self.spool.take() {
-            Some(spool) => spool,
-            None => Spool::create().await?,
-        };
-        let put = spool.put(&self.recent).await;
-        self.spool = Some(spool);
-        put?;
-        self.recent.clear();
+        self.recent.extend_from_slice(piece);
         Ok(())
     }
 }

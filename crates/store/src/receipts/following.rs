@@ -340,13 +340,13 @@ pub struct SettledReceipt {
 }
 
 /// The receipts after this one, in the order of ids, that are said to be in a block; of `among`, where that is given. What is final
-/// the cursor of `registry` says, the registry of records.
+/// of this chain the cursors of its registries say, also that of an earlier deployment; of another chain nobody says it any more.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn settled(
     conn: &mut PgConnection,
-    registry: &Registry,
+    chain_id: i64,
     after: ReceiptId,
     among: Option<&[DataHash]>,
     limit: i64,
@@ -375,8 +375,9 @@ pub async fn settled(
                       AND event.block_hash = receipt.block_hash
                       AND (
                           receipt.chain_state = 'CONFIRMED'
+                          OR event.chain_id <> $5
                           OR event.block_number <= (
-                              SELECT finalized_block FROM chain_cursors WHERE chain_id = $5 AND registry = $6
+                              SELECT max(finalized_block) FROM chain_cursors WHERE chain_id = $5
                           )
                       )
                 ) AS "is_misplaced!"
@@ -390,8 +391,7 @@ pub async fn settled(
         among.is_none(),
         &hashes,
         limit,
-        registry.chain_id,
-        registry.address,
+        chain_id,
     )
     .fetch_all(conn)
     .await?;
