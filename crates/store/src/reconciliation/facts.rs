@@ -30,6 +30,10 @@ pub async fn records_after(
 }
 
 /// What is known of one record. Texts are as they stand in the row: a tampered one may be anything.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is what another row says"
+)]
 #[derive(Debug, Clone)]
 pub struct RecordFacts {
     /// Which record.
@@ -117,6 +121,10 @@ pub struct EventFacts {
 }
 
 /// The columns of a record, and of what speaks of it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is what another row says"
+)]
 struct RecordColumns {
     id: Uuid,
     patient_id: Uuid,
