@@ -51,9 +51,9 @@ pub(super) struct Review {
 /// days of grace are over.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for all but administrators; [`Error::NotFound`], with its audit row; [`Error::BadInput`] for one's own request, for
-/// what does not lie within it, and for records that are still to be kept; [`Error::Conflict`] where it is not under
-/// review, or the same administrator approved it already.
+/// [`Error::Forbidden`] for all but administrators; [`Error::NotFound`], with its audit row; [`Error::BadInput`] for one's own
+/// request, for what does not lie within it, and for records that are still to be kept; [`Error::Conflict`] where it is not
+/// under review, or the same administrator approved it already.
 pub(super) async fn review(
     pool: &Pool,
     seals: &Seals,

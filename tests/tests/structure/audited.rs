@@ -54,14 +54,20 @@ async fn last_row(cast: &Cast) -> i64 {
     last[0]["last"].as_i64().expect("there are some")
 }
 
-/// The subscriptions, a field of what they tell, what they tell of, and some to whom there is something to be told.
+/// The subscriptions, a field of what they tell, what they tell of, and to whom there is something to be told: some, and everybody
+/// of whom it is written down, so that no row comes while the next one asks.
 const SUBSCRIPTIONS: [(&str, &str, &str, &[&str]); 4] = [
-    ("integrityEvents", "kind", "an event", &["ana", "bo", "kim"]),
+    (
+        "integrityEvents",
+        "kind",
+        "an event",
+        &["ana", "bo", "kim", "fitri"],
+    ),
     (
         "recordUpdated",
         "change",
         "an update",
-        &["ana", "bo", "kim"],
+        &["ana", "bo", "kim", "fitri"],
     ),
     ("notifications", "kind", "a notification", &["budi"]),
     ("accessEvents", "id", "an access", &["ana"]),

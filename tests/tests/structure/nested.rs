@@ -388,6 +388,9 @@ const CASES: [Case; 55] = [
             "FORBIDDEN",
             "FORBIDDEN",
             "none",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
         ],
     ),
     // Everybody has a log of their own, and nobody another's.
@@ -448,6 +451,9 @@ const CASES: [Case; 55] = [
             "FORBIDDEN",
             "FORBIDDEN",
             "null",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
         ],
     ),
     Case(

@@ -67,7 +67,9 @@ impl Asked<'_> {
         }
         if let Some(records) = row["record_ids"].as_array() {
             let records = records.iter().map(|id| self.names_in(row, id));
-            let records: Vec<&str> = records.collect();
+            let mut records: Vec<&str> = records.collect();
+            // However many others there are.
+            records.dedup();
             told.push_str(" records ");
             told.push_str(&records.join(","));
         }

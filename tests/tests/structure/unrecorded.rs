@@ -520,7 +520,7 @@ async fn every_mutation_fails_and_writes_nothing_where_its_audit_row_cannot_be_w
             wrong.push(format!("{} answers {found}", act.field));
         }
         let mut changed = holdings(world).await;
-        changed.retain(|table, digest| before.get(table) != Some(digest));
+        changed.retain(|table, digest| before.get(table) != Some(&*digest));
         let changed: Vec<&String> = changed.keys().collect();
         if !changed.is_empty() {
             wrong.push(format!("{} writes {changed:?}", act.field));
