@@ -436,6 +436,17 @@ impl ImportRun {
         }
     }
 
+    /// Says from time to time that it goes on, and whether it may, while nothing is stored that could be told.
+    async fn keep_on(&mut self) -> Result<(), ImportEnd> {
+        tokio::select! {
+            biased;
+            over = self.transfer.over() => Err(ImportEnd::Over(over)),
+            () = self.output.disconnected() => Err(ImportEnd::Disconnected),
+            _ = self.beat.tick() => self.output.beat().await.map_err(Into::into),
+            () = std::future::ready(()) => Ok(()),
+        }
+    }
+
     /// Stores what is put aside where that is as much as may be: what comes is the next window.
     async fn begin_window(&mut self) -> Result<(), ImportEnd> {
         let most = self.transfer.app.transfers.held_bytes;
