@@ -77,7 +77,7 @@ pub fn origin(document: &Json, scope: NameScope<'_>) -> Option<Origin> {
                 Some(Literal::Absolute { base, kind: of, id }) if of == kind => {
                     name(base, kind, id)
                 }
-                _ => name(without_fragment(source)?, kind, id),
+                _ => name(source, kind, id),
             }
         }
         _ => return None,
@@ -104,20 +104,17 @@ pub fn said_source<'a>(document: &'a Json, full_url: Option<&str>) -> Option<&'a
         }
         // It is what the entry is called, and names no server.
         Some(Literal::Uuid(uuid)) if called == Some(Literal::Uuid(uuid.clone())) => None,
-        _ => without_fragment(source),
+        _ => Some(source),
     }
 }
 
-/// What a document says of its source. What an export of ours says of an earlier one is not where it comes from now.
+/// What a document says of its source, without what some servers write behind it, or instead of it: the number of a request. What an
+/// export of ours says of an earlier one is not where it comes from now.
 fn meta_source(document: &Json) -> Option<&str> {
     let source = document.get("meta")?.get("source")?.as_str()?;
-    (source.len() <= MAX_SOURCE && !is_stamped(document)).then_some(source)
-}
-
-/// A source without what some servers write behind it, or instead of it: the number of a request.
-fn without_fragment(source: &str) -> Option<&str> {
-    let source = source.split('#').next()?;
-    (!source.is_empty()).then_some(source)
+    let named = source.split('#').next().unwrap_or_default();
+    let is_one = source.len() <= MAX_SOURCE && !named.is_empty();
+    (is_one && !is_stamped(document)).then_some(named)
 }
 
 fn is_stamped(document: &Json) -> bool {
@@ -148,6 +145,14 @@ pub fn names(document: &Json, scope: NameScope<'_>) -> Vec<String> {
         }
         if source.is_none() || scope.named.is_some() && scope.server().is_none() {
             names.push(format!("{kind}/{id}"));
+        }
+    }
+    // What it is known by, so that it is found now as it is once it is stored: of a copy, the address of its original.
+    let known = origin(document, scope).map(|origin| origin.name);
+    if let Some(known) = known.filter(|known| !known.kind.is_empty()) {
+        let called = joined(&known.source, &known.kind, &known.id);
+        if !names.contains(&called) {
+            names.push(called);
         }
     }
     names
@@ -434,6 +439,7 @@ mod tests {
             ("http://h/fhir", id, at_h),
             ("http://h/fhir#request", id, at_h),
             ("http://h/fhir/Condition/7/_history/2", id, at_h),
+            ("http://h/fhir/Condition/7#request", id, at_h),
             ("http://h/fhir/Condition/7", "", at_h),
             // A copy under an id of its own.
             ("http://h/fhir/Condition/8", id, None),
@@ -479,6 +485,32 @@ mod tests {
             let is_named = meant.iter().any(|name| names.contains(name));
             assert_eq!(is_named, is_meant, "{from:?} {of:?}");
         }
+    }
+
+    #[test]
+    fn a_copy_is_also_called_what_its_original_is() {
+        let of = |source: &str| {
+            json(&format!(
+                r#"{{"resourceType":"Condition","id":"7","meta":{{"source":"{source}"}}}}"#
+            ))
+        };
+        let original = "http://h/fhir/Condition/8";
+        for source in [
+            "http://h/fhir/Condition/8/_history/2",
+            "http://h/fhir/Condition/8#request",
+        ] {
+            let copy = of(source);
+            let scope = NameScope {
+                said: said_source(&copy, None),
+                ..NameScope::default()
+            };
+            assert_eq!(names(&copy, scope), ["Condition/7", original], "{source}");
+            let there = origin(&copy, scope).map(|origin| origin.name);
+            assert_eq!(source_meant(original, scope), there, "{source}");
+        }
+        let scope = scope(Some("h"), Some("http://a/Condition/7"));
+        let names = names(&of("http://b"), scope);
+        assert_eq!(names, ["http://a/Condition/7", "h/Condition/7"]);
     }
 
     #[test]
