@@ -183,6 +183,19 @@ pub fn names_meant(reference: &str, scope: NameScope<'_>) -> Vec<String> {
     }
 }
 
+/// What a reference to something of the document's own server means in the words of the source that the import names, where both are
+/// known: a document of another server may be called so, too.
+pub fn name_beside_server(reference: &str, scope: NameScope<'_>) -> Option<String> {
+    let (named, server) = (scope.named?, scope.server()?);
+    let (kind, id) = match Literal::of(reference)? {
+        Literal::Relative { kind, id } => (kind, id),
+        Literal::Absolute { base, kind, id } if base == server => (kind, id),
+        Literal::Absolute { .. } | Literal::Uuid(_) => return None,
+    };
+    let called = joined(named, kind, id);
+    (called != joined(server, kind, id)).then_some(called)
+}
+
 /// What the target of a reference is called by its source; `None` where the source has no name.
 pub fn source_meant(reference: &str, scope: NameScope<'_>) -> Option<SourceName> {
     let name = |source: &str, kind: &str, id: &str| SourceName {
@@ -428,9 +441,8 @@ mod tests {
     #[test]
     fn a_document_speaks_in_the_words_of_the_source_that_it_names() {
         let of = |source: &str, id: &str| {
-            let text = format!(
-                r#"{{"resourceType":"Condition"{id},"meta":{{"source":"{source}"}}}}"#
-            );
+            let text =
+                format!(r#"{{"resourceType":"Condition"{id},"meta":{{"source":"{source}"}}}}"#);
             json(&text)
         };
         let id = r#","id":"7""#;
@@ -484,6 +496,23 @@ mod tests {
             let meant = names_meant("Condition/7", from);
             let is_named = meant.iter().any(|name| names.contains(name));
             assert_eq!(is_named, is_meant, "{from:?} {of:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_source_has_beside_a_server_is_known_by_its_name() {
+        let at_b = Some("http://b/Goal/1");
+        let beside = Some("h/Condition/7".to_owned());
+        for (reference, of, expected) in [
+            ("Condition/7", scope(Some("h"), at_b), beside.clone()),
+            ("http://b/Condition/7", scope(Some("h"), at_b), beside),
+            ("http://a/Condition/7", scope(Some("h"), at_b), None),
+            ("Condition/7", scope(Some("http://b/"), at_b), None),
+            ("Condition/7", scope(Some("h"), None), None),
+            ("Condition/7", scope(None, at_b), None),
+        ] {
+            let name = name_beside_server(reference, of);
+            assert_eq!(name, expected, "{reference} {of:?}");
         }
     }
 
