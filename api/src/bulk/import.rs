@@ -1,4 +1,5 @@
-//! `POST /import`: NDJSON or a `Bundle`, read as it arrives, a line of report for each entry in its order.
+//! `POST /import`: NDJSON or a `Bundle`, read as it arrives, a line of report for each entry in its order; behind those another one
+//! for each document whose `Medication` came in a later window (`lacking`).
 //!
 //! A broken entry stops no other. A connection that breaks loses nothing that was reported: the client
 //! sends the same again, or goes on `from` where it was told. At most [`WINDOW`] entries and
@@ -435,6 +436,17 @@ impl ImportRun {
         }
     }
 
+    /// Says from time to time that it goes on, and whether it may, while nothing is stored that could be told.
+    async fn keep_on(&mut self) -> Result<(), ImportEnd> {
+        tokio::select! {
+            biased;
+            over = self.transfer.over() => Err(ImportEnd::Over(over)),
+            () = self.output.disconnected() => Err(ImportEnd::Disconnected),
+            _ = self.beat.tick() => self.output.beat().await.map_err(Into::into),
+            () = std::future::ready(()) => Ok(()),
+        }
+    }
+
     /// Stores what is put aside where that is as much as may be: what comes is the next window.
     async fn begin_window(&mut self) -> Result<(), ImportEnd> {
         let most = self.transfer.app.transfers.held_bytes;
@@ -832,6 +844,7 @@ impl ImportRun {
             entry.links.notes.extend(not_awaited);
         }
         if self.again.is_some() {
+            self.lose_reserved(&entry.links, &result);
             if let Some(line) = self.told_again(&entry, &result) {
                 self.say(&line).await?;
             }
@@ -869,12 +882,7 @@ impl ImportRun {
         kind: Option<&'static str>,
         result: &Result<Imported, Error>,
     ) {
-        let record = result.as_ref().ok().and_then(Imported::record);
-        if let Some(reserved) = links.reserved
-            && record.is_none_or(|(record, _)| record != reserved)
-        {
-            self.totals.lose(self.references.lose(reserved));
-        }
+        self.lose_reserved(links, result);
         if result.is_ok() {
             self.totals.note(&links.notes);
             self.totals.resolved += links.resolved;
@@ -883,6 +891,16 @@ impl ImportRun {
             self.totals.files.refused += links.files_stored.refused;
         }
         self.learn(links, kind, result);
+    }
+
+    /// Counts what refers in vain to the record that an entry was to be.
+    fn lose_reserved(&mut self, links: &Links, result: &Result<Imported, Error>) {
+        let record = result.as_ref().ok().and_then(Imported::record);
+        if let Some(reserved) = links.reserved
+            && record.is_none_or(|(record, _)| record != reserved)
+        {
+            self.totals.lose(self.references.lose(reserved));
+        }
     }
 
     /// Learns what an entry has become, for those behind it.

@@ -179,23 +179,7 @@ impl ImportFile {
                 )
             })?),
         };
-        let mut progress = ImportProgress {
-            report,
-            next: self.from,
-            reported: 0,
-            created: 0,
-            amended: 0,
-            already_there: 0,
-            outdated: 0,
-            refused: 0,
-            skipped: 0,
-            checked: 0,
-            would_be_amended: 0,
-            attached: 0,
-            files_refused: 0,
-            files_not_awaited: 0,
-            end: Value::Null,
-        };
+        let mut progress = ImportProgress::new(report, self.from);
         let patients = self.whom(form).await?;
         let mut query: Vec<(&'static str, String)> = Vec::new();
         query.extend(self.patient.map(|it| ("patient", it.to_string())));
@@ -485,6 +469,27 @@ fn body(file: File) -> Body {
 }
 
 impl ImportProgress {
+    /// Nothing yet of a file that is sent from this entry on.
+    fn new(report: Box<dyn Write + Send>, from: u64) -> Self {
+        Self {
+            report,
+            next: from,
+            reported: 0,
+            created: 0,
+            amended: 0,
+            already_there: 0,
+            outdated: 0,
+            refused: 0,
+            skipped: 0,
+            checked: 0,
+            would_be_amended: 0,
+            attached: 0,
+            files_refused: 0,
+            files_not_awaited: 0,
+            end: Value::Null,
+        }
+    }
+
     /// Takes a line of the report.
     fn take(&mut self, text: &[u8]) -> Result<ReportLine, Failure> {
         let line: Value =
@@ -513,10 +518,13 @@ impl ImportProgress {
         }
         self.files_refused += line["attachmentsRefused"].as_u64().unwrap_or_default();
         self.files_not_awaited += not_awaited(&line);
-        self.reported += 1;
-        self.next = line["entry"].as_u64().map_or(self.next, |entry| entry + 1);
-        if self.reported.is_multiple_of(TELL_EVERY) {
-            note(&self.in_words());
+        // Behind the last entry, one that was reported before may have another line.
+        if let Some(entry) = line["entry"].as_u64().filter(|entry| *entry >= self.next) {
+            self.next = entry + 1;
+            self.reported += 1;
+            if self.reported.is_multiple_of(TELL_EVERY) {
+                note(&self.in_words());
+            }
         }
         Ok(ReportLine::Entry)
     }
@@ -582,5 +590,27 @@ impl ImportProgress {
             self.next
         )
         .into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use super::*;
+
+    #[test]
+    fn another_line_of_an_entry_does_not_begin_the_file_anew() {
+        let mut progress = ImportProgress::new(Box::new(std::io::sink()), 1);
+        for line in [
+            r#"{"entry":1,"outcome":"CREATED"}"#,
+            r#"{"entry":3,"outcome":"SKIPPED"}"#,
+            r#"{"entry":1,"outcome":"AMENDED"}"#,
+        ] {
+            progress.take(line.as_bytes()).unwrap();
+        }
+        assert_eq!((progress.next, progress.reported), (4, 2));
+        let counted = (progress.created, progress.skipped, progress.amended);
+        assert_eq!(counted, (1, 1, 1));
     }
 }

@@ -77,7 +77,7 @@ pub fn origin(document: &Json, scope: NameScope<'_>) -> Option<Origin> {
                 Some(Literal::Absolute { base, kind: of, id }) if of == kind => {
                     name(base, kind, id)
                 }
-                _ => name(without_fragment(source)?, kind, id),
+                _ => name(source, kind, id),
             }
         }
         _ => return None,
@@ -104,20 +104,17 @@ pub fn said_source<'a>(document: &'a Json, full_url: Option<&str>) -> Option<&'a
         }
         // It is what the entry is called, and names no server.
         Some(Literal::Uuid(uuid)) if called == Some(Literal::Uuid(uuid.clone())) => None,
-        _ => without_fragment(source),
+        _ => Some(source),
     }
 }
 
-/// What a document says of its source. What an export of ours says of an earlier one is not where it comes from now.
+/// What a document says of its source, without what some servers write behind it, or instead of it: the number of a request. What an
+/// export of ours says of an earlier one is not where it comes from now.
 fn meta_source(document: &Json) -> Option<&str> {
     let source = document.get("meta")?.get("source")?.as_str()?;
-    (source.len() <= MAX_SOURCE && !is_stamped(document)).then_some(source)
-}
-
-/// A source without what some servers write behind it, or instead of it: the number of a request.
-fn without_fragment(source: &str) -> Option<&str> {
-    let source = source.split('#').next()?;
-    (!source.is_empty()).then_some(source)
+    let named = source.split('#').next().unwrap_or_default();
+    let is_one = source.len() <= MAX_SOURCE && !named.is_empty();
+    (is_one && !is_stamped(document)).then_some(named)
 }
 
 fn is_stamped(document: &Json) -> bool {
@@ -150,6 +147,14 @@ pub fn names(document: &Json, scope: NameScope<'_>) -> Vec<String> {
             names.push(format!("{kind}/{id}"));
         }
     }
+    // What it is known by, so that it is found now as it is once it is stored: of a copy, the address of its original.
+    let known = origin(document, scope).map(|origin| origin.name);
+    if let Some(known) = known.filter(|known| !known.kind.is_empty()) {
+        let called = joined(&known.source, &known.kind, &known.id);
+        if !names.contains(&called) {
+            names.push(called);
+        }
+    }
     names
 }
 
@@ -176,6 +181,19 @@ pub fn names_meant(reference: &str, scope: NameScope<'_>) -> Vec<String> {
             }
         }
     }
+}
+
+/// What a reference to something of the document's own server means in the words of the source that the import names, where both are
+/// known: a document of another server may be called so, too.
+pub fn name_beside_server(reference: &str, scope: NameScope<'_>) -> Option<String> {
+    let (named, server) = (scope.named?, scope.server()?);
+    let (kind, id) = match Literal::of(reference)? {
+        Literal::Relative { kind, id } => (kind, id),
+        Literal::Absolute { base, kind, id } if base == server => (kind, id),
+        Literal::Absolute { .. } | Literal::Uuid(_) => return None,
+    };
+    let called = joined(named, kind, id);
+    (called != joined(server, kind, id)).then_some(called)
 }
 
 /// What the target of a reference is called by its source; `None` where the source has no name.
@@ -433,6 +451,7 @@ mod tests {
             ("http://h/fhir", id, at_h),
             ("http://h/fhir#request", id, at_h),
             ("http://h/fhir/Condition/7/_history/2", id, at_h),
+            ("http://h/fhir/Condition/7#request", id, at_h),
             ("http://h/fhir/Condition/7", "", at_h),
             // A copy under an id of its own.
             ("http://h/fhir/Condition/8", id, None),
@@ -478,6 +497,49 @@ mod tests {
             let is_named = meant.iter().any(|name| names.contains(name));
             assert_eq!(is_named, is_meant, "{from:?} {of:?}");
         }
+    }
+
+    #[test]
+    fn what_the_source_has_beside_a_server_is_known_by_its_name() {
+        let at_b = Some("http://b/Goal/1");
+        let beside = Some("h/Condition/7".to_owned());
+        for (reference, of, expected) in [
+            ("Condition/7", scope(Some("h"), at_b), beside.clone()),
+            ("http://b/Condition/7", scope(Some("h"), at_b), beside),
+            ("http://a/Condition/7", scope(Some("h"), at_b), None),
+            ("Condition/7", scope(Some("http://b/"), at_b), None),
+            ("Condition/7", scope(Some("h"), None), None),
+            ("Condition/7", scope(None, at_b), None),
+        ] {
+            let name = name_beside_server(reference, of);
+            assert_eq!(name, expected, "{reference} {of:?}");
+        }
+    }
+
+    #[test]
+    fn a_copy_is_also_called_what_its_original_is() {
+        let of = |source: &str| {
+            json(&format!(
+                r#"{{"resourceType":"Condition","id":"7","meta":{{"source":"{source}"}}}}"#
+            ))
+        };
+        let original = "http://h/fhir/Condition/8";
+        for source in [
+            "http://h/fhir/Condition/8/_history/2",
+            "http://h/fhir/Condition/8#request",
+        ] {
+            let copy = of(source);
+            let scope = NameScope {
+                said: said_source(&copy, None),
+                ..NameScope::default()
+            };
+            assert_eq!(names(&copy, scope), ["Condition/7", original], "{source}");
+            let there = origin(&copy, scope).map(|origin| origin.name);
+            assert_eq!(source_meant(original, scope), there, "{source}");
+        }
+        let scope = scope(Some("h"), Some("http://a/Condition/7"));
+        let names = names(&of("http://b"), scope);
+        assert_eq!(names, ["http://a/Condition/7", "h/Condition/7"]);
     }
 
     #[test]

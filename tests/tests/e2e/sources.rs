@@ -496,10 +496,21 @@ async fn what_another_server_calls_by_the_same_id_is_not_meant() {
         ),
     ];
     let entries = bundle("collection", &entries);
-    let of_two = ana.imports(&world.api, &ana, (BUNDLE, ""), entries).await;
+    let of_two = ana
+        .imports(&world.api, &ana, (BUNDLE, ""), entries.clone())
+        .await;
     assert_eq!(of_two.each("outcome"), vec![json!("CREATED"); 2]);
     assert_eq!(of_two.end["unresolvedReferences"], 1, "{:?}", of_two.lines);
     assert_eq!(refers(&of_two.lines[0]).await, logical(BASE));
+
+    // So it is where the import names a source, and however often the same comes.
+    for outcome in ["CREATED", "ALREADY_THERE"] {
+        let named = (BUNDLE, "&source=h");
+        let of_two = ana.imports(&world.api, &ana, named, entries.clone()).await;
+        assert_eq!(of_two.each("outcome"), vec![json!(outcome); 2]);
+        assert_eq!(of_two.end["unresolvedReferences"], 1, "{:?}", of_two.lines);
+        assert_eq!(refers(&of_two.lines[0]).await, logical(BASE));
+    }
 
     // In lines, by the sources that the documents name; what one of them names comes in another file.
     let (ward, lab) = ("https://ward.example/fhir", "https://lab.example/fhir");

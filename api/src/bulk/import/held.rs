@@ -31,6 +31,10 @@ pub(super) const GROUP: usize = 64;
 /// How many different files are put aside in a window.
 const MAX_FILES_KEPT: usize = 1 << 16;
 
+/// How many documents of a window are looked at again before it is stored. What comes after that becomes a next version all the same,
+/// under an id that nothing in the window refers to.
+const MAX_MENDABLE: usize = 200_000;
+
 /// What is put aside: a window of the upload.
 pub(super) struct HeldEntries {
     spool: Spool,
@@ -192,7 +196,9 @@ impl ImportRun {
                 HeldEntry::File(number, file) => {
                     held.kept.entry(file.sha256).or_insert((*number, at));
                 }
-                HeldEntry::Document(number, prepared) if self.references.may_mend(prepared) => {
+                HeldEntry::Document(number, prepared)
+                    if held.mendable.len() < MAX_MENDABLE && self.references.may_mend(prepared) =>
+                {
                     held.mendable.push((*number, at));
                 }
                 HeldEntry::Document(..) | HeldEntry::Told(..) => {}
@@ -288,6 +294,10 @@ impl ImportRun {
         let length = bytes.len();
         let (mut prepared, reserved) = Prepared::from_bytes(bytes).map_err(over)?;
         let reserved = reserved.or_else(|| held.mended.get(&number).copied());
+        if self.again.is_some() && reserved.is_none() {
+            // What was told of it before is so: nobody is asked twice, and no row of the trail is written twice.
+            return Ok(true);
+        }
         let kept = Some(piece).filter(|_| self.may_be_completed(&prepared, number, length));
         drop(hold(prepared.files_mut(), room));
         if self.claim(&mut prepared) {

@@ -83,6 +83,7 @@ impl ImportRun {
         let mut held = HeldEntries::begin().await?;
         let mut again = HashMap::new();
         for document in documents {
+            self.keep_on().await?;
             let LackingDocument { number, at, .. } = document;
             let prepared = read_again(&reader, at).await?;
             if self.lacks_medication(&prepared) {

@@ -18,6 +18,7 @@ impl ImportRun {
             return Ok(());
         };
         for (number, at) in std::mem::take(&mut held.mendable) {
+            self.keep_on().await?;
             let _room = if at.length > LONG_ENTRY {
                 Some(self.room_for(2 * at.length).await?)
             } else {

@@ -445,6 +445,8 @@ impl References {
                 continue;
             }
             let may_mean = fhir::origin::may_mean_record(reference);
+            let beside = fhir::origin::name_beside_server(reference, scope);
+            let may_mean = may_mean && !self.is_of_another_server(beside, &names, one.patient);
             let source = fhir::origin::source_meant(reference, scope).filter(|_| may_mean);
             let of = source.map(|name| {
                 let token = context.import.token(context.drafting, one.patient, &name);
@@ -483,6 +485,19 @@ impl References {
         let target = called.find_map(|known| known?.as_ref())?;
         let is_theirs = target.patient == patient && !self.lost.contains(&target.record);
         is_theirs.then_some((target.record, target.kind))
+    }
+
+    /// Whether this import has what a reference means by its source (`beside`), but not of the server that the reference is of; `names`
+    /// are what that calls it.
+    fn is_of_another_server(
+        &self,
+        beside: Option<String>,
+        names: &[String],
+        patient: UserId,
+    ) -> bool {
+        let is_there = beside.is_some_and(|name| self.named(&[name], patient).is_some());
+        let is_known = |name: &String| self.names.contains_key(&self.hashes.of(name));
+        is_there && !names.iter().any(is_known)
     }
 
     /// Learns that what was reserved is not stored. Gives how many documents refer to it that are.
