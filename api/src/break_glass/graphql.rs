@@ -246,8 +246,8 @@ impl BreakGlassQuery {
         before: Option<Cursor>,
     ) -> Result<Connection<BreakGlassWindow>> {
         let (app, caller) = request(ctx)?;
-        let list = "myBreakGlassWindows";
-        let cursors = ListCursors::of(&app.index_key, list, caller.user, &Value::Null);
+        let field = "myBreakGlassWindows";
+        let cursors = ListCursors::of(&app.index_key, field, caller.user, &Value::Null);
         let asked = PageArguments {
             first,
             after,
@@ -291,8 +291,8 @@ impl BreakGlassQuery {
     ) -> Result<Connection<BreakGlassReview>> {
         let (app, caller) = request(ctx)?;
         let status = status.map(break_glass::ReviewStatus::from);
-        let list = "breakGlassReviews";
-        let cursors = ListCursors::of(&app.index_key, list, caller.user, &json!([status]));
+        let field = "breakGlassReviews";
+        let cursors = ListCursors::of(&app.index_key, field, caller.user, &json!([status]));
         let asked = PageArguments {
             first,
             after,

@@ -227,8 +227,8 @@ impl RepresentativeQuery {
         before: Option<Cursor>,
     ) -> Result<Connection<Representative>> {
         let (app, caller) = request(ctx)?;
-        let list = "myRepresentatives";
-        let cursors = ListCursors::of(&app.index_key, list, caller.user, &Value::Null);
+        let field = "myRepresentatives";
+        let cursors = ListCursors::of(&app.index_key, field, caller.user, &Value::Null);
         let asked = PageArguments {
             first,
             after,
@@ -263,8 +263,8 @@ impl RepresentativeQuery {
         before: Option<Cursor>,
     ) -> Result<Connection<Representative>> {
         let (app, caller) = request(ctx)?;
-        let list = "peopleIRepresent";
-        let cursors = ListCursors::of(&app.index_key, list, caller.user, &Value::Null);
+        let field = "peopleIRepresent";
+        let cursors = ListCursors::of(&app.index_key, field, caller.user, &Value::Null);
         let asked = PageArguments {
             first,
             after,
@@ -299,8 +299,8 @@ impl RepresentativeQuery {
         before: Option<Cursor>,
     ) -> Result<Connection<RepresentativeProposal>> {
         let (app, caller) = request(ctx)?;
-        let list = "representativeProposals";
-        let cursors = ListCursors::of(&app.index_key, list, caller.user, &Value::Null);
+        let field = "representativeProposals";
+        let cursors = ListCursors::of(&app.index_key, field, caller.user, &Value::Null);
         let asked = PageArguments {
             first,
             after,

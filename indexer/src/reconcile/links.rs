@@ -154,11 +154,13 @@ mod tests {
     }
 
     type Change = fn(&mut Vec<StoredEvent>);
+    /// What is done, how, and which faults are found in which event by it.
+    type Case = (&'static str, Change, &'static [(i64, EventFault)]);
 
     #[test]
     fn each_change_of_an_event_is_found_and_what_is_right_is_not() {
         use EventFault::{Altered, Misplaced, Missing};
-        let cases: [(&str, Change, &[(i64, EventFault)]); 13] = [
+        let cases: [Case; 13] = [
             ("right", |_| (), &[]),
             (
                 "the first is gone",

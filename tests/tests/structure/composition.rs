@@ -229,7 +229,7 @@ fn what_the_timers_start_a_service_runs_at_the_same_times() {
         let program = vec![service.program().to_owned()];
         Some((when, [program, service.arguments()].concat()))
     });
-    assert_eq!(BTreeSet::from_iter(run), started);
+    assert_eq!(run.collect::<BTreeSet<_>>(), started);
 
     // Both leave retention to the apis.
     let off = "MEDITRUSTAL_RETENTION_EVERY";

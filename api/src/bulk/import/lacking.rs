@@ -49,12 +49,11 @@ impl ImportRun {
         unresolved: u64,
     ) -> Result<(), ImportEnd> {
         let most = self.transfer.app.transfers.held_bytes / SHARE;
-        let mut lacking = match self.lacking.take() {
-            Some(lacking) => lacking,
-            None => {
-                let begun = LackingDocuments::begin().await;
-                begun.map_err(|error| no_spool(&error))?
-            }
+        let mut lacking = if let Some(lacking) = self.lacking.take() {
+            lacking
+        } else {
+            let begun = LackingDocuments::begin().await;
+            begun.map_err(|error| no_spool(&error))?
         };
         let kept = lacking.keep(number, piece, unresolved, most).await;
         self.lacking = Some(lacking);

@@ -157,7 +157,7 @@ mod tests {
             report.begin().await.ok().unwrap();
             report.write(b"{}\n".to_vec()).await.ok().unwrap();
         };
-        let hears = async {
+        let reads = async {
             let mut heard = Vec::new();
             let mut pieces = body.into_data_stream();
             while let Some(piece) = pieces.next().await {
@@ -165,7 +165,7 @@ mod tests {
             }
             heard
         };
-        let ((), heard) = tokio::join!(tells, hears);
+        let ((), heard) = tokio::join!(tells, reads);
 
         assert!(begun.try_recv().is_ok());
         assert!(heard == [lines.concat(), b"{}\n".to_vec()].concat());

@@ -85,6 +85,6 @@ fn reserved_behind(
     old: RecordId,
 ) -> RecordId {
     let key = context.drafting.index_key;
-    let (content, behind) = (state.content.0, old.0.as_bytes());
-    key.reserved_record(one.patient, &[&state.token, &content, behind])
+    let (digest, behind) = (state.content.0, old.0.as_bytes());
+    key.reserved_record(one.patient, &[&state.token, &digest, behind])
 }
