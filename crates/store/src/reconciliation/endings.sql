@@ -8,14 +8,14 @@ SELECT DISTINCT ON (ended.hash)
     event.tx_hash AS "tx_hash!",
     event.block_number AS "block_number!",
     EXISTS (
-       SELECT FROM record_anchors AS later
-       WHERE later.record_hash = ended.successor
+        SELECT FROM record_anchors AS later
+        WHERE later.record_hash = ended.successor
          AND later.predecessor_hash = ended.hash
          AND later.supersedes
     ) OR EXISTS (
-       SELECT FROM record_anchors AS closed
-       JOIN record_closings AS closing USING (record_id)
-       WHERE closed.record_hash = ended.hash
+        SELECT FROM record_anchors AS closed
+        JOIN record_closings AS closing USING (record_id)
+        WHERE closed.record_hash = ended.hash
          AND closing.status = ended.status
          AND closing.reason::text = event.payload ->> 'reason'
          AND (
@@ -29,8 +29,8 @@ SELECT DISTINCT ON (ended.hash)
                  SELECT FROM anchor_outbox AS outbox
                  JOIN anchor_attempts AS attempt ON attempt.outbox_id = outbox.id
                  WHERE outbox.record_id = closing.record_id
-                   AND outbox.kind = 'CLOSE'
-                   AND attempt.tx_hash = event.tx_hash
+                    AND outbox.kind = 'CLOSE'
+                    AND attempt.tx_hash = event.tx_hash
              )
          )
     ) AS "is_ours!"
