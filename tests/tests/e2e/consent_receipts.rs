@@ -351,7 +351,7 @@ async fn what_a_patient_signs_comes_to_the_chain_and_the_receipt_says_so() {
 }
 
 /// anvil's account 6, which `deploys_consents` deploys with: administrator and pauser.
-const ADMINISTRATOR: &str = "0x976EA74026E726554dB657fA54763abd0C3a0aa9";
+pub(crate) const ADMINISTRATOR: &str = "0x976EA74026E726554dB657fA54763abd0C3a0aa9";
 
 /// Pauses the registry of consents, or releases it.
 async fn pauses_consents(world: &World, paused: bool) {

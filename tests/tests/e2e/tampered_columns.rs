@@ -6,12 +6,9 @@ use std::collections::BTreeSet;
 
 use dev::stack::Options;
 use serde_json::{Value, json};
-use tests::{World, documents, eventually, id, text};
+use tests::{World, documents, eventually, id, registry::set_paused, text};
 
-use crate::consent_receipts::{consent, linked, signed};
-
-/// anvil's account 0: administrator, steward and pauser of a registry for development.
-const ADMINISTRATOR: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+use crate::consent_receipts::{ADMINISTRATOR, consent, linked, signed};
 
 /// A table that mirrors the chain.
 struct ComparedTable {
@@ -387,9 +384,10 @@ async fn follows_two_registries(world: &World) {
     let limits = format!("0x6c1336de{registrar:0>64}{:064x}", 9);
     world.calls_registry(ADMINISTRATOR, limits).await;
     records(1).await;
-    for paused in [1, 0] {
-        let pauses = format!("0x16c38b3c{paused:064x}");
-        world.calls_registry(ADMINISTRATOR, pauses).await;
+    for paused in [true, false] {
+        world
+            .calls_registry(ADMINISTRATOR, set_paused(paused))
+            .await;
     }
     records(2).await;
     let account = world.account(0).await;
