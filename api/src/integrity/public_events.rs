@@ -120,7 +120,7 @@ impl PublicSubscriber {
         if page.rows.is_empty() {
             self.position = page.last.unwrap_or(self.position);
         }
-        self.log.take(page.rows, page.last.is_none());
+        self.log.take(page.rows, page.is_end);
         Ok(())
     }
 }

@@ -233,7 +233,7 @@ impl Subscriber {
         if stretch.rows.is_empty() {
             self.position = stretch.last.unwrap_or(self.position);
         }
-        self.log.take(stretch.rows, stretch.last.is_none());
+        self.log.take(stretch.rows, stretch.is_end);
         Ok(())
     }
 

@@ -297,8 +297,10 @@ macro_rules! after {
 pub struct FeedPage {
     /// Its entries, without those that cannot be read.
     pub rows: Vec<FeedRow>,
-    /// The last position that was read; `None` at the end of the log.
+    /// The last position that was read; `None` where there is nothing more.
     pub last: Option<i64>,
+    /// Whether it ends where the log ends: there were fewer than were asked for.
+    pub is_end: bool,
 }
 
 /// Entries of this part after `position`, oldest first. One that cannot be read is logged and passed over: whoever
@@ -352,6 +354,7 @@ pub async fn after(
         }
     };
     let last = found.last().map(|row| row.position);
+    let is_end = i64::try_from(found.len()).is_ok_and(|read| read < limit);
     let read = |row: FeedColumns| {
         let position = row.position;
         FeedRow::try_from(row)
@@ -361,5 +364,5 @@ pub async fn after(
             .ok()
     };
     let rows = found.into_iter().filter_map(read).collect();
-    Ok(FeedPage { rows, last })
+    Ok(FeedPage { rows, last, is_end })
 }

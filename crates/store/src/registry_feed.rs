@@ -80,8 +80,10 @@ impl TryFrom<RegistryFeedColumns> for RegistryFeedRow {
 pub struct RegistryFeedPage {
     /// Its entries, without those that cannot be read.
     pub rows: Vec<RegistryFeedRow>,
-    /// The last position that was read; `None` at the end of the log.
+    /// The last position that was read; `None` where there is nothing more.
     pub last: Option<i64>,
+    /// Whether it ends where the log ends: there were fewer than were asked for.
+    pub is_end: bool,
 }
 
 /// What happened to the events of this registry after `position`, oldest first. An entry that cannot be read is logged
@@ -115,6 +117,7 @@ pub async fn after(
     .fetch_all(conn)
     .await?;
     let last = found.last().map(|row| row.position);
+    let is_end = i64::try_from(found.len()).is_ok_and(|read| read < limit);
     let read = |row: RegistryFeedColumns| {
         let position = row.position;
         RegistryFeedRow::try_from(row)
@@ -124,7 +127,7 @@ pub async fn after(
             .ok()
     };
     let rows = found.into_iter().filter_map(read).collect();
-    Ok(RegistryFeedPage { rows, last })
+    Ok(RegistryFeedPage { rows, last, is_end })
 }
 
 /// The last position there is of this registry; 0 where nothing was applied. Served by the primary key, from its end.
