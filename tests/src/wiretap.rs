@@ -70,6 +70,10 @@ impl Wiretap {
                 let (server, ears) = (server.clone(), Arc::clone(&ears));
                 tokio::spawn(async move {
                     let server = TcpStream::connect(server).await.ok()?;
+                    // What comes in pieces would otherwise wait until the piece before is acknowledged.
+                    for end in [&client, &server] {
+                        end.set_nodelay(true).ok();
+                    }
                     let (mut answers, questions) = server.into_split();
                     let (asks, mut is_told) = client.into_split();
                     tokio::spawn(async move { copy(&mut answers, &mut is_told).await });
