@@ -12,10 +12,15 @@ const LENGTHS: [usize; 3] = [1, 2, 3];
 
 /// A field that gives pages, how it is asked, where its nodes stand in the answer, and who sees enough of them. `NODES` stands
 /// for all that can be asked of a node without arguments.
-struct Place(&'static str, &'static str, &'static str, &'static str);
+pub(super) struct Place(
+    pub(super) &'static str,
+    pub(super) &'static str,
+    pub(super) &'static str,
+    pub(super) &'static str,
+);
 
 /// Every field of the schema that gives pages: one that is missing here fails the test.
-const PLACES: [Place; 33] = [
+pub(super) const PLACES: [Place; 33] = [
     Place(
         "Query.users",
         "users(first: $first) { NODES }",
@@ -293,14 +298,14 @@ fn served(schema: &Schema) -> BTreeSet<String> {
 }
 
 /// Those who ask, and what the documents name.
-struct Filled {
+pub(super) struct Filled {
     people: Vec<(&'static str, Person)>,
     words: [(&'static str, String); 2],
 }
 
 impl Filled {
     /// At least three of everything.
-    async fn start(world: &World) -> Self {
+    pub(super) async fn start(world: &World) -> Self {
         let ana = world.patient("ana").await;
         let (ben, cara) = (world.patient("ben").await, world.patient("cara").await);
         let doctors = [
@@ -357,7 +362,12 @@ impl Filled {
         }
     }
 
-    fn fills_in(&self, document: &str) -> String {
+    pub(super) fn person(&self, wanted: &str) -> &Person {
+        let person = self.people.iter().find(|(name, _)| *name == wanted);
+        &person.expect("somebody of that name").1
+    }
+
+    pub(super) fn fills_in(&self, document: &str) -> String {
         let words = self.words.iter();
         words.fold(document.to_owned(), |text, (name, value)| {
             text.replace(name, value)
@@ -486,8 +496,7 @@ async fn every_connection_runs_as_many_statements_for_a_longer_page() {
 
     let mut wrong = Vec::new();
     for Place(field, document, place, who) in &PLACES {
-        let person = filled.people.iter().find(|(name, _)| name == who);
-        let person = person.expect("somebody of that name").1.at(&api);
+        let person = filled.person(who).at(&api);
         let is_left_out = FORWARD_ALONE.contains(field) || ELSEWHERE.contains(field);
         if !is_left_out && document.contains("NODES") {
             wrong.extend(read_both_ways(&person, &filled.fills_in(document), place).await);

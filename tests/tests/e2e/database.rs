@@ -110,6 +110,21 @@ impl Schema {
         lists.collect()
     }
 
+    /// The fields of a type that hold objects and need no argument, each with its type.
+    pub(super) fn objects(&self, of: &str) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for field in self.fields(of) {
+            let kind = Self::type_of(field);
+            let args = field["args"].as_array().into_iter().flatten();
+            let needs_one = args.into_iter().any(|it| it["type"]["kind"] == "NON_NULL");
+            let is_leaf = matches!(self.0[&kind]["kind"].as_str(), Some("SCALAR" | "ENUM"));
+            if !needs_one && !is_leaf {
+                found.push((text(&field["name"]), kind));
+            }
+        }
+        found
+    }
+
     /// All that can be selected of a type without an argument but for these fields, and of what it holds one level down.
     pub(super) fn selection(&self, of: &str, levels: usize, without: &[&str]) -> String {
         let mut selected = vec!["__typename".to_owned()];
@@ -223,7 +238,7 @@ pub(super) fn are_equal(counts: &[Vec<String>; 3]) -> bool {
 }
 
 /// What is heard while a query is answered, without what is heard when nobody asks.
-async fn statements(
+pub(super) async fn statements(
     (tap, idle): (&Wiretap, &[String]),
     person: &Person,
     query: &str,

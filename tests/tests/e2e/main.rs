@@ -43,6 +43,7 @@ mod deep_check;
 mod deletion_reasons;
 mod deletions;
 mod deletions_by_wallet;
+mod depths;
 mod derived_records;
 mod documents;
 mod dry_runs;
