@@ -96,7 +96,8 @@ pub(crate) struct AccessDayQuery;
 #[Object]
 impl AccessDayQuery {
     /// Who did how much with the caller's data, or that of the patient for whom the caller acts, on which day (UTC), newest day
-    /// first, refused attempts included: the rows of `myAccessLog`, counted by day and account. Open to every role.
+    /// first, refused attempts included: the rows of `myAccessLog`, counted by day and account. Open to every role. The list is
+    /// read forward alone, because where a day ends depends on the rows behind it.
     ///
     /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `action`, `from`, `to`, `onBehalfOf`), `NOT_FOUND` where the caller may not
     /// act for this patient.

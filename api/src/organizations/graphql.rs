@@ -33,7 +33,8 @@ pub(crate) struct OrganizationQuery;
 #[Object]
 impl OrganizationQuery {
     /// Organisations whose name fits `search`, newest first, to name one in a consent. Open to every account. Searching is
-    /// recorded in the audit trail.
+    /// recorded in the audit trail. The list is read forward alone, because organisations that are not as they were sealed are
+    /// left out, and a page ends after `first` candidates.
     ///
     /// Error codes: `BAD_USER_INPUT` (`search`).
     async fn organizations(

@@ -270,7 +270,8 @@ impl MedicalRecord {
     }
 
     /// Who saw this version, or tried to, newest first: what `myAccessLog` says of it, with the lists that showed it. Null for
-    /// everybody but the patient; a representative asks `myAccessLog`. Reading it is recorded in the audit trail.
+    /// everybody but the patient; a representative asks `myAccessLog`. Reading it is recorded in the audit trail. The list is
+    /// read forward alone, because its statement reads from the newest row.
     ///
     /// Error codes: `BAD_USER_INPUT` (`first`, `after`).
     async fn access_log(

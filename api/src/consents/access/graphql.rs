@@ -393,7 +393,8 @@ impl AccessQuery {
     /// people and organisations that the caller's consents name, as every access is decided, doctors who have
     /// emergency access, and representatives. The caller is not
     /// listed. Reading it is recorded in the audit trail. A page may hold fewer nodes than `first`, or none,
-    /// while `hasNextPage` is true: go on with `endCursor`.
+    /// while `hasNextPage` is true: go on with `endCursor`. The list is read forward alone, because each candidate is decided
+    /// on, and a page ends after a limited number of candidates.
     ///
     /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `onBehalfOf`), `NOT_FOUND` where the caller may not act for this
     /// patient.
@@ -472,7 +473,8 @@ impl AccessQuery {
     }
 
     /// What happened to the caller's consents, newest first: each was given, and may have been withdrawn or have
-    /// expired. Reading it is recorded in the audit trail.
+    /// expired. Reading it is recorded in the audit trail. The list is read forward alone, because its statement reads from
+    /// the newest event.
     async fn consent_history(
         &self,
         ctx: &Context<'_>,
@@ -506,6 +508,8 @@ impl AccessQuery {
     /// The consents in force by which the caller may do something, newest first. Whom else they name is not shown. Needs
     /// the role DOCTOR (`FORBIDDEN` otherwise). Each that is shown is recorded in the audit trail, for its patient.
     /// A page may hold fewer nodes than `first`, or none, while `hasNextPage` is true: go on with `endCursor`.
+    /// The list is read forward alone, because each candidate is decided on, and a page ends after a limited number of
+    /// candidates.
     async fn consents_given_to_me(
         &self,
         ctx: &Context<'_>,
@@ -539,6 +543,8 @@ impl AccessQuery {
     /// the caller has emergency access, in the order of their IDs. Needs the
     /// role DOCTOR (`FORBIDDEN` otherwise). Each that is shown is recorded in the audit trail, for the patient.
     /// A page may hold fewer nodes than `first`, or none, while `hasNextPage` is true: go on with `endCursor`.
+    /// The list is read forward alone, because each candidate is decided on, and a page ends after a limited number of
+    /// candidates.
     async fn patients(
         &self,
         ctx: &Context<'_>,
