@@ -683,6 +683,8 @@ async function run() {
     await press('Decide', '.requests ');
     // Who has been decided about is in the queue no more.
     await eventually('no emergency access to review', async () => /There is none/.test(await textOf('main')));
+    await choose('Status', 'REVIEWED');
+    await see('.requests', /The ward confirms it/);
     return 'approved, and the emergency access reviewed';
   });
 

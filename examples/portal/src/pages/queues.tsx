@@ -3,11 +3,11 @@ import { useState } from 'react';
 import { useMutation, useQuery } from 'urql';
 import { useKept } from '../api/place';
 import { graphql } from '../gql';
-import type { BreakGlassDecision, BreakGlassReviewsQuery, DataDeletionRequest, DeletionDecision, DeletionStatus } from '../gql/graphql';
+import type { BreakGlassDecision, BreakGlassReviewStatus, BreakGlassReviewsQuery, DataDeletionRequest, DeletionDecision, DeletionStatus } from '../gql/graphql';
 import { Button, Card, Check, Choice, DialogTrigger, Empty, Facts, Failure, Field, Form, Loaded, Notice, Page, Pager, Popup, Tag, usePaging } from '../ui';
 import { Tabs } from '../ui/tabs';
 import { t, time } from '../words';
-import { DELETION_STATUSES, dataCategory, decision as decisionWord, deletionStatus, deletionType, purpose, reviewStatus } from '../words/labels';
+import { DELETION_STATUSES, REVIEW_STATUSES, dataCategory, decision as decisionWord, deletionStatus, deletionType, purpose, reviewStatus } from '../words/labels';
 import { Holds } from './holds';
 import { Scope } from './my-data';
 
@@ -20,8 +20,8 @@ const REVIEW = graphql(`
   mutation ReviewDeletion($input: ReviewDeletionInput!) { reviewDeletion(input: $input) { request { ...DeletionParts } userErrors { code field message } } }
 `);
 const GLASS = graphql(`
-  query BreakGlassReviews($after: Cursor) {
-    breakGlassReviews(first: 20, after: $after) {
+  query BreakGlassReviews($status: BreakGlassReviewStatus, $after: Cursor) {
+    breakGlassReviews(status: $status, first: 20, after: $after) {
       nodes {
         isAsSealed disclosures recordsDisclosed recordsPerHour
         window { id purpose reason openedAt expiresAt closedAt isOpen reviewStatus decision note doctor { id username } patient { id username } }
@@ -105,10 +105,12 @@ function Decide({ of, done }: { of: DataDeletionRequest; done: () => void }) {
 type Review = NonNullable<BreakGlassReviewsQuery['breakGlassReviews']>['nodes'][number];
 
 function Emergencies() {
-  const paging = usePaging();
-  const [result] = useQuery({ query: GLASS, variables: { after: paging.after } });
+  const [status, setStatus] = useState<BreakGlassReviewStatus | ''>('');
+  const paging = usePaging(status);
+  const [result] = useQuery({ query: GLASS, variables: { status: status || null, after: paging.after } });
   return (
     <Card>
+      <Choice<BreakGlassReviewStatus | ''> label={t('Status')} value={status} onChange={setStatus} options={[['', t('to be reviewed')], ...REVIEW_STATUSES.map((each) => [each, reviewStatus(each)] as const)]} />
       <Loaded of={{ fetching: result.fetching, error: result.error, data: result.data?.breakGlassReviews ?? undefined }}>
         {(found) => (found.nodes.length === 0 ? <Empty>{t('There is none.')}</Empty> : <><ul className="plain requests">{found.nodes.map((each) => <ReviewItem key={each.window.id} of={each} />)}</ul><Pager of={paging} info={found.pageInfo} back={t('Newer')} on={t('Older')} /></>)}
       </Loaded>

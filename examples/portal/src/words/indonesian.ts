@@ -881,6 +881,7 @@ export const indonesian = {
   'taken back': 'ditarik kembali',
   'the patient asked for it': 'diminta oleh pasien',
   'this one': 'yang ini',
+  'to be reviewed': 'perlu ditinjau',
   'unjustified': 'tidak dapat dibenarkan',
   'unknown type': 'jenis tidak dikenal',
   'until {0}': 'sampai {0}',

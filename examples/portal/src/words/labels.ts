@@ -186,6 +186,7 @@ export const DELETION_STATUSES = Object.keys(deletionStatuses) as DeletionStatus
 export const deletionStatus = (of: DeletionStatus): string => t(deletionStatuses[of]);
 
 const reviews: Record<BreakGlassReviewStatus, English> = { ESCALATED: 'late', PENDING: 'waits', REVIEWED: 'reviewed' };
+export const REVIEW_STATUSES = Object.keys(reviews) as BreakGlassReviewStatus[];
 export const reviewStatus = (of: BreakGlassReviewStatus): string => t(reviews[of]);
 
 const relationships: Record<Relationship, English> = { CARER: 'Carer', GUARDIAN: 'Guardian', PARENT: 'Parent' };
