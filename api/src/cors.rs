@@ -48,7 +48,7 @@ pub(crate) async fn answer(State(schema): State<Schema>, request: Request, next:
         headers.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(
-                "x-request-id, retry-after, content-disposition, content-range, etag",
+                "x-request-id, retry-after, content-disposition, content-range, etag, x-audit-promise",
             ),
         );
     }

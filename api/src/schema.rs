@@ -548,7 +548,12 @@ impl Schema {
             let promised = PromisedRows::default();
             // All of it is committed by now.
             promised
-                .write(&schema.app.pool, &asking, &mut response)
+                .write(
+                    &schema.app.pool,
+                    &schema.app.index_key,
+                    &asking,
+                    &mut response,
+                )
                 .await;
             drop(running);
             response
@@ -629,8 +634,8 @@ impl Schema {
                 Box::pin(async move {
                     kept.forget().await;
                     let mut response = schema.audit_refusals(response, &context).await;
-                    let pool = &schema.app.pool;
-                    promised.write(pool, &context, &mut response).await;
+                    let (pool, key) = (&schema.app.pool, &schema.app.index_key);
+                    promised.write(pool, key, &context, &mut response).await;
                     instruments().subscription_events.inc();
                     schema.finish_errors(response, &context)
                 })

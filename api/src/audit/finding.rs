@@ -43,6 +43,19 @@ pub(crate) async fn pinned_elsewhere(
     Ok(())
 }
 
+/// Writes down that a row is not what was promised, where that is not known.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn of_promise(tx: &mut Tx<'_>, fault: &Fault) -> Result<(), StoreError> {
+    let about = Subject::Trail(fault.table, fault.number);
+    if write_down(tx, about, &fault.details()).await? {
+        let said = fault.said();
+        tracing::error!("A promise of the audit trail is broken: {said}");
+    }
+    Ok(())
+}
+
 /// Writes down what a check found wrong, and closes what is open of what it found right.
 ///
 /// # Errors

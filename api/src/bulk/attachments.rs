@@ -154,8 +154,11 @@ pub(crate) async fn download(
         })
     };
     match request.finish(begun).await {
-        Ok(download) => download.answer(),
-        Err(refused) => request.refuse(&refused),
+        Ok(download) => {
+            let promised = request.promised(false).await;
+            (promised, download.answer()).into_response()
+        }
+        Err(refused) => request.refuse(&refused).await,
     }
 }
 
@@ -292,7 +295,7 @@ pub(crate) async fn upload(
         Ok(begun) => begun,
         Err(refused) => {
             drain(body).await;
-            return request.refuse(&refused);
+            return request.refuse(&refused).await;
         }
     };
     let mut pieces = body.into_data_stream();
@@ -300,14 +303,20 @@ pub(crate) async fn upload(
         Ok(received) => received,
         Err(refused) => {
             drain(Body::from_stream(pieces)).await;
-            return request.refuse(&refused);
+            return request.refuse(&refused).await;
         }
     };
     let stored = store(transfer, asked, file, received);
     match request.finish(stored).await {
-        Ok(true) => StatusCode::CREATED.into_response(),
-        Ok(false) => StatusCode::OK.into_response(),
-        Err(refused) => request.refuse(&refused),
+        Ok(is_new) => {
+            let status = if is_new {
+                StatusCode::CREATED
+            } else {
+                StatusCode::OK
+            };
+            (status, request.promised(false).await, ()).into_response()
+        }
+        Err(refused) => request.refuse(&refused).await,
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) async fn answer(request: TransferRequest) -> Response {
     };
     match request.finish(begun).await {
         Ok((transfer, export)) => {
+            let promised = request.promised(false).await;
             let (output, answer) = ResponseBody::new();
             let run = EventRun {
                 transfer,
@@ -63,9 +64,9 @@ pub(crate) async fn answer(request: TransferRequest) -> Response {
             };
             tokio::spawn(run.run().in_current_span());
             let kind = [(header::CONTENT_TYPE, "application/fhir+ndjson")];
-            (UNBUFFERED, kind, answer).into_response()
+            (UNBUFFERED, kind, promised, answer).into_response()
         }
-        Err(refused) => request.refuse(&refused),
+        Err(refused) => request.refuse(&refused).await,
     }
 }
 

@@ -34,6 +34,7 @@ use super::{
 use tracing::Instrument as _;
 
 use crate::{
+    audit::promise::PromisedParts,
     codes::ErrorCode,
     cursor::{Cursor, ListCursors},
     error::Error,
@@ -205,6 +206,7 @@ pub(crate) async fn answer(request: TransferRequest) -> Response {
     };
     match request.finish(begun).await {
         Ok((transfer, begun, cursors, form, after)) => {
+            let promised = request.promised(true).await;
             let (output, answer) = ResponseBody::new();
             let with_files = begun.has_files();
             let run = ExportRun {
@@ -224,9 +226,9 @@ pub(crate) async fn answer(request: TransferRequest) -> Response {
             };
             tokio::spawn(run.run().in_current_span());
             let kind = [(header::CONTENT_TYPE, form.media_type())];
-            (UNBUFFERED, kind, answer).into_response()
+            (UNBUFFERED, kind, promised, answer).into_response()
         }
-        Err(refused) => request.refuse(&refused),
+        Err(refused) => request.refuse(&refused).await,
     }
 }
 
@@ -345,20 +347,34 @@ struct ExportRun {
 
 impl ExportRun {
     async fn run(mut self) {
-        match self.work().await {
-            Ok(()) | Err(ExportStop::Disconnected) => {}
-            Err(ExportStop::Over(over)) => {
-                if self
-                    .output
-                    .write(self.form.interrupted(&over))
-                    .await
-                    .is_ok()
-                {
-                    tokio::time::sleep(LAST_WORD).await;
-                    self.output.abort().await;
-                }
+        let end = self.work().await;
+        let is_gone = matches!(end, Err(ExportStop::Disconnected));
+        if is_gone || self.promise().await.is_err() {
+            return;
+        }
+        if let Err(ExportStop::Over(over)) = end {
+            let told = self.form.interrupted(&over);
+            if self.output.write(told).await.is_ok() {
+                tokio::time::sleep(LAST_WORD).await;
+                self.output.abort().await;
             }
         }
+    }
+
+    /// Promises all rows of the audit trail that were written, where the caller wants to know and lines of their own can say it.
+    async fn promise(&self) -> Result<(), Disconnected> {
+        let has_lines = matches!(self.form, ExportFormat::Lines | ExportFormat::Archive);
+        if !has_lines || !self.transfer.wants_promises {
+            return Ok(());
+        }
+        let Transfer { app, caller, .. } = &self.transfer;
+        let mut parts = PromisedParts::of(caller.origin.request);
+        while !parts.is_over() {
+            let promised = parts.next(&app.pool, &app.index_key).await;
+            let line = json!({ "audit": promised });
+            self.output.write(format!("{line}\n")).await?;
+        }
+        Ok(())
     }
 
     async fn work(&mut self) -> Result<(), ExportStop> {

@@ -42,7 +42,7 @@ use domain::{
 use fhir::upload::Cut;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Interval;
 use tracing::Instrument as _;
 
@@ -60,6 +60,7 @@ use super::{
     transfer_request::TransferRequest,
 };
 use crate::{
+    audit::promise::PromisedParts,
     error::Error,
     long_entries::LongRoom,
     records::{
@@ -157,7 +158,7 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
         }
         Err(refused) => {
             drain(body).await;
-            request.refuse(&refused)
+            request.refuse(&refused).await
         }
     }
 }
@@ -343,9 +344,28 @@ impl ImportRun {
             ImportEnd::Over(over) => Some((over.code, over.message.as_str())),
             ImportEnd::Disconnected => return,
         };
-        let line = report::end(&self.totals, self.reported, interrupted);
-        if self.output.begin().await.is_ok() {
+        let mut line = report::end(&self.totals, self.reported, interrupted);
+        if self.output.begin().await.is_ok() && self.promise(&mut line).await.is_ok() {
             self.output.write(in_line(&line)).await.ok();
+        }
+    }
+
+    /// Promises all rows of the audit trail that were written, where the caller wants to know: in the last line, and, where there
+    /// are too many for one, in lines of their own before it.
+    async fn promise(&mut self, last: &mut Value) -> Result<(), ReportEnd> {
+        if !self.transfer.wants_promises {
+            return Ok(());
+        }
+        let Transfer { app, caller, .. } = &self.transfer;
+        let mut parts = PromisedParts::of(caller.origin.request);
+        loop {
+            let promised = parts.next(&app.pool, &app.index_key).await;
+            if parts.is_over() {
+                last["audit"] = promised;
+                return Ok(());
+            }
+            let line = json!({ "audit": promised });
+            self.output.write(in_line(&line)).await?;
         }
     }
 

@@ -206,6 +206,8 @@ struct Transfer {
     /// Who pays for it.
     party: Party,
     lease: Lease,
+    /// Whether the caller is promised the rows of the audit trail that are written for it.
+    wants_promises: bool,
     _place: RoomPermit<UserId>,
 }
 
@@ -274,6 +276,7 @@ impl Transfer {
             caller,
             party,
             lease,
+            wants_promises: context.wants_promises,
             _place: place,
         })
     }

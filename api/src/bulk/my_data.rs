@@ -56,6 +56,7 @@ pub(crate) async fn answer(request: TransferRequest) -> Response {
     };
     match request.finish(begun).await {
         Ok((transfer, data, counts, from, records)) => {
+            let promised = request.promised(true).await;
             let (output, answer) = ResponseBody::new();
             let run = MyDataRun {
                 at: transfer.app.clock.now(),
@@ -75,9 +76,9 @@ pub(crate) async fn answer(request: TransferRequest) -> Response {
                     "attachment; filename=\"my-data.tar\"",
                 ),
             ];
-            (UNBUFFERED, kind, answer).into_response()
+            (UNBUFFERED, kind, promised, answer).into_response()
         }
-        Err(refused) => request.refuse(&refused),
+        Err(refused) => request.refuse(&refused).await,
     }
 }
 

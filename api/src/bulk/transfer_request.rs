@@ -5,13 +5,18 @@ use std::net::SocketAddr;
 use axum::{
     Extension,
     extract::{ConnectInfo, FromRequestParts, RawQuery},
-    http::{HeaderMap, request::Parts},
-    response::Response,
+    http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
+    response::{IntoResponse as _, Response},
 };
 use domain::ids::RequestId;
 
 use super::TransferRefused;
-use crate::{authenticate::context, caller::RequestContext, schema::Schema};
+use crate::{
+    audit::promise,
+    authenticate::{AUDIT_PROMISE, context},
+    caller::RequestContext,
+    schema::Schema,
+};
 
 /// A request for a transfer, but for its body.
 #[derive(Clone)]
@@ -53,7 +58,21 @@ impl TransferRequest {
     }
 
     /// The answer that nothing was begun.
-    pub(super) fn refuse(&self, refused: &TransferRefused) -> Response {
-        refused.answer(&self.schema, &self.context)
+    pub(super) async fn refuse(&self, refused: &TransferRefused) -> Response {
+        let answer = refused.answer(&self.schema, &self.context);
+        (self.promised(false).await, answer).into_response()
+    }
+
+    /// The header that promises the rows of the audit trail that were written so far, where the caller wants to know; `more`
+    /// where others are written while the answer is sent.
+    pub(super) async fn promised(&self, more: bool) -> Option<[(HeaderName, HeaderValue); 1]> {
+        if !self.context.wants_promises {
+            return None;
+        }
+        let request = self.context.origin.request;
+        let app = self.schema.app();
+        let promised = promise::in_header(&app.pool, &app.index_key, request, more).await;
+        let promised = HeaderValue::try_from(promised.to_string()).ok()?;
+        Some([(AUDIT_PROMISE, promised)])
     }
 }

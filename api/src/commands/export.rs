@@ -101,6 +101,8 @@ struct Arrived {
     records: u64,
     withheld: u64,
     cursor: Option<String>,
+    /// What the line that was taken last promises of the audit trail.
+    promised: Option<Value>,
 }
 
 impl ExportFile {
@@ -139,6 +141,7 @@ impl ExportFile {
             records: 0,
             withheld: 0,
             cursor: None,
+            promised: None,
         };
         if let Err(error) = whole(&mut connection, &query, &mut arrived, &part).await {
             remove_empty(&part).await;
@@ -240,7 +243,11 @@ async fn download(
             let Cut::Entry(text) = cut else {
                 return Err("a line is too long to be a record: is this the api?".into());
             };
-            if let Some(again) = arrived.take(text).await? {
+            let ended = arrived.take(text).await?;
+            if let Some(promised) = arrived.promised.take() {
+                connection.keep(&promised.to_string())?;
+            }
+            if let Some(again) = ended {
                 return Ok(Some(again));
             }
         }
@@ -252,6 +259,10 @@ impl Arrived {
     async fn take(&mut self, mut text: Vec<u8>) -> Result<Option<RetryAfter>, Failure> {
         let line: Value =
             serde_json::from_slice(&text).map_err(|_| "a line is no JSON: is this the api?")?;
+        if line["audit"].is_object() {
+            self.promised = Some(line["audit"].clone());
+            return Ok(None);
+        }
         let issue = &line["issue"][0];
         let code = issue["details"]["coding"][0]["code"]
             .as_str()

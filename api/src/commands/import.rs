@@ -145,6 +145,8 @@ struct ImportProgress {
     files_not_awaited: u64,
     /// The last line of the report.
     end: Value,
+    /// What the line that was taken last promises of the audit trail.
+    promised: Option<Value>,
 }
 
 /// What is asked for.
@@ -299,7 +301,11 @@ async fn upload(
             if text.trim_ascii().is_empty() {
                 continue;
             }
-            match progress.take(&text)? {
+            let said = progress.take(&text);
+            if let Some(promised) = progress.promised.take() {
+                connection.keep(&promised.to_string())?;
+            }
+            match said? {
                 ReportLine::Entry => {}
                 ReportLine::All => {
                     asked.state.check(path).await?;
@@ -487,6 +493,7 @@ impl ImportProgress {
             files_refused: 0,
             files_not_awaited: 0,
             end: Value::Null,
+            promised: None,
         }
     }
 
@@ -494,6 +501,9 @@ impl ImportProgress {
     fn take(&mut self, text: &[u8]) -> Result<ReportLine, Failure> {
         let line: Value =
             serde_json::from_slice(text).map_err(|_| "the report is none: is this the api?")?;
+        if line["audit"].is_object() {
+            self.promised = Some(line["audit"].clone());
+        }
         if let Some(ended) = line["ended"].as_str() {
             if ended == "COMPLETE" {
                 self.end = line;
@@ -501,6 +511,9 @@ impl ImportProgress {
             }
             let message = line["message"].as_str().unwrap_or_default();
             return RetryAfter::ended(ended, message).map(ReportLine::Interrupted);
+        }
+        if self.promised.is_some() {
+            return Ok(ReportLine::Entry);
         }
         self.report.write_all(text)?;
         self.report.write_all(b"\n")?;

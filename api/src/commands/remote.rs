@@ -1,7 +1,7 @@
 //! An api somewhere, as the commands that bring records in and take them out reach it: with a token from a
 //! file, and again where the line broke.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, redirect};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::output::{Failure, fail, note};
 
-use crate::codes::ErrorCode;
+use crate::{authenticate::AUDIT_PROMISE, codes::ErrorCode};
 
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -32,6 +32,11 @@ pub(super) struct Remote {
     /// Why, such as TREAT; by default PATRQT for your own, TREAT for a doctor
     #[arg(long)]
     pub(super) purpose: Option<String>,
+
+    /// A file to keep what the api promises of its audit trail in, behind what is there: `meditrustal audit verify --promises` and
+    /// `auditPromise` compare it with the trail
+    #[arg(long)]
+    promises: Option<PathBuf>,
 
     /// How often it is tried without getting any further, the longer apart the more often
     #[arg(long, default_value = "8", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -128,7 +133,24 @@ impl ApiConnection {
         }
         self.token = Some(token.to_owned());
         let url = format!("{}{path}", self.remote.url.trim_end_matches('/'));
-        Ok(request(&self.client, url).bearer_auth(token))
+        let request = request(&self.client, url).bearer_auth(token);
+        Ok(match self.remote.promises {
+            Some(_) => request.header(AUDIT_PROMISE, "true"),
+            None => request,
+        })
+    }
+
+    /// Keeps what the api promises, where that is wanted.
+    pub(super) fn keep(&self, promised: &str) -> Result<(), Failure> {
+        let Some(path) = &self.remote.promises else {
+            return Ok(());
+        };
+        let mut options = std::fs::OpenOptions::new();
+        let opened = options.create(true).append(true).open(path);
+        let written = opened.and_then(|mut file| writeln!(file, "{promised}"));
+        written.map_err(|error| {
+            format!("promises cannot be kept in {}: {error}", path.display()).into()
+        })
     }
 
     /// Sends it. An inner error may be tried again.
@@ -143,6 +165,10 @@ impl ApiConnection {
             }
             Err(error) => return Ok(Err(RetryAfter::after(in_words(&error)))),
         };
+        let promised = response.headers().get(AUDIT_PROMISE);
+        if let Some(promised) = promised.and_then(|promised| promised.to_str().ok()) {
+            self.keep(promised)?;
+        }
         let status = response.status();
         if status.is_success() {
             return Ok(Ok(response));

@@ -76,6 +76,21 @@ pub(crate) async fn states(
     Ok(promises.iter().map(state).collect())
 }
 
+/// Whether the tree has the hash of a promise, whatever became of the row.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn is_in_tree(tx: &mut Tx<'_>, promise: &Promise) -> Result<bool, StoreError> {
+    let leaves = tree_of::leaves_of(tx, &[promise.id]).await?;
+    let is_hash = |leaf: &Leaf| leaf.leaf_hash.as_slice() == promise.leaf_hash.as_slice();
+    Ok(leaves.iter().any(is_hash))
+}
+
+/// What is wrong where a promise is broken.
+pub(crate) fn broken(promise: &Promise) -> Fault {
+    Fault::of_row(promise.id, FaultKind::Promised, None)
+}
+
 /// Reads promises from lines of JSON: one in a line, or a whole answer whose `extensions` hold some. Gives the number of the line
 /// that is neither, from 1.
 ///
@@ -114,10 +129,7 @@ pub(crate) async fn compare(
                     checked.kept.insert(promise.id);
                 }
                 PromiseState::Waiting => waiting += 1,
-                PromiseState::Broken => {
-                    let fault = Fault::of_row(promise.id, FaultKind::Promised, None);
-                    checked.faults.push(fault);
-                }
+                PromiseState::Broken => checked.faults.push(broken(promise)),
             }
         }
     }

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_graphql::{Context, Enum, ID, Object, Response, Result, SimpleObject, Value};
 use domain::records::DataHash;
-use serde_json::json;
 use store::Pool;
+use vault::blind_index::IndexKey;
 
-use super::{CheckedPromise, MOST_PROMISED};
+use super::{CheckedPromise, MOST_PROMISED, as_json, readable_of_request};
 use crate::{
     audit::{
         check::promises::{Promise, PromiseState},
@@ -31,6 +31,7 @@ impl PromisedRows {
     pub(crate) async fn write(
         &self,
         pool: &Pool,
+        key: &IndexKey,
         context: &RequestContext,
         response: &mut Response,
     ) {
@@ -39,23 +40,13 @@ impl PromisedRows {
         }
         let request = context.origin.request;
         let told = self.0.load(Ordering::Relaxed);
-        let rows = match super::of_request(pool, request, told).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                let sql_state = error.sql_state();
-                tracing::warn!(sql_state, "The rows of a request cannot be promised");
-                return;
-            }
+        let read = readable_of_request(pool, request, told, MOST_PROMISED).await;
+        let Some((rows, more)) = read else {
+            return;
         };
-        let more = i64::try_from(rows.len()).is_ok_and(|rows| rows >= MOST_PROMISED);
         let last = rows.last().map_or(told, |row| row.id);
         self.0.fetch_max(last, Ordering::Relaxed);
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|row| json!({ "id": row.id.to_string(), "leafHash": DataHash(row.leaf_hash).to_string() }))
-            .collect();
-        let promised = json!({ "requestId": request.to_string(), "rows": rows, "more": more });
-        if let Ok(promised) = Value::from_json(promised) {
+        if let Ok(promised) = Value::from_json(as_json(key, request, &rows, more)) {
             response.extensions.insert(AUDIT.to_owned(), promised);
         }
     }
@@ -91,7 +82,8 @@ pub(crate) struct AuditPromiseQuery;
 #[Object]
 impl AuditPromiseQuery {
     /// What became of a row of the audit trail whose number and hash an answer has promised in its `extensions`. Open to every
-    /// role, for every row whose hash the caller knows.
+    /// role, for every row whose hash the caller knows. A broken promise with its seal is the finding `AUDIT_TAMPERED`, which names
+    /// the row.
     ///
     /// Error codes: `BAD_USER_INPUT` (`id`, `leafHash`).
     async fn audit_promise(
@@ -99,6 +91,8 @@ impl AuditPromiseQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The number of the row, as the answer had it.")] id: ID,
         #[graphql(desc = "The hash of the row, as the answer had it.")] leaf_hash: Hash,
+        #[graphql(desc = "What shows that the promise was given, as the answer had it.")]
+        seal: Option<String>,
     ) -> Result<AuditPromise> {
         let (app, caller) = request(ctx)?;
         let id = id.parse();
@@ -109,9 +103,10 @@ impl AuditPromiseQuery {
             id,
             leaf_hash: hash.0,
         };
+        let is_ours = seal.is_some_and(|seal| super::is_ours(&app.index_key, &promise, &seal));
         let registry = app.registry()?;
         let CheckedPromise { state, pinned } =
-            super::check(&app.pool, &registry, &caller, promise).await?;
+            super::check(&app.pool, &registry, &caller, (promise, is_ours)).await?;
         let (state, position) = match state {
             PromiseState::Met(position) => (AuditPromiseState::Met, Some(position)),
             PromiseState::Waiting => (AuditPromiseState::Waiting, None),
