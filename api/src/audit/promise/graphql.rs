@@ -81,7 +81,7 @@ pub(crate) struct AuditPromiseQuery;
 
 #[Object]
 impl AuditPromiseQuery {
-    /// What became of a row of the audit trail whose number and hash an answer has promised in its `extensions`. Open to every
+    /// What became of a row of the audit trail whose number and hash an answer has promised. Open to every
     /// role, for every row whose hash the caller knows. A broken promise with its seal is the finding `AUDIT_TAMPERED`, which names
     /// the row.
     ///
