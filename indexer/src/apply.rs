@@ -191,10 +191,10 @@ impl ChainWriter {
             if !cursor::holds(&mut tx, &self.registry, self.fence).await? {
                 return Err(IndexerError::FenceLost);
             }
-            if self.consents.is_some() && total == 0 {
-                receipts::finalize(&mut tx, column(finalized_up_to)).await?;
-            }
             let chain = self.registry.chain_id;
+            if self.consents.is_some() && total == 0 {
+                receipts::finalize(&mut tx, chain, column(finalized_up_to)).await?;
+            }
             let blocks = (from, column(finalized_up_to));
             let mut moved =
                 reconciliation::finalize(&mut tx, chain, blocks, FINALIZE_AT_ONCE).await?;

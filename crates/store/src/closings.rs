@@ -361,12 +361,14 @@ pub(crate) async fn reorg_above(
              JOIN anchor_attempts AS attempt ON attempt.outbox_id = outbox.id
              WHERE outbox.record_id = e.record_id
                AND outbox.kind = 'CLOSE'
+               AND outbox.chain_id = $2
                AND outbox.state IN ('QUEUED', 'SENT')
              ORDER BY outbox.nonce DESC, attempt.attempt DESC
              LIMIT 1
          ) AS ours ON TRUE
          WHERE closing.record_id = e.record_id",
         &records,
+        chain_id,
     )
     .execute(&mut **tx)
     .await?;

@@ -539,7 +539,7 @@ pub(crate) async fn mark_mined(
 
 /// Queues again what was mined above a block, and what came to nothing of late: if that was undone, too, its nonce is free,
 /// also where its anchor has another row by now. Served by `idx_record_anchors_confirmed` but for those that were final, by
-/// `idx_record_closings_confirmed`, `idx_consent_receipts_mined`, `idx_anchor_outbox_failed` and `idx_anchor_outbox_replaced`.
+/// `idx_record_closings_confirmed`, `idx_consent_receipts_chain_mined`, `idx_anchor_outbox_failed` and `idx_anchor_outbox_replaced`.
 pub(crate) async fn queue_above(
     tx: &mut Tx<'_>,
     chain_id: i64,
@@ -572,6 +572,7 @@ pub(crate) async fn queue_above(
                  JOIN anchor_outbox AS outbox ON outbox.consent_receipt_id = receipt.id
                  WHERE receipt.chain_state IN ('CONFIRMED', 'FINALIZED')
                    AND receipt.block_number > $2
+                   AND receipt.chain_id = $1
                    AND outbox.chain_id = $1
                    AND outbox.state = 'MINED'
                  UNION ALL

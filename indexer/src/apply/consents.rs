@@ -154,7 +154,7 @@ impl ChainWriter {
         };
         chain_events::insert(tx, &line.registry, &event_rows(logs)).await?;
         let events: Vec<ConsentEvent> = logs.iter().filter_map(consents::event).collect();
-        reconcile(tx, &events).await
+        reconcile(tx, &line.registry, &events).await
     }
 
     /// Marks events above a block as undone, after what told of them was queued again in the outbox.
@@ -167,7 +167,7 @@ impl ChainWriter {
             return Ok(0);
         };
         let events = chain_events::undo_above(tx, &line.registry, block).await?;
-        receipts::reorg_above(tx, block).await?;
+        receipts::reorg_above(tx, line.registry.chain_id, block).await?;
         Ok(events)
     }
 
@@ -214,7 +214,7 @@ impl ChainWriter {
         let among = Some(hashes.as_slice());
         let before = receipts::settled(&mut tx, chain, FIRST, among, OF_HASHES).await?;
         let events = receipts::events_about(&mut tx, &line.registry, &hashes).await?;
-        let mut suspicions = reconcile(&mut tx, &events).await?;
+        let mut suspicions = reconcile(&mut tx, &line.registry, &events).await?;
         let after = receipts::settled(&mut tx, chain, FIRST, among, OF_HASHES).await?;
         let moved = before.iter().filter(|it| !it.is_missing);
         suspicions.extend(moved.filter_map(consents::unsettled));
@@ -249,6 +249,7 @@ impl ChainWriter {
 /// Confirms the receipts that these events are of; gives what does not fit.
 async fn reconcile(
     tx: &mut Tx<'_>,
+    registry: &Registry,
     events: &[ConsentEvent],
 ) -> Result<Vec<SuspectedFinding>, StoreError> {
     if events.is_empty() {
@@ -261,6 +262,6 @@ async fn reconcile(
     let wallets: Vec<String> = wallets.into_iter().cloned().collect();
     let wallets = receipts::known_wallets(tx, &wallets).await?;
     let (confirmed, suspicions) = consents::reconcile(events, &known, &wallets);
-    receipts::confirm(tx, &confirmed).await?;
+    receipts::confirm(tx, registry.chain_id, &confirmed).await?;
     Ok(suspicions)
 }

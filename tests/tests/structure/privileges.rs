@@ -264,7 +264,7 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
             "SELECT id, patient_id, record_type, data_hash, blockchain_record_id FROM medical_records",
             "SELECT version, predecessor_id, superseded_at FROM medical_records",
             "SELECT state, tx_hash FROM record_anchors",
-            "SELECT details_hash, wallet, registry_end, chain_state, tx_hash, block_hash FROM consent_receipts",
+            "SELECT details_hash, wallet, registry_end, chain_id, chain_state, tx_hash, block_hash FROM consent_receipts",
             "SELECT tx_hash, outbox_id, attempt FROM anchor_attempts",
         ],
     )

@@ -127,12 +127,14 @@ pub async fn known_wallets(
     Ok(found.into_iter().collect())
 }
 
-/// Notes that the registry says the same as these locked receipts, and that what told it is mined.
+/// Notes that the registry says the same as these locked receipts, and that what told it is mined. One that was signed for another
+/// chain stays as it is: what is undone there is not undone here.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn confirm(
     tx: &mut Tx<'_>,
+    chain_id: i64,
     confirmed: &[(ReceiptId, ConsentEvent)],
 ) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = confirmed.iter().map(|(id, _)| id.0).collect();
@@ -148,12 +150,14 @@ pub async fn confirm(
          WHERE kind = 'CONSENT'
            AND state <> 'MINED'
            AND consent_receipt_id = ANY($1)
+           AND chain_id = $3
            AND EXISTS (
                SELECT FROM anchor_attempts AS attempt
                WHERE attempt.outbox_id = outbox.id AND attempt.tx_hash = ANY($2)
            )",
         &ids,
         &transactions,
+        chain_id,
     )
     .execute(&mut **tx)
     .await?;
@@ -167,30 +171,33 @@ pub async fn confirm(
              confirmed_at = CURRENT_TIMESTAMP
          FROM UNNEST($1::uuid[], $2::text[], $3::bigint[], $4::text[]) AS e(id, tx_hash, block_number, block_hash)
          WHERE receipt.id = e.id
+           AND receipt.chain_id = $5
            AND receipt.chain_state IS DISTINCT FROM 'FINALIZED'",
         &ids,
         &transactions,
         &blocks,
         &hashes,
+        chain_id,
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-/// Takes back what was in blocks above this one, also what was final where an operator has the indexer go back so far, after
-/// what told the registry was queued again in the outbox: what was ours is sent again. Served by
-/// `idx_consent_receipts_mined`.
+/// Takes back what was in blocks of this chain above this one, also what was final where an operator has the indexer go back so far,
+/// after what told the registry was queued again in the outbox: what was ours is sent again. Served by
+/// `idx_consent_receipts_chain_mined`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn reorg_above(tx: &mut Tx<'_>, block: i64) -> Result<u64, StoreError> {
+pub async fn reorg_above(tx: &mut Tx<'_>, chain_id: i64, block: i64) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "WITH undone AS (
              SELECT id
              FROM consent_receipts
-             WHERE chain_state IN ('CONFIRMED', 'FINALIZED')
-               AND block_number > $1
+             WHERE chain_id = $1
+               AND chain_state IN ('CONFIRMED', 'FINALIZED')
+               AND block_number > $2
              ORDER BY id
              FOR UPDATE
          )
@@ -209,11 +216,13 @@ pub async fn reorg_above(tx: &mut Tx<'_>, block: i64) -> Result<u64, StoreError>
              FROM anchor_outbox AS outbox
              JOIN anchor_attempts AS attempt ON attempt.outbox_id = outbox.id
              WHERE outbox.consent_receipt_id = undone.id
+               AND outbox.chain_id = $1
                AND outbox.state IN ('QUEUED', 'SENT')
              ORDER BY outbox.nonce DESC, attempt.attempt DESC
              LIMIT 1
          ) AS ours ON TRUE
          WHERE receipt.id = undone.id",
+        chain_id,
         block,
     )
     .execute(&mut **tx)
@@ -221,16 +230,22 @@ pub async fn reorg_above(tx: &mut Tx<'_>, block: i64) -> Result<u64, StoreError>
     Ok(done.rows_affected())
 }
 
-/// Finalises what is in blocks up to this one. Served by `idx_consent_receipts_confirmed`.
+/// Finalises what is in blocks of this chain up to this one. Served by `idx_consent_receipts_confirmed`: few are not final yet.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn finalize(conn: &mut PgConnection, block: i64) -> Result<u64, StoreError> {
+pub async fn finalize(
+    conn: &mut PgConnection,
+    chain_id: i64,
+    block: i64,
+) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "UPDATE consent_receipts
          SET chain_state = 'FINALIZED'
          WHERE chain_state = 'CONFIRMED'
-           AND block_number <= $1",
+           AND chain_id = $1
+           AND block_number <= $2",
+        chain_id,
         block,
     )
     .execute(conn)
@@ -308,6 +323,7 @@ pub async fn unconfirmed(
            AND event.kind = 'CONSENT_CHANGED'
            AND event.payload ->> 'kind' = receipt.kind
            AND event.actor = receipt.wallet
+           AND receipt.chain_id = $1
            AND event.chain_id = $1
            AND event.registry = $2
          ORDER BY receipt.details_hash
