@@ -489,6 +489,22 @@ async fn a_signature_that_is_taken_away_with_its_seal_is_found() {
     .await;
 }
 
+/// Receipts in a low and in a high block of a chain that another indexer follows.
+async fn of_another_chain(world: &World, patient: &Person) {
+    let insert = format!(
+        "INSERT INTO consent_receipts (
+             id, consent_id, user_id, kind, text, details_hash, registry_end, made_at, chain_id, contract, wallet,
+             deadline, signature, signed_at, chain_state, tx_hash, block_number, block_hash
+         )
+         SELECT lpad(to_hex(n), 32, '0')::uuid, gen_random_uuid(), '{}', 'GRANT', '{{}}', lpad(to_hex(n), 64, '0'),
+             0, CURRENT_TIMESTAMP, 1, '0x' || repeat('4', 40), '0x' || repeat('5', 40),
+             CURRENT_TIMESTAMP, '\\x00', CURRENT_TIMESTAMP, 'CONFIRMED', '0x' || repeat('6', 64), n, '0x' || repeat('7', 64)
+         FROM UNNEST(ARRAY[1, 1000000]) AS n",
+        patient.id
+    );
+    world.attacks(&insert).await;
+}
+
 #[tokio::test]
 async fn a_reorganisation_takes_a_receipt_back_and_it_is_told_again() {
     let world = relaying().await;
@@ -499,6 +515,7 @@ async fn a_reorganisation_takes_a_receipt_back_and_it_is_told_again() {
     let hash = text(&receipts(&ana).await[0].0["detailsHash"]);
     signed(&world, &ana, &account, &consent, "GRANT").await;
     let before = waits(&ana, "GRANT", "CONFIRMED").await;
+    of_another_chain(&world, &ana).await;
 
     world.reorg(1).await;
     tests::eventually("its event was undone and is there again", async || {
@@ -515,7 +532,17 @@ async fn a_reorganisation_takes_a_receipt_back_and_it_is_told_again() {
     let after = waits(&ana, "GRANT", "CONFIRMED").await;
     assert_eq!(after["txHash"], before["txHash"], "the same bytes");
     assert_eq!(on_chain(&world, &account, &hash).await, 1);
-    assert!(findings(&world, "NULL").await.is_empty());
+    let open = findings(&world, "NULL").await;
+    assert!(open.iter().all(|it| text(&it["record_hash"]) != hash));
+
+    world.mine(8).await;
+    waits(&ana, "GRANT", "FINALIZED").await;
+    let elsewhere = world
+        .sql("SELECT chain_state, block_number FROM consent_receipts WHERE chain_id = 1 ORDER BY id")
+        .await;
+    let as_they_were =
+        [1, 1_000_000].map(|block| json!({ "chain_state": "CONFIRMED", "block_number": block }));
+    assert_eq!(elsewhere, as_they_were);
 }
 
 #[tokio::test]
