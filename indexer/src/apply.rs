@@ -5,6 +5,8 @@
 
 mod consents;
 mod events;
+mod located;
+pub(crate) mod places;
 
 use std::collections::{HashMap, HashSet};
 
@@ -113,7 +115,7 @@ impl ChainWriter {
         cursor::remember(&mut tx, &self.registry, &read_range.blocks).await?;
         cursor::forget_below(&mut tx, &self.registry, column(finalized_up_to)).await?;
 
-        let found = tell(&mut tx, &changes).await?;
+        let found = tell(self, &mut tx, &changes).await?;
         tx.commit().await?;
         Ok(Applied {
             events: (read_range.logs.len() + read_range.consent_logs.len()) as u64,
@@ -228,7 +230,7 @@ impl ChainWriter {
         }
         let origin = Origin::job(RequestId::fresh());
         let (mut trail, mut news) = (Vec::new(), Vec::new());
-        let found = open(&mut tx, opened, &origin, &mut trail, &mut news).await?;
+        let found = open(self, &mut tx, opened, &origin, &mut trail, &mut news).await?;
         let mut closed = 0;
         for gone in resolved {
             let ids = findings::resolve(
@@ -360,10 +362,15 @@ impl ChainWriter {
 
 /// Opens what does not fit, and writes of all changes what the trail and subscribers are told; gives how many findings were opened.
 /// The feed is locked last.
-async fn tell(tx: &mut Tx<'_>, changes: &Changes) -> Result<u64, StoreError> {
+async fn tell(
+    writer: &ChainWriter,
+    tx: &mut Tx<'_>,
+    changes: &Changes,
+) -> Result<u64, StoreError> {
     let origin = Origin::job(RequestId::fresh());
     let (mut trail, mut news) = (Vec::new(), Vec::new());
-    let found = open(tx, &changes.suspicions, &origin, &mut trail, &mut news).await?;
+    let suspicions = &changes.suspicions;
+    let found = open(writer, tx, suspicions, &origin, &mut trail, &mut news).await?;
     for some in changes.confirmed.chunks(ROWS_AT_ONCE) {
         let entries = some.iter().map(|it| audit_entry_confirmed(it, &origin));
         let entries: Vec<AuditEntry> = entries.collect();
@@ -382,6 +389,7 @@ async fn tell(tx: &mut Tx<'_>, changes: &Changes) -> Result<u64, StoreError> {
 
 /// Opens what is not open yet, with its trail and its news; gives how many that were.
 async fn open(
+    writer: &ChainWriter,
     tx: &mut Tx<'_>,
     suspicions: &[SuspectedFinding],
     origin: &Origin,
@@ -395,11 +403,11 @@ async fn open(
             kind,
             record,
             record_hash,
-            details,
             ..
         } = found;
         let about = Subject::Record(*record, *record_hash);
-        let Some(id) = findings::open_untold(tx, *kind, about, details).await? else {
+        let details = writer.located_details(found);
+        let Some(id) = findings::open_untold(tx, *kind, about, &details).await? else {
             continue;
         };
         if !opened.insert(id.0) {

@@ -7,9 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chain::{Block, Client, EndpointHealth, Failover, MAX_REST};
+use chain::{Block, ChainAddress, Client, EndpointHealth, Failover, MAX_REST};
+use store::chain_events::UnpairedEvent;
 
-use crate::position::BlockRef;
+use crate::{
+    fetch::{self, PlaceAnswer},
+    position::BlockRef,
+};
 
 /// How long another node may take to say what it has; one that takes longer says nothing, and is not asked for [`MAX_REST`].
 /// A connection that is half open would hold up each reorganisation otherwise, and each move of finality.
@@ -102,6 +106,24 @@ impl Endpoints {
         });
         let answers = futures::future::join_all(asked).await;
         answers.into_iter().flatten().collect()
+    }
+
+    /// Whether another one has an event where its row says that it is. Who gives no answer says nothing.
+    pub(crate) async fn others_have(
+        &self,
+        contract: ChainAddress,
+        event: &UnpairedEvent,
+        at: BlockRef,
+    ) -> bool {
+        let asked = self.others().map(|(place, client)| {
+            self.soon(place, async move {
+                let events = std::slice::from_ref(event);
+                let answers = fetch::place_answers(client, contract, events, at).await;
+                answers.ok()?.contains(&PlaceAnswer::Same).then_some(())
+            })
+        });
+        let answers = futures::future::join_all(asked).await;
+        answers.iter().any(Option::is_some)
     }
 
     /// Asks this one from now on.

@@ -1,6 +1,7 @@
 //! Reading stretches of the chain: by range below finality, several at a time, larger while the node
 //! bears it; block by block and by hash above. Each log is held against its block and the receipt of its transaction.
 
+mod event_places;
 mod range_size;
 
 use std::collections::VecDeque;
@@ -12,8 +13,11 @@ use chain::{
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::task::JoinHandle;
 
-pub(crate) use self::range_size::RangeSize;
 use self::range_size::{PLENTY, TOO_MANY};
+pub(crate) use self::{
+    event_places::{PlaceAnswer, place_answers},
+    range_size::RangeSize,
+};
 use crate::{
     error::IndexerError,
     follow::{ConsentRange, ReadRange, linked},

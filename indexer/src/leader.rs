@@ -3,6 +3,7 @@
 mod advance;
 mod consents;
 mod doubt;
+mod event_places;
 mod reorganisation;
 
 use std::time::{Duration, Instant};

@@ -6,6 +6,7 @@ mod batch;
 mod changes;
 pub(crate) mod consents;
 mod ending;
+pub(crate) mod event_places;
 pub(crate) mod links;
 mod suspicion;
 

@@ -295,7 +295,7 @@ impl Indexer {
                     self.announce(leader);
                     news = false;
                 }
-                self.sweep_if_due(leader).await?;
+                self.sweep_if_due(leader, listens).await?;
             }
             if rest && listens {
                 self.sleep_or_hear(wait, &heads).await;
@@ -316,14 +316,23 @@ impl Indexer {
         self.follower.turn_away(error)
     }
 
-    async fn sweep_if_due(&mut self, leader: &LeaderState) -> Result<(), IndexerError> {
+    /// Compares the next rows, and has a node that answers say where the next events are.
+    async fn sweep_if_due(
+        &mut self,
+        leader: &LeaderState,
+        is_answered: bool,
+    ) -> Result<(), IndexerError> {
         let early = self
             .swept
             .is_some_and(|at| at.elapsed() < self.config.sweep());
         if early || self.stop.is_cancelled() {
             return Ok(());
         }
-        let (opened, resolved) = in_time(self.sweep.tick(&leader.writer)).await?;
+        let (mut opened, mut resolved) = in_time(self.sweep.tick(&leader.writer)).await?;
+        if is_answered {
+            let of_places = self.sweep_places(leader).await?;
+            (opened, resolved) = (opened + of_places.0, resolved + of_places.1);
+        }
         self.swept = Some(Instant::now());
         self.status.swept(opened, resolved);
         if opened + resolved > 0 {
@@ -332,6 +341,23 @@ impl Indexer {
             );
         }
         Ok(())
+    }
+
+    /// Asks where the next events are that no other row is of, without a connection of the database meanwhile. Gives how many
+    /// findings were opened and resolved: none where there is no answer.
+    async fn sweep_places(&mut self, leader: &LeaderState) -> Result<(u64, u64), IndexerError> {
+        let mut told = Vec::new();
+        for asked in in_time(self.sweep.events_to_ask(&leader.writer)).await? {
+            let answers = Box::pin(self.follower.place_answers(leader, &asked));
+            let Some(answers) = until(&self.stop, answers).await else {
+                return Ok((0, 0));
+            };
+            match answers {
+                Some(answers) => told.push((asked, answers)),
+                None => self.sweep.is_not_told(),
+            }
+        }
+        in_time(self.sweep.compare_places(&leader.writer, &told)).await
     }
 
     fn announce(&self, leader: &LeaderState) {

@@ -1,5 +1,6 @@
 //! Comparing what is stored with what the chain said, a batch at a time, round and round, as fast as it takes to be through in
-//! time: records with their anchors, these with their events, receipts with theirs, and each event with the one before it. A table smaller than a batch is looked at whole each time, and what is new at once. Where a round stands is kept: a
+//! time: records with their anchors, these with their events, receipts with theirs, each event with the one before it, and where the
+//! chain has those that no other row is of. A table smaller than a batch is looked at whole each time, and what is new at once. Where a round stands is kept: a
 //! restart goes on there.
 
 mod judge;
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chain::MAX_REST;
 use domain::{
     ids::{ReceiptId, RecordId},
     integrity::FindingKind,
@@ -18,6 +20,7 @@ use domain::{
 use store::{
     PgConnection, StoreError,
     cursor::{self, Registry},
+    findings::EventChain,
     reconciliation,
     reconciliation::OpenFinding,
     sweeps::{self, SweepPlace},
@@ -27,8 +30,9 @@ use uuid::Uuid;
 pub(crate) use self::judge::misplaced;
 use self::pace::{Pace, TickRows};
 use crate::{
-    apply::{ChainWriter, ConsentSweep, EventSweep},
+    apply::{ChainWriter, ConsentSweep, EventSweep, places::AskedEvents},
     error::IndexerError,
+    fetch::PlaceAnswer,
     reconcile::{SuspectedFinding, paused},
 };
 
@@ -45,6 +49,10 @@ pub(crate) struct Sweep {
     /// `None` before it was read.
     place: Option<SweepPlace>,
     consents: ConsentSweep,
+    /// How many events of each registry the chain is asked for in the next tick. Unit: events.
+    places_due: i64,
+    /// Until when it is not asked, because a node gave no answer.
+    not_asked_until: Option<Instant>,
 }
 
 /// Before every record.
@@ -57,6 +65,8 @@ const START: SweepPlace = SweepPlace {
     after_receipt: ReceiptId(Uuid::nil()),
     after_sequence: 0,
     after_consent_sequence: 0,
+    after_place: 0,
+    after_consent_place: 0,
     newest_record: FIRST,
 };
 
@@ -67,6 +77,8 @@ impl Sweep {
             pace: Pace::new(round),
             place: None,
             consents: ConsentSweep::default(),
+            places_due: 0,
+            not_asked_until: None,
         }
     }
 
@@ -174,6 +186,7 @@ impl Sweep {
         place: SweepPlace,
         reached: SweepPlace,
     ) -> Result<(u64, u64), IndexerError> {
+        self.places_due = due.places;
         self.consents.after_receipt = place.after_receipt;
         let of_consents = writer
             .sweep_consents(&mut self.consents, due.receipts)
@@ -194,6 +207,59 @@ impl Sweep {
         }
         self.place = Some(reached);
         Ok((of_consents.0 + of_events.0, of_consents.1 + of_events.1))
+    }
+
+    /// The events that the chain is asked for now, of each registry.
+    pub(crate) async fn events_to_ask(
+        &self,
+        writer: &ChainWriter,
+    ) -> Result<Vec<AskedEvents>, IndexerError> {
+        let rests = self
+            .not_asked_until
+            .is_some_and(|until| Instant::now() < until);
+        let Some(place) = self.place.filter(|_| !rests) else {
+            return Ok(Vec::new());
+        };
+        let registries = [
+            (EventChain::Records, place.after_place),
+            (EventChain::Consents, place.after_consent_place),
+        ];
+        let mut asked = Vec::new();
+        for (chain, after) in registries {
+            asked.extend(writer.events_to_ask(chain, after, self.places_due).await?);
+        }
+        Ok(asked)
+    }
+
+    /// A node gave no answer: it is left alone for a while, and asked for the same again.
+    pub(crate) fn is_not_told(&mut self) {
+        self.not_asked_until = Some(Instant::now() + MAX_REST);
+    }
+
+    /// Holds events against what the chain says of where they are, and keeps what was reached; gives how many findings it opened and
+    /// resolved.
+    pub(crate) async fn compare_places(
+        &mut self,
+        writer: &ChainWriter,
+        told: &[(AskedEvents, Vec<PlaceAnswer>)],
+    ) -> Result<(u64, u64), IndexerError> {
+        let Some(place) = self.place else {
+            return Ok((0, 0));
+        };
+        let (mut reached, mut counts) = (place, (0, 0));
+        for (asked, answers) in told {
+            let (opened, resolved) = writer.apply_places(asked, answers).await?;
+            counts = (counts.0 + opened, counts.1 + resolved);
+            match asked.chain {
+                EventChain::Records => reached.after_place = asked.after,
+                EventChain::Consents => reached.after_consent_place = asked.after,
+            }
+        }
+        if reached != place {
+            keep(writer, reached).await?;
+        }
+        self.place = Some(reached);
+        Ok(counts)
     }
 }
 

@@ -189,3 +189,76 @@ pub async fn blocks_up_to(
     .fetch_all(conn)
     .await?)
 }
+
+/// Where a live event says it is that no other row here is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnpairedEvent {
+    /// Its number in the registry's sequence.
+    pub sequence: i64,
+    /// Its block's number.
+    pub block_number: i64,
+    /// Its block's hash.
+    pub block_hash: String,
+    /// Its transaction.
+    pub tx_hash: String,
+    /// Where it stands in its block.
+    pub log_index: i64,
+}
+
+/// The live events behind this number that no other row here is of, in order: roles, limits, pauses, batches and the like. Served by
+/// `idx_chain_events_unpaired`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn unpaired_after(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<UnpairedEvent>, StoreError> {
+    Ok(sqlx::query_as!(
+        UnpairedEvent,
+        "SELECT sequence, block_number, block_hash, tx_hash, log_index
+         FROM chain_events
+         WHERE chain_id = $1
+           AND registry = $2
+           AND sequence > $3
+           AND undone_at IS NULL
+           AND kind NOT IN ('RECORD_ANCHORED', 'RECORD_CLOSED', 'CONSENT_CHANGED', 'CHECKPOINT_ANCHORED')
+         ORDER BY sequence
+         LIMIT $4",
+        registry.chain_id,
+        registry.address,
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Those of these events that are live, and that no other row here is of. Served by `idx_chain_events_unpaired`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn unpaired_of(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    sequences: &[i64],
+) -> Result<Vec<UnpairedEvent>, StoreError> {
+    Ok(sqlx::query_as!(
+        UnpairedEvent,
+        "SELECT sequence, block_number, block_hash, tx_hash, log_index
+         FROM chain_events
+         WHERE chain_id = $1
+           AND registry = $2
+           AND sequence = ANY($3)
+           AND undone_at IS NULL
+           AND kind NOT IN ('RECORD_ANCHORED', 'RECORD_CLOSED', 'CONSENT_CHANGED', 'CHECKPOINT_ANCHORED')
+         ORDER BY sequence",
+        registry.chain_id,
+        registry.address,
+        sequences,
+    )
+    .fetch_all(conn)
+    .await?)
+}

@@ -37,6 +37,15 @@ pub enum EventChain {
     Consents,
 }
 
+/// What of an event is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventCheck {
+    /// What it says, and that it follows from the one before.
+    Links,
+    /// Where it is on the chain: such a finding names the column that says otherwise.
+    Places,
+}
+
 /// The table of events, as findings name it.
 const EVENTS: &str = "chain_events";
 
@@ -401,14 +410,15 @@ pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, 
         .collect()
 }
 
-/// The numbers of the events of a registry that findings are open about, the lowest first: at most 1,000 of both registries. Served by
-/// `integrity_findings_open_key`.
+/// The numbers of the events of a registry that findings of this check are open about, the lowest first: at most 1,000 of both
+/// registries. Served by `integrity_findings_open_key`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn open_about_events(
     conn: &mut PgConnection,
     chain: EventChain,
+    check: EventCheck,
 ) -> Result<Vec<i64>, StoreError> {
     let rows = sqlx::query_scalar!(
         r#"SELECT row_id AS "row_id!"
@@ -417,8 +427,10 @@ pub async fn open_about_events(
              AND table_name = 'chain_events'
              AND row_id IS NOT NULL
              AND resolved_at IS NULL
+             AND (details ->> 'column' IS NOT NULL) = $1
            ORDER BY row_id
            LIMIT 1000"#,
+        check == EventCheck::Places,
     )
     .fetch_all(conn)
     .await?;

@@ -18,6 +18,10 @@ pub struct SweepPlace {
     pub after_sequence: i64,
     /// The same of the registry of consents.
     pub after_consent_sequence: i64,
+    /// The last event whose place the chain was asked for, by its number in the sequence.
+    pub after_place: i64,
+    /// The same of the registry of consents.
+    pub after_consent_place: i64,
     /// The newest record that was compared because it was new.
     pub newest_record: RecordId,
 }
@@ -32,6 +36,7 @@ pub async fn place(
 ) -> Result<Option<SweepPlace>, StoreError> {
     let found = sqlx::query!(
         r#"SELECT after_record, after_event, after_receipt, after_sequence, after_consent_sequence,
+               after_place, after_consent_place,
                -- Unknown where a version before this one kept the place: what is there was compared in its turn.
                COALESCE(newest_record, (SELECT id FROM medical_records ORDER BY id DESC LIMIT 1), after_record)
                    AS "newest_record!"
@@ -48,6 +53,8 @@ pub async fn place(
         after_receipt: ReceiptId(row.after_receipt),
         after_sequence: row.after_sequence,
         after_consent_sequence: row.after_consent_sequence,
+        after_place: row.after_place,
+        after_consent_place: row.after_consent_place,
         newest_record: RecordId(row.newest_record),
     }))
 }
@@ -64,9 +71,9 @@ pub async fn keep(
     sqlx::query!(
         "INSERT INTO indexer_sweeps (
              chain_id, registry, after_record, after_event, after_receipt, newest_record, after_sequence,
-             after_consent_sequence, updated_at
+             after_consent_sequence, after_place, after_consent_place, updated_at
          )
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CURRENT_TIMESTAMP)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CURRENT_TIMESTAMP)
          ON CONFLICT (chain_id, registry) DO UPDATE
          SET after_record = EXCLUDED.after_record,
              after_event = EXCLUDED.after_event,
@@ -74,6 +81,8 @@ pub async fn keep(
              newest_record = EXCLUDED.newest_record,
              after_sequence = EXCLUDED.after_sequence,
              after_consent_sequence = EXCLUDED.after_consent_sequence,
+             after_place = EXCLUDED.after_place,
+             after_consent_place = EXCLUDED.after_consent_place,
              updated_at = EXCLUDED.updated_at",
         registry.chain_id,
         registry.address,
@@ -83,6 +92,8 @@ pub async fn keep(
         place.newest_record.0,
         place.after_sequence,
         place.after_consent_sequence,
+        place.after_place,
+        place.after_consent_place,
     )
     .execute(conn)
     .await?;
@@ -98,6 +109,8 @@ pub struct RowEstimates {
     pub events: i64,
     /// Receipts of consents.
     pub receipts: i64,
+    /// Events that no other row is of.
+    pub unpaired: i64,
 }
 
 /// How many there are: nothing is counted. A table that nobody has analysed yet has none, or fewer than none. By the primary key
@@ -120,7 +133,11 @@ pub async fn estimates(conn: &mut PgConnection) -> Result<RowEstimates, StoreErr
             COALESCE(
                 (SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('consent_receipts')),
                 0
-            ) AS "receipts!""#,
+            ) AS "receipts!",
+            COALESCE(
+                (SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('idx_chain_events_unpaired')),
+                0
+            ) AS "unpaired!""#,
     )
     .fetch_one(conn)
     .await?;

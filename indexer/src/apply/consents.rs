@@ -83,7 +83,7 @@ impl ChainWriter {
         let suspicions = self.apply_consents(&mut tx, logs).await?;
         let origin = Origin::job(RequestId::fresh());
         let (mut trail, mut news) = (Vec::new(), Vec::new());
-        open(&mut tx, &suspicions, &origin, &mut trail, &mut news).await?;
+        open(self, &mut tx, &suspicions, &origin, &mut trail, &mut news).await?;
         audit::insert(&mut tx, &trail).await?;
         feed::append(&mut tx, &news).await?;
         tx.commit().await?;
@@ -221,7 +221,7 @@ impl ChainWriter {
         suspicions.extend(after.iter().filter_map(consents::unsettled));
         let origin = Origin::job(RequestId::fresh());
         let (mut trail, mut news) = (Vec::new(), Vec::new());
-        let opened = open(&mut tx, &suspicions, &origin, &mut trail, &mut news).await?;
+        let opened = open(self, &mut tx, &suspicions, &origin, &mut trail, &mut news).await?;
         let mut resolved = 0;
         for before in &open_before {
             let is_still = |it: &SuspectedFinding| {

@@ -8,7 +8,7 @@ use store::{
     PgConnection, StoreError, audit,
     cursor::{self, Position, Registry},
     feed,
-    findings::{self, EventChain, Subject},
+    findings::{self, EventChain, EventCheck, Subject},
     replays,
 };
 
@@ -100,16 +100,18 @@ impl ChainWriter {
         let counts = if compared.broken.is_empty() && compared.right.is_empty() {
             (0, 0)
         } else {
-            self.apply_events(&line, &compared).await?
+            self.apply_events((chain, registry), &compared.broken, &compared.right)
+                .await?
         };
         Ok((compared.after, counts))
     }
 
     /// Opens and resolves what was found of events.
-    async fn apply_events(
+    pub(super) async fn apply_events(
         &self,
-        line: &EventLine<'_>,
-        compared: &ComparedEvents,
+        (chain, registry): (EventChain, &Registry),
+        broken: &[BrokenEvent],
+        right: &[i64],
     ) -> Result<(u64, u64), IndexerError> {
         let mut tx = self.pool.begin().await?;
         // Whoever leads since then may have moved the events that were compared.
@@ -119,9 +121,9 @@ impl ChainWriter {
         let origin = Origin::job(RequestId::fresh());
         let (mut opened, mut resolved) = (0, 0);
         let (mut trail, mut news) = (Vec::new(), Vec::new());
-        for broken in &compared.broken {
-            let found = links::suspected(line.registry, *broken);
-            let about = Subject::Event(line.chain, broken.sequence);
+        for broken in broken {
+            let found = links::suspected(registry, *broken);
+            let about = Subject::Event(chain, broken.sequence);
             let id = findings::open_untold(&mut tx, found.kind, about, &found.details).await?;
             let Some(id) = id else {
                 continue;
@@ -133,14 +135,14 @@ impl ChainWriter {
                 "Found {}: event {} of {}",
                 found.kind,
                 broken.sequence,
-                line.registry.address
+                registry.address
             );
             trail.push(audit_entry_finding(&found, id, "OPENED", &origin));
             news.push(feed_entry_finding(&found, id, FeedKind::FindingOpened));
         }
         let gone = links::resolved();
-        for sequence in &compared.right {
-            let about = Subject::Event(line.chain, *sequence);
+        for sequence in right {
+            let about = Subject::Event(chain, *sequence);
             for id in findings::resolve(&mut tx, gone.kind, about).await? {
                 resolved += 1;
                 trail.push(audit_entry_finding(&gone, id, "RESOLVED", &origin));
@@ -176,7 +178,7 @@ impl EventLine<'_> {
         }
         let mut right = Vec::new();
         let mut others = 0;
-        for sequence in findings::open_about_events(conn, self.chain).await? {
+        for sequence in findings::open_about_events(conn, self.chain, EventCheck::Links).await? {
             let is_compared = if (1..=end).contains(&sequence) {
                 (first..=last).contains(&sequence)
             } else {

@@ -8,7 +8,7 @@ use domain::integrity::FindingKind;
 use serde_json::{Value, json};
 use store::{cursor::Registry, replays::StoredEvent};
 
-use super::SuspectedFinding;
+use super::{SuspectedFinding, event_places::PlaceColumn};
 
 /// What is wrong with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) enum EventFault {
     Misplaced,
     /// The registry has not given this number.
     Surplus,
+    /// The chain has it elsewhere: this column says otherwise.
+    Elsewhere(PlaceColumn),
 }
 
 impl EventFault {
@@ -28,7 +30,7 @@ impl EventFault {
         match self {
             Self::Missing => "MISSING",
             Self::Altered => "ALTERED",
-            Self::Misplaced => "MISPLACED",
+            Self::Misplaced | Self::Elsewhere(_) => "MISPLACED",
             Self::Surplus => "SURPLUS",
         }
     }
@@ -97,13 +99,18 @@ fn is_behind(before: &StoredEvent, event: &StoredEvent) -> bool {
 
 /// The finding about one, of this registry.
 pub(crate) fn suspected(registry: &Registry, broken: BrokenEvent) -> SuspectedFinding {
+    let mut details = json!({
+        "table": "chain_events",
+        "chainId": registry.chain_id,
+        "registry": registry.address,
+        "sequence": broken.sequence,
+        "reason": broken.fault.as_str(),
+    });
+    if let EventFault::Elsewhere(column) = broken.fault {
+        details["column"] = json!(column.as_str());
+    }
     SuspectedFinding {
-        details: json!({
-            "table": "chain_events",
-            "registry": registry.address,
-            "sequence": broken.sequence,
-            "reason": broken.fault.as_str(),
-        }),
+        details,
         ..resolved()
     }
 }

@@ -12,6 +12,11 @@ const LEAST: i64 = 100;
 /// that is 216 million a day.
 const MOST: i64 = 5_000;
 
+/// How many events of a registry the chain is asked for at least and at most, because each may be in a block of its own, which is a
+/// question. Unit: events. With a batch each two seconds that is 216,000 a day, and 1.7 million.
+const LEAST_PLACES: i64 = 5;
+const MOST_PLACES: i64 = 40;
+
 /// How long estimates are good for: PostgreSQL itself makes new ones once a minute at most.
 const ESTIMATES_AGE: Duration = Duration::from_mins(1);
 
@@ -21,6 +26,8 @@ pub(super) struct TickRows {
     pub(super) records: i64,
     pub(super) events: i64,
     pub(super) receipts: i64,
+    /// Events that the chain is asked for, of each registry.
+    pub(super) places: i64,
 }
 
 /// How fast a round goes.
@@ -60,9 +67,11 @@ impl Pace {
             .last
             .map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         Ok(TickRows {
-            records: share(rows.records, elapsed, self.round),
-            events: share(rows.events, elapsed, self.round),
-            receipts: share(rows.receipts, elapsed, self.round),
+            records: share(rows.records, elapsed, self.round).clamp(LEAST, MOST),
+            events: share(rows.events, elapsed, self.round).clamp(LEAST, MOST),
+            receipts: share(rows.receipts, elapsed, self.round).clamp(LEAST, MOST),
+            places: share(rows.unpaired, elapsed, self.round)
+                .clamp(LEAST_PLACES, MOST_PLACES),
         })
     }
 
@@ -79,7 +88,7 @@ fn share(rows: i64, elapsed: Duration, round: Duration) -> i64 {
     let rows = rows + rows / 4;
     let due = rows.saturating_mul(elapsed.as_millis());
     let due = due.div_ceil(round.as_millis().max(1));
-    i64::try_from(due).unwrap_or(MOST).clamp(LEAST, MOST)
+    i64::try_from(due).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -106,7 +115,7 @@ mod tests {
             (2_000, TICK, Duration::from_secs(10), 500),
         ];
         for (rows, elapsed, round, due) in cases {
-            let said = share(rows, elapsed, round);
+            let said = share(rows, elapsed, round).clamp(LEAST, MOST);
             assert_eq!(said, due, "{rows} rows, {elapsed:?} of {round:?}");
         }
     }
@@ -115,7 +124,17 @@ mod tests {
     fn all_rows_are_through_within_a_round() {
         for rows in [1, 100, 5_000_000, 40_000_000, 150_000_000_i64] {
             let batches = i64::try_from(DAY.as_millis() / TICK.as_millis()).expect("few");
-            assert!(share(rows, TICK, DAY) * batches >= rows, "{rows}");
+            let due = share(rows, TICK, DAY).clamp(LEAST, MOST);
+            assert!(due * batches >= rows, "{rows}");
+        }
+    }
+
+    #[test]
+    fn few_events_are_asked_for_at_once_however_many_there_are() {
+        let cases = [(-1, LEAST_PLACES), (500_000, 15), (i64::MAX, MOST_PLACES)];
+        for (rows, due) in cases {
+            let said = share(rows, TICK, DAY).clamp(LEAST_PLACES, MOST_PLACES);
+            assert_eq!(said, due, "{rows}");
         }
     }
 }
