@@ -108,8 +108,9 @@ impl Endpoints {
         answers.into_iter().flatten().collect()
     }
 
-    /// Whether another one has an event where its row says that it is. Who gives no answer says nothing.
-    pub(crate) async fn others_have(
+    /// Whether the others, where there are any, say too that an event is not where its row says: one of them at least, and none
+    /// otherwise. Who gives no answer says nothing.
+    pub(crate) async fn others_differ(
         &self,
         contract: ChainAddress,
         event: &UnpairedEvent,
@@ -119,11 +120,16 @@ impl Endpoints {
             self.soon(place, async move {
                 let events = std::slice::from_ref(event);
                 let answers = fetch::place_answers(client, contract, events, at).await;
-                answers.ok()?.contains(&PlaceAnswer::Same).then_some(())
+                match answers.ok()?.first()? {
+                    PlaceAnswer::Same => Some(false),
+                    PlaceAnswer::Differs(_) => Some(true),
+                    PlaceAnswer::Unknown => None,
+                }
             })
         });
         let answers = futures::future::join_all(asked).await;
-        answers.iter().any(Option::is_some)
+        let mut told = answers.into_iter().flatten().peekable();
+        self.count() == 1 || (told.peek().is_some() && told.all(|differs| differs))
     }
 
     /// Asks this one from now on.

@@ -354,7 +354,7 @@ impl Indexer {
             };
             match answers {
                 Some(answers) => told.push((asked, answers)),
-                None => self.sweep.is_not_told(),
+                None => self.sweep.ask_later(),
             }
         }
         in_time(self.sweep.compare_places(&leader.writer, &told)).await

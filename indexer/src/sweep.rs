@@ -232,7 +232,7 @@ impl Sweep {
     }
 
     /// A node gave no answer: it is left alone for a while, and asked for the same again.
-    pub(crate) fn is_not_told(&mut self) {
+    pub(crate) fn ask_later(&mut self) {
         self.not_asked_until = Some(Instant::now() + MAX_REST);
     }
 

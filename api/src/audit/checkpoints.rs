@@ -167,7 +167,7 @@ impl Checkpointer {
         let size = tree_of::size(&mut tx).await?;
         let grown = grown(&mut tx, pinned, size).await?;
         let Some((root, consistency)) = grown else {
-            finding::pinned_elsewhere(&mut tx, pinned).await?;
+            finding::pinned_elsewhere(&mut tx, &self.registry, pinned).await?;
             tx.commit().await?;
             return Err(Hindrance::Contradiction { size: pinned.size });
         };

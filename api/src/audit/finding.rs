@@ -12,6 +12,7 @@ use domain::{
 use serde_json::{Value, json};
 use store::{
     Pool, StoreError, Tx, audit,
+    cursor::Registry,
     feed::{self, FeedEntry},
     findings::{self, Subject, TrailTable},
 };
@@ -26,11 +27,13 @@ const KIND: FindingKind = FindingKind::AuditTampered;
 /// The database's.
 pub(crate) async fn pinned_elsewhere(
     tx: &mut Tx<'_>,
+    registry: &Registry,
     pinned: PinnedCheckpoint,
 ) -> Result<(), StoreError> {
     let root = DataHash(pinned.root);
     let details = json!({
         "reason": "OTHER_CHECKPOINT", "size": pinned.size, "epoch": pinned.epoch, "root": root.to_string(),
+        "chainId": registry.chain_id, "registry": registry.address,
     });
     let about = Subject::Record(None, Some(root));
     let size = pinned.size;

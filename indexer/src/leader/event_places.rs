@@ -15,8 +15,8 @@ use crate::{
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl ChainFollower {
-    /// What the chain says of where these events are, in their order; what another node says otherwise counts as not known. `None`
-    /// where the node gives no answer in time.
+    /// What the chain says of where these events are, in their order; what the other nodes do not say too counts as not known.
+    /// `None` where the node gives no answer in time.
     pub(crate) async fn place_answers(
         &self,
         leader: &LeaderState,
@@ -42,7 +42,7 @@ impl ChainFollower {
         };
         for (event, answer) in asked.events.iter().zip(&mut answers) {
             let differs = matches!(answer, PlaceAnswer::Differs(_));
-            if differs && self.endpoints.others_have(contract, event, at).await {
+            if differs && !self.endpoints.others_differ(contract, event, at).await {
                 *answer = PlaceAnswer::Unknown;
             }
         }

@@ -82,14 +82,19 @@ impl Liar<'_> {
         });
     }
 
-    /// Changes the logs of an answer that has some; `change` says whether it did.
+    /// Changes the logs of an answer that has some; `change` says whether it did. It counts where one is of the records: for those
+    /// before the first of them, the sweep asks again and again.
     fn changes_logs(&self, mut change: impl FnMut(&mut Vec<Value>) -> bool + Send + 'static) {
+        let first = quantity(&self.other_receipt["blockNumber"]);
         self.changes("eth_getLogs", move |_, answer| {
             let logs = answer
                 .pointer_mut("/result")
                 .and_then(Value::as_array_mut)
                 .filter(|logs| !logs.is_empty());
-            logs.is_some_and(&mut change)
+            logs.is_some_and(|logs| {
+                let is_of_records = logs.iter().any(|log| quantity(&log["blockNumber"]) >= first);
+                change(logs) && is_of_records
+            })
         });
     }
 

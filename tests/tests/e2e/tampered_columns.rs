@@ -233,7 +233,7 @@ const ELSEWHERE: [(&str, &[&str]); 3] = [
 
 /// What is written into an event of each kind, of either registry. It is found whatever the kind, because each event's head commits to
 /// what it says and to all before it. Where it is, the head does not say: of an anchor, a closing, a receipt and a checkpoint that is
-/// held against their rows; of the other kinds it decides nothing, and `meditrustal-indexer replay --verify` names it.
+/// held against their rows, and of the other kinds against the chain.
 const OF_ANY_EVENT: [&str; 10] = [
     "UPDATE chain_events SET chain_id = 1",
     "UPDATE chain_events SET registry = '0x' || lpad(id::text, 40, '0')",
@@ -245,6 +245,14 @@ const OF_ANY_EVENT: [&str; 10] = [
     "UPDATE chain_events SET payload = '{}'",
     "UPDATE chain_events SET undone_at = CURRENT_TIMESTAMP",
     "DELETE FROM chain_events",
+];
+
+/// What is written into where an event is that no other row is of: a column, and another value.
+const OF_ANY_PLACE: [(&str, &str); 4] = [
+    ("block_number", "block_number + 1"),
+    ("block_hash", "'0x' || lpad(id::text, 64, '6')"),
+    ("tx_hash", "'0x' || lpad(id::text, 64, '5')"),
+    ("log_index", "log_index + 1000"),
 ];
 
 /// A row more or less, and what is found. An anchor without a record and an event is of nothing, and is shown nowhere.
@@ -439,14 +447,12 @@ async fn what_is_written_into_an_event_of_any_kind_and_into_a_receipt_is_found()
     assert_eq!(events.len(), 6, "both registries give roles");
     let ids: Vec<String> = events.iter().map(|it| it["id"].to_string()).collect();
     // The number of a finding: of which registry, and which event.
-    let numbers: BTreeSet<String> = events
-        .iter()
-        .map(|it| {
-            let of_consents = u8::from(text(&it["registry"]) == world.consent_registry());
-            let sequence = it["sequence"].as_i64().expect("a number");
-            format!("00000000-0000-000{of_consents}-0000-{sequence:012x}")
-        })
-        .collect();
+    let number_of = |it: &Value| {
+        let of_consents = u8::from(text(&it["registry"]) == world.consent_registry());
+        let sequence = it["sequence"].as_i64().expect("a number");
+        format!("00000000-0000-000{of_consents}-0000-{sequence:012x}")
+    };
+    let numbers: BTreeSet<String> = events.iter().map(number_of).collect();
 
     for change in OF_ANY_EVENT {
         let change = format!("{change} WHERE id IN ({})", ids.join(", "));
@@ -460,6 +466,38 @@ async fn what_is_written_into_an_event_of_any_kind_and_into_a_receipt_is_found()
                 .await;
             let found: BTreeSet<String> = found.iter().map(|it| text(&it["row_id"])).collect();
             numbers.is_subset(&found).then_some(())
+        })
+        .await;
+        put_back(&world, &["chain_events"]).await;
+    }
+    let has_no_row = |it: &&Value| it["kind"] != "RECORD_ANCHORED" && it["kind"] != "CONSENT_CHANGED";
+    let alone: Vec<&Value> = events.iter().filter(has_no_row).collect();
+    let ids: Vec<String> = alone.iter().map(|it| it["id"].to_string()).collect();
+    let chain = world.foundation.deployment.chain_id;
+    let wanted = alone.iter().map(|it| {
+        let registry = text(&it["registry"]);
+        (number_of(it), registry, chain.to_string())
+    });
+    let wanted: BTreeSet<(String, String, String)> = wanted.collect();
+    for (column, value) in OF_ANY_PLACE {
+        let ids = ids.join(", ");
+        let change = format!("UPDATE chain_events SET {column} = {value} WHERE id IN ({ids})");
+        world.attacks(&change).await;
+        eventually(&format!("all are found after {change}"), async || {
+            let found = format!(
+                "SELECT row_id, details ->> 'registry' AS registry, details ->> 'chainId' AS chain
+                 FROM integrity_findings
+                 WHERE kind = 'ROW_TAMPERED'
+                   AND table_name = 'chain_events'
+                   AND resolved_at IS NULL
+                   AND details ->> 'column' = '{column}'"
+            );
+            let found = world.sql(&found).await;
+            let found = found
+                .iter()
+                .map(|it| (text(&it["row_id"]), text(&it["registry"]), text(&it["chain"])));
+            let found: BTreeSet<(String, String, String)> = found.collect();
+            (found == wanted).then_some(())
         })
         .await;
         put_back(&world, &["chain_events"]).await;
