@@ -156,7 +156,7 @@ impl Endpoints {
 
 #[cfg(test)]
 mod tests {
-    use chain::Deployment;
+    use chain::{BlockHash, Deployment};
 
     use super::*;
 
@@ -184,6 +184,27 @@ mod tests {
         assert!(two.health()[1].is_well && !two.health()[0].is_well);
         let others: Vec<usize> = two.others().map(|(place, _)| place).collect();
         assert_eq!(others, [0]);
+    }
+
+    #[tokio::test]
+    async fn an_event_is_elsewhere_where_another_one_says_so_too_if_there_is_another_one() {
+        let event = UnpairedEvent {
+            sequence: 1,
+            block_number: 2,
+            block_hash: BlockHash([2; 32]).to_string(),
+            tx_hash: String::new(),
+            log_index: 0,
+        };
+        let at = BlockRef {
+            number: 3,
+            hash: BlockHash([3; 32]),
+        };
+        for (count, differs) in [(1, true), (2, false)] {
+            let nodes = endpoints(count);
+            let contract = nodes.client().deployment().registry;
+            let said = nodes.others_differ(contract, &event, at).await;
+            assert_eq!(said, differs, "{count} nodes, of which none gives an answer");
+        }
     }
 
     #[tokio::test]

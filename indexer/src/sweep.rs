@@ -51,7 +51,7 @@ pub(crate) struct Sweep {
     consents: ConsentSweep,
     /// How many events of each registry the chain is asked for in the next tick. Unit: events.
     places_due: i64,
-    /// Until when it is not asked, because a node gave no answer.
+    /// Until when it is not asked, because a node gave no answer; `None` once one was given.
     not_asked_until: Option<Instant>,
 }
 
@@ -209,7 +209,7 @@ impl Sweep {
         Ok((of_consents.0 + of_events.0, of_consents.1 + of_events.1))
     }
 
-    /// The events that the chain is asked for now, of each registry.
+    /// The events that the chain is asked for now, of each registry: one, where a node gave no answer to more.
     pub(crate) async fn events_to_ask(
         &self,
         writer: &ChainWriter,
@@ -224,14 +224,18 @@ impl Sweep {
             (EventChain::Records, place.after_place),
             (EventChain::Consents, place.after_consent_place),
         ];
+        let due = match self.not_asked_until {
+            Some(_) => 1,
+            None => self.places_due,
+        };
         let mut asked = Vec::new();
         for (chain, after) in registries {
-            asked.extend(writer.events_to_ask(chain, after, self.places_due).await?);
+            asked.extend(writer.events_to_ask(chain, after, due).await?);
         }
         Ok(asked)
     }
 
-    /// A node gave no answer: it is left alone for a while, and asked for the same again.
+    /// A node gave no answer: it is left alone for a while, and asked for the first of the same again.
     pub(crate) fn ask_later(&mut self) {
         self.not_asked_until = Some(Instant::now() + MAX_REST);
     }
@@ -247,6 +251,10 @@ impl Sweep {
             return Ok((0, 0));
         };
         let (mut reached, mut counts) = (place, (0, 0));
+        if !told.is_empty() {
+            let now = Instant::now();
+            self.not_asked_until = self.not_asked_until.filter(|until| now < *until);
+        }
         for (asked, answers) in told {
             let (opened, resolved) = writer.apply_places(asked, answers).await?;
             counts = (counts.0 + opened, counts.1 + resolved);
