@@ -362,11 +362,7 @@ impl ChainWriter {
 
 /// Opens what does not fit, and writes of all changes what the trail and subscribers are told; gives how many findings were opened.
 /// The feed is locked last.
-async fn tell(
-    writer: &ChainWriter,
-    tx: &mut Tx<'_>,
-    changes: &Changes,
-) -> Result<u64, StoreError> {
+async fn tell(writer: &ChainWriter, tx: &mut Tx<'_>, changes: &Changes) -> Result<u64, StoreError> {
     let origin = Origin::job(RequestId::fresh());
     let (mut trail, mut news) = (Vec::new(), Vec::new());
     let suspicions = &changes.suspicions;

@@ -70,8 +70,7 @@ impl Pace {
             records: share(rows.records, elapsed, self.round).clamp(LEAST, MOST),
             events: share(rows.events, elapsed, self.round).clamp(LEAST, MOST),
             receipts: share(rows.receipts, elapsed, self.round).clamp(LEAST, MOST),
-            places: share(rows.unpaired, elapsed, self.round)
-                .clamp(LEAST_PLACES, MOST_PLACES),
+            places: share(rows.unpaired, elapsed, self.round).clamp(LEAST_PLACES, MOST_PLACES),
         })
     }
 

@@ -538,7 +538,9 @@ async fn a_reorganisation_takes_a_receipt_back_and_it_is_told_again() {
     world.mine(8).await;
     waits(&ana, "GRANT", "FINALIZED").await;
     let elsewhere = world
-        .sql("SELECT chain_state, block_number FROM consent_receipts WHERE chain_id = 1 ORDER BY id")
+        .sql(
+            "SELECT chain_state, block_number FROM consent_receipts WHERE chain_id = 1 ORDER BY id",
+        )
         .await;
     let as_they_were =
         [1, 1_000_000].map(|block| json!({ "chain_state": "CONFIRMED", "block_number": block }));

@@ -92,7 +92,9 @@ impl Liar<'_> {
                 .and_then(Value::as_array_mut)
                 .filter(|logs| !logs.is_empty());
             logs.is_some_and(|logs| {
-                let is_of_records = logs.iter().any(|log| quantity(&log["blockNumber"]) >= first);
+                let is_of_records = logs
+                    .iter()
+                    .any(|log| quantity(&log["blockNumber"]) >= first);
                 change(logs) && is_of_records
             })
         });

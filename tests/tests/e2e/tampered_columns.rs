@@ -470,7 +470,8 @@ async fn what_is_written_into_an_event_of_any_kind_and_into_a_receipt_is_found()
         .await;
         put_back(&world, &["chain_events"]).await;
     }
-    let has_no_row = |it: &&Value| it["kind"] != "RECORD_ANCHORED" && it["kind"] != "CONSENT_CHANGED";
+    let has_no_row =
+        |it: &&Value| it["kind"] != "RECORD_ANCHORED" && it["kind"] != "CONSENT_CHANGED";
     let alone: Vec<&Value> = events.iter().filter(has_no_row).collect();
     let ids: Vec<String> = alone.iter().map(|it| it["id"].to_string()).collect();
     let chain = world.foundation.deployment.chain_id;
@@ -493,9 +494,13 @@ async fn what_is_written_into_an_event_of_any_kind_and_into_a_receipt_is_found()
                    AND details ->> 'column' = '{column}'"
             );
             let found = world.sql(&found).await;
-            let found = found
-                .iter()
-                .map(|it| (text(&it["row_id"]), text(&it["registry"]), text(&it["chain"])));
+            let found = found.iter().map(|it| {
+                (
+                    text(&it["row_id"]),
+                    text(&it["registry"]),
+                    text(&it["chain"]),
+                )
+            });
             let found: BTreeSet<(String, String, String)> = found.collect();
             (found == wanted).then_some(())
         })
