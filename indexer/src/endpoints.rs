@@ -108,28 +108,28 @@ impl Endpoints {
         answers.into_iter().flatten().collect()
     }
 
-    /// Whether the others, where there are any, say too that an event is not where its row says: one of them at least, and none
-    /// otherwise. Who gives no answer says nothing.
+    /// Whether the others, where there are any, say too that these events are not where their rows say, in their order: one of them
+    /// at least, and none otherwise. Who gives no answer says nothing.
     pub(crate) async fn others_differ(
         &self,
         contract: ChainAddress,
-        event: &UnpairedEvent,
+        events: &[UnpairedEvent],
         at: BlockRef,
-    ) -> bool {
+    ) -> Vec<bool> {
         let asked = self.others().map(|(place, client)| {
             self.soon(place, async move {
-                let events = std::slice::from_ref(event);
-                let answers = fetch::place_answers(client, contract, events, at).await;
-                match answers.ok()?.first()? {
-                    PlaceAnswer::Same => Some(false),
-                    PlaceAnswer::Differs(_) => Some(true),
-                    PlaceAnswer::Unknown => None,
-                }
+                let told = fetch::proven_places(client, contract, events, at).await;
+                told.ok()
             })
         });
-        let answers = futures::future::join_all(asked).await;
-        let mut told = answers.into_iter().flatten().peekable();
-        self.count() == 1 || (told.peek().is_some() && told.all(|differs| differs))
+        let told = futures::future::join_all(asked).await;
+        let differ = |nth: usize| {
+            let answers = told.iter().flatten().filter_map(|it| it.get(nth));
+            let mut known = answers.filter(|it| **it != PlaceAnswer::Unknown).peekable();
+            let is_told = known.peek().is_some();
+            self.count() == 1 || (is_told && known.all(|it| *it != PlaceAnswer::Same))
+        };
+        (0..events.len()).map(differ).collect()
     }
 
     /// Asks this one from now on.
@@ -202,8 +202,9 @@ mod tests {
         for (count, differs) in [(1, true), (2, false)] {
             let nodes = endpoints(count);
             let contract = nodes.client().deployment().registry;
-            let said = nodes.others_differ(contract, &event, at).await;
-            assert_eq!(said, differs, "{count} nodes, of which none gives an answer");
+            let events = std::slice::from_ref(&event);
+            let said = nodes.others_differ(contract, events, at).await;
+            assert_eq!(said, [differs], "{count} that give no answer");
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use self::range_size::{PLENTY, TOO_MANY};
 pub(crate) use self::{
-    event_places::{PlaceAnswer, place_answers},
+    event_places::{PlaceAnswer, proven_places, told_places},
     range_size::RangeSize,
 };
 use crate::{

@@ -16,9 +16,6 @@ use crate::{
     reconcile::links::{BrokenEvent, EventFault},
 };
 
-/// How many events with open findings are asked for again in each tick. Unit: events.
-const AGAIN_AT_ONCE: usize = 20;
-
 /// The events of one registry that the chain is asked for.
 #[derive(Debug)]
 pub(crate) struct AskedEvents {
@@ -32,8 +29,22 @@ pub(crate) struct AskedEvents {
     gone: Vec<i64>,
 }
 
+impl AskedEvents {
+    /// Those in these places of the list.
+    pub(crate) fn some(&self, places: &[usize]) -> Vec<UnpairedEvent> {
+        let events = places.iter().filter_map(|nth| self.events.get(*nth));
+        events.cloned().collect()
+    }
+
+    /// Whether a finding is open about the one in this place.
+    pub(crate) fn is_open(&self, nth: usize) -> bool {
+        let event = self.events.get(nth);
+        event.is_some_and(|it| self.open.contains(&it.sequence))
+    }
+}
+
 impl ChainWriter {
-    /// At most `due` events behind this one, with some of those that findings are open about; `None` where the registry is not
+    /// At most `due` events behind this one, and as many of those that findings are open about; `None` where the registry is not
     /// followed.
     pub(crate) async fn events_to_ask(
         &self,
@@ -46,14 +57,15 @@ impl ChainWriter {
         };
         let mut conn = self.pool.acquire().await?;
         let mut events = chain_events::unpaired_after(&mut conn, registry, after, due).await?;
-        let is_full = i64::try_from(events.len()).is_ok_and(|rows| rows >= due);
+        let at_once = usize::try_from(due).unwrap_or(0);
+        let is_full = events.len() >= at_once;
         let last = events.last().map(|it| it.sequence);
         let open = findings::open_about_events(&mut conn, chain, EventCheck::Places).await?;
         let asked = |events: &[UnpairedEvent], sequence: i64| {
             events.iter().any(|it| it.sequence == sequence)
         };
         let again = open.iter().copied().filter(|it| !asked(&events, *it));
-        let again: Vec<i64> = again.take(AGAIN_AT_ONCE).collect();
+        let again: Vec<i64> = again.take(at_once).collect();
         let found = chain_events::unpaired_of(&mut conn, registry, &again).await?;
         let gone = again.into_iter().filter(|it| !asked(&found, *it)).collect();
         events.extend(found);
