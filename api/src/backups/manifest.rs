@@ -174,7 +174,7 @@ pub(crate) fn finished(directory: &Path, tier: Tier) -> io::Result<Vec<BackupMan
 }
 
 /// The manifests of a tier whose dumps are not there, newest first: the backup was cut off before it was finished, or while it was
-/// removed, or somebody took the dump elsewhere.
+/// removed, or somebody took the dump elsewhere. A copy under another name is none of them.
 ///
 /// # Errors
 /// The directory's, where it is there.
@@ -197,6 +197,7 @@ fn of_tier(directory: &Path, tier: Tier, has_dump: bool) -> io::Result<Vec<Backu
         if let Some(manifest) = manifest
             && manifest.tier == tier
             && here.join(&manifest.file).is_file() == has_dump
+            && (has_dump || path == beside(&here.join(&manifest.file)))
         {
             found.push(manifest);
         }
