@@ -170,8 +170,8 @@ async fn has_tenant(options: &PgConnectOptions, tenant: &Tenant) -> Result<bool,
     Ok(schemas > Some(0))
 }
 
-/// Held until the connection ends. A command that was killed leaves a statement that goes on to its end. It is the server's and no
-/// tenant's: they share roles, databases and their rights.
+/// Held until the connection ends. A command that was killed leaves a statement that goes on to its end. It is no
+/// tenant's: they share roles, databases and their rights. Whoever connects to another database of the server does not wait.
 const WAIT_FOR_OTHERS: &str =
     "SELECT pg_advisory_lock(hashtextextended('meditrustal database create', 0))";
 
