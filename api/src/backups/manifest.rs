@@ -170,6 +170,19 @@ fn read(path: &Path) -> io::Result<Option<BackupManifest>> {
 /// # Errors
 /// The directory's, where it is there.
 pub(crate) fn finished(directory: &Path, tier: Tier) -> io::Result<Vec<BackupManifest>> {
+    of_tier(directory, tier, true)
+}
+
+/// The manifests of a tier whose dumps are not there, newest first: the backup was cut off before it was finished, or while it was
+/// removed, or somebody took the dump elsewhere. A copy under another name is none of them.
+///
+/// # Errors
+/// The directory's, where it is there.
+pub(crate) fn without_dump(directory: &Path, tier: Tier) -> io::Result<Vec<BackupManifest>> {
+    of_tier(directory, tier, false)
+}
+
+fn of_tier(directory: &Path, tier: Tier, has_dump: bool) -> io::Result<Vec<BackupManifest>> {
     let here = directory.join(tier.as_str());
     let mut found = Vec::new();
     for path in files::in_directory(&here)? {
@@ -183,7 +196,8 @@ pub(crate) fn finished(directory: &Path, tier: Tier) -> io::Result<Vec<BackupMan
         };
         if let Some(manifest) = manifest
             && manifest.tier == tier
-            && here.join(&manifest.file).is_file()
+            && here.join(&manifest.file).is_file() == has_dump
+            && (has_dump || path == beside(&here.join(&manifest.file)))
         {
             found.push(manifest);
         }

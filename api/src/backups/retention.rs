@@ -41,20 +41,29 @@ impl KeptBackups {
         all: &'a [BackupManifest],
         now: DateTime<Utc>,
     ) -> Vec<&'a BackupManifest> {
+        let all = all.iter().enumerate();
+        all.filter(|(newer, it)| self.is_due(tier, *newer, it.taken_at, now))
+            .map(|(_, it)| it)
+            .collect()
+    }
+
+    /// Whether a backup is to go of which there are so many newer ones.
+    fn is_due(
+        &self,
+        tier: Tier,
+        newer: usize,
+        taken_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> bool {
         let keep = match tier {
             Tier::Daily => self.daily,
             Tier::Weekly => self.weekly,
             Tier::Monthly => self.monthly,
             Tier::Migration => {
-                let since = now - TimeDelta::days(MIGRATION_DAYS);
-                return all
-                    .iter()
-                    .skip(1)
-                    .filter(|it| it.taken_at < since)
-                    .collect();
+                return newer > 0 && taken_at < now - TimeDelta::days(MIGRATION_DAYS);
             }
         };
-        all.iter().skip(keep.max(1)).collect()
+        newer >= keep.max(1)
     }
 }
 
@@ -66,6 +75,10 @@ pub(crate) struct Pruned {
     pub(crate) removed: Vec<PathBuf>,
     /// How long they were together. Unit: bytes.
     pub(crate) bytes: u64,
+}
+
+fn series_of(it: &BackupManifest) -> BackupSeries {
+    (it.part, it.database.clone(), it.schema.clone())
 }
 
 /// Removes what has been kept long enough. The caller holds the directory's lock.
@@ -85,15 +98,24 @@ pub(crate) fn prune(
         // A directory that holds both parts, or those of two databases, keeps as many of each.
         let mut series = BTreeMap::<BackupSeries, Vec<BackupManifest>>::new();
         for it in manifest::finished(directory, *tier)? {
-            let of = (it.part, it.database.clone(), it.schema.clone());
-            series.entry(of).or_default().push(it);
+            series.entry(series_of(&it)).or_default().push(it);
         }
         for all in series.values() {
             for due in keep.due(*tier, all, now) {
                 let dump = here.join(&due.file);
-                // The dump first: a manifest without one counts as none.
+                // The dump first: a manifest without one counts as none, and goes with the next run where this one is cut off.
                 let both = [dump.clone(), manifest::beside(&dump)];
                 take(&both, dry_run, &mut pruned)?;
+            }
+        }
+        // A manifest stays as long as its backup would: the dump may be elsewhere, and is restored with it.
+        for left in manifest::without_dump(directory, *tier)? {
+            let others = series.get(&series_of(&left)).into_iter().flatten();
+            let newer = others.filter(|it| it.taken_at > left.taken_at).count();
+            let is_ours = left.file.starts_with(left.part.prefix());
+            if is_ours && keep.is_due(*tier, newer, left.taken_at, now) {
+                let beside = manifest::beside(&here.join(&left.file));
+                take(&[beside], dry_run, &mut pruned)?;
             }
         }
         take(&unfinished(&here)?, dry_run, &mut pruned)?;
@@ -128,7 +150,6 @@ pub(crate) fn abandoned(
     tier: Tier,
     now: DateTime<Utc>,
 ) -> io::Result<Vec<AbandonedBackups>> {
-    let series_of = |it: &BackupManifest| (it.part, it.database.clone(), it.schema.clone());
     let mut written = BTreeMap::<BackupSeries, DateTime<Utc>>::new();
     for other in Tier::ALL {
         for it in manifest::finished(directory, other)? {
@@ -251,6 +272,47 @@ mod tests {
         let names = pruned.removed.iter().filter_map(|it| it.file_name());
         let names: Vec<_> = names.map(|it| it.to_string_lossy().into_owned()).collect();
         assert_eq!(names, ["meditrustal_2.dump", "meditrustal_2.json"]);
+        std::fs::remove_dir_all(&root).ok();
+    }
+
+    #[test]
+    fn a_manifest_whose_dump_is_gone_goes_when_its_backup_would() {
+        let root = std::env::temp_dir().join(format!("meditrustal-left-{}", std::process::id()));
+        let daily = root.join("daily");
+        std::fs::create_dir_all(&daily).expect("a folder");
+        // The first was half removed, the second is elsewhere, and the last was cut off before it had its name.
+        for day in 1..=5 {
+            let manifest = made(Tier::Daily, day);
+            let dump = daily.join(&manifest.file);
+            manifest.write(&manifest::beside(&dump)).expect("written");
+            if [3, 4].contains(&day) {
+                std::fs::write(&dump, "").expect("written");
+            }
+        }
+        let foreign = BackupManifest {
+            file: "other.dump".to_owned(),
+            ..made(Tier::Daily, 1)
+        };
+        let foreign_at = daily.join("other.json");
+        foreign.write(&foreign_at).expect("written");
+        let prune_at = |daily: usize, dry_run: bool| {
+            let keep = KeptBackups {
+                daily,
+                weekly: 1,
+                monthly: 1,
+            };
+            let pruned = prune(&root, &[Tier::Daily], keep, at(6), dry_run).expect("pruned");
+            let names = pruned.removed.iter().filter_map(|it| it.file_name());
+            let names = names.map(|it| it.to_string_lossy().into_owned());
+            names.collect::<Vec<String>>()
+        };
+
+        assert!(prune_at(3, false).is_empty());
+        let wanted = ["meditrustal_2.json", "meditrustal_1.json"];
+        assert_eq!(prune_at(2, true), wanted);
+        assert_eq!(prune_at(2, false), wanted);
+        assert!(prune_at(2, false).is_empty());
+        assert!(daily.join("meditrustal_5.json").is_file() && foreign_at.is_file());
         std::fs::remove_dir_all(&root).ok();
     }
 

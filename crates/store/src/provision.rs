@@ -19,7 +19,8 @@ pub struct Passwords {
     pub backup: String,
 }
 
-/// Makes the roles, the database `name` and the schema of a tenant, or sets the roles' passwords where they exist.
+/// Makes the roles, the database `name` and the schema of a tenant, or sets the roles' passwords where they exist. Each of the three
+/// is whole or not there, wherever it is cut off; nobody connects to a database whose rights are not set yet.
 ///
 /// # Errors
 /// [`StoreError`], above all where `superuser_url` may not make roles.
@@ -29,7 +30,45 @@ pub async fn create(
     tenant: &Tenant,
     passwords: &Passwords,
 ) -> Result<(), StoreError> {
-    let mut conn = PgConnection::connect(superuser_url).await?;
+    let options = options(superuser_url)?;
+    let mut conn = PgConnection::connect_with(&options).await?;
+    sqlx::raw_sql(WAIT_FOR_OTHERS).execute(&mut conn).await?;
+    make_roles(&mut conn, tenant, passwords).await?;
+
+    let is_open = is_open(&mut conn, name).await?;
+    // CREATE DATABASE runs in no block, so its statement is built by the server and sent back to it.
+    if is_open.is_none() {
+        run(&mut conn, tenant, name, &[MAKE_DATABASE]).await?;
+    }
+    let mut tx = conn.begin().await?;
+    run(&mut tx, tenant, name, &RIGHTS).await?;
+    if is_open != Some(true) {
+        run(&mut tx, tenant, name, &[OPEN_DATABASE]).await?;
+    }
+    tx.commit().await?;
+    if !tenant.is_in_usual_schema() {
+        let mut within = PgConnection::connect_with(&options.database(name)).await?;
+        let mut tx = within.begin().await?;
+        run(&mut tx, tenant, name, &SCHEMA).await?;
+        tx.commit().await?;
+        within.close().await?;
+    }
+    conn.close().await?;
+    Ok(())
+}
+
+fn options(superuser_url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options: PgConnectOptions = superuser_url.parse()?;
+    Ok(options.application_name("meditrustal database"))
+}
+
+/// Makes the roles of a tenant and sets their passwords: all of them or none.
+async fn make_roles(
+    conn: &mut PgConnection,
+    tenant: &Tenant,
+    passwords: &Passwords,
+) -> Result<(), StoreError> {
+    let mut tx = conn.begin().await?;
     let plain = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE";
     for (role, password, attributes) in [
         ("migrator", &passwords.migrator, plain),
@@ -42,36 +81,30 @@ pub async fn create(
             "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE BYPASSRLS",
         ),
     ] {
-        set(&mut conn, "meditrustal.role", &tenant.role(role)).await?;
-        set(&mut conn, "meditrustal.password", password).await?;
-        set(&mut conn, "meditrustal.attributes", attributes).await?;
-        sqlx::raw_sql(MAKE_ROLE).execute(&mut conn).await?;
+        set(&mut tx, "meditrustal.role", &tenant.role(role)).await?;
+        set(&mut tx, "meditrustal.password", password).await?;
+        set(&mut tx, "meditrustal.attributes", attributes).await?;
+        sqlx::raw_sql(MAKE_ROLE).execute(&mut *tx).await?;
     }
-
     for role in [MAKE_RETENTION_ROLE, MAKE_MONITOR_ROLE] {
         let statements = tenant.rewrite(role).into_owned();
         sqlx::raw_sql(AssertSqlSafe(statements))
-            .execute(&mut conn)
+            .execute(&mut *tx)
             .await?;
     }
-    let exists = sqlx::query_scalar!("SELECT count(*) FROM pg_database WHERE datname = $1", name)
-        .fetch_one(&mut conn)
-        .await?;
-    // CREATE DATABASE runs in no block, so its statement is built by the server and sent back to it.
-    let made = if exists == Some(0) {
-        &DATABASE[..]
-    } else {
-        &DATABASE[1..]
-    };
-    run(&mut conn, tenant, name, made).await?;
-    if !tenant.is_in_usual_schema() {
-        let options: PgConnectOptions = superuser_url.parse()?;
-        let mut within = PgConnection::connect_with(&options.database(name)).await?;
-        run(&mut within, tenant, name, &SCHEMA).await?;
-        within.close().await?;
-    }
-    conn.close().await?;
+    tx.commit().await?;
     Ok(())
+}
+
+/// Whether anybody may connect to a database; `None` where there is none. One that was cut off while it was made is closed.
+async fn is_open(conn: &mut PgConnection, database: &str) -> Result<Option<bool>, StoreError> {
+    let is_open = sqlx::query_scalar!(
+        "SELECT bool_or(datallowconn) AS is_open FROM pg_database WHERE datname = $1",
+        database,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(is_open)
 }
 
 /// What of an installation is there before [`create`].
@@ -96,7 +129,8 @@ pub async fn look(
     name: &str,
     tenant: &Tenant,
 ) -> Result<FoundInstallation, StoreError> {
-    let mut conn = PgConnection::connect(superuser_url).await?;
+    let options = options(superuser_url)?;
+    let mut conn = PgConnection::connect_with(&options).await?;
     let may_make_roles = sqlx::query_scalar!(
         r#"SELECT rolsuper OR rolcreaterole AS "may!" FROM pg_roles WHERE rolname = current_user"#
     )
@@ -109,40 +143,51 @@ pub async fn look(
     )
     .fetch_all(&mut conn)
     .await?;
-    let databases =
-        sqlx::query_scalar!("SELECT count(*) FROM pg_database WHERE datname = $1", name)
-            .fetch_one(&mut conn)
-            .await?;
+    let is_open = is_open(&mut conn, name).await?;
     conn.close().await?;
-    let has_database = databases > Some(0);
-    let mut has_schema = has_database;
-    if has_database && !tenant.is_in_usual_schema() {
-        let options: PgConnectOptions = superuser_url.parse()?;
-        let mut within = PgConnection::connect_with(&options.database(name)).await?;
-        let schemas = sqlx::query_scalar!(
-            "SELECT count(*) FROM pg_namespace WHERE nspname = $1",
-            tenant.schema(),
-        )
-        .fetch_one(&mut within)
-        .await?;
-        within.close().await?;
-        has_schema = schemas > Some(0);
+    let mut has_schema = is_open.is_some();
+    if has_schema && !tenant.is_in_usual_schema() {
+        has_schema = is_open == Some(true) && has_tenant(&options.database(name), tenant).await?;
     }
     Ok(FoundInstallation {
         may_make_roles,
         roles,
-        has_database,
+        has_database: is_open.is_some(),
         has_schema,
     })
 }
 
-/// What makes a database, by its name; the first of them only where there is none.
-const DATABASE: [&str; 3] = [
-    "CREATE DATABASE %1$I OWNER meditrustal_migrator ENCODING 'UTF8' TEMPLATE template0",
+/// Whether a database has the tenant's schema.
+async fn has_tenant(options: &PgConnectOptions, tenant: &Tenant) -> Result<bool, StoreError> {
+    let mut within = PgConnection::connect_with(options).await?;
+    let schemas = sqlx::query_scalar!(
+        "SELECT count(*) FROM pg_namespace WHERE nspname = $1",
+        tenant.schema(),
+    )
+    .fetch_one(&mut within)
+    .await?;
+    within.close().await?;
+    Ok(schemas > Some(0))
+}
+
+/// Held until the connection ends. A command that was killed leaves a statement that goes on to its end. It is no
+/// tenant's: they share roles, databases and their rights. Whoever connects to another database of the server does not wait.
+const WAIT_FOR_OTHERS: &str =
+    "SELECT pg_advisory_lock(hashtextextended('meditrustal database create', 0))";
+
+/// What makes a database, by its name. Every role may connect to a new one, so nobody may to this one until its rights are set.
+const MAKE_DATABASE: &str = "CREATE DATABASE %1$I OWNER meditrustal_migrator ENCODING 'UTF8' TEMPLATE template0 \
+     ALLOW_CONNECTIONS false";
+
+/// What says who may connect to it.
+const RIGHTS: [&str; 2] = [
     "REVOKE ALL ON DATABASE %1$I FROM PUBLIC",
     "GRANT CONNECT ON DATABASE %1$I TO meditrustal_migrator, meditrustal_api, meditrustal_indexer, meditrustal_keys, \
      meditrustal_backup",
 ];
+
+/// What lets them connect.
+const OPEN_DATABASE: &str = "ALTER DATABASE %1$I ALLOW_CONNECTIONS true";
 
 /// What makes a schema in a database, by both names, and leads each role to it.
 const SCHEMA: [&str; 6] = [

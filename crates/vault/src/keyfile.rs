@@ -1,7 +1,7 @@
 //! Key files: only their owner may read them, and they change in one step.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
@@ -29,7 +29,7 @@ pub enum KeyFileError {
     },
     /// It cannot be replaced; it is as it was.
     #[error(
-        "the key file {path} cannot be replaced; if {path}.new is there, another command is at it or was cut off: look, and remove it"
+        "the key file {path} cannot be replaced; where another command is at it, run this again when that has ended"
     )]
     Fixed {
         /// The file.
@@ -82,37 +82,90 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
 ///
 /// # Errors
 /// [`KeyFileError::Fixed`]; then it is as it was.
+#[cfg(test)]
 pub(crate) fn replace(path: &Path, text: &str) -> Result<(), KeyFileError> {
-    let mut new = path.to_owned().into_os_string();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    let fixed = |source| KeyFileError::Fixed {
-        path: path.display().to_string(),
-        source,
-    };
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)
-        .map_err(fixed)?;
-    fill(file, path, &new, text).map_err(|source| {
-        // What is left over would keep the next one from trying.
-        fs::remove_file(&new).ok();
-        fixed(source)
-    })
+    KeyFileDraft::write(path, text)?.place()
 }
 
-fn fill(mut file: File, path: &Path, new: &Path, text: &str) -> io::Result<()> {
-    let old = fs::metadata(path)?;
-    let ours = file.metadata()?;
-    if (old.uid(), old.gid()) != (ours.uid(), ours.gid()) {
-        chown(new, Some(old.uid()), Some(old.gid()))?;
+/// What a key file is to say, on the disk beside it. Nobody else replaces the file until the draft is in its place, or dropped, or
+/// the process has ended.
+#[derive(Debug)]
+pub(crate) struct KeyFileDraft {
+    path: PathBuf,
+    new: PathBuf,
+    /// Locked.
+    file: File,
+    is_placed: bool,
+}
+
+impl KeyFileDraft {
+    /// Writes it. The file gets it by [`KeyFileDraft::place`].
+    ///
+    /// # Errors
+    /// [`KeyFileError::Fixed`], also where somebody else has one.
+    pub(crate) fn write(path: &Path, text: &str) -> Result<Self, KeyFileError> {
+        let mut new = path.to_owned().into_os_string();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        let file = take(&new).map_err(fixed(path))?;
+        let draft = Self {
+            path: path.to_owned(),
+            new,
+            file,
+            is_placed: false,
+        };
+        draft.fill(text).map_err(fixed(path))?;
+        Ok(draft)
     }
-    writeln!(file, "{}", text.trim_end())?;
-    file.sync_all()?;
-    fs::rename(new, path)?;
-    sync_directory_of(path)
+
+    fn fill(&self, text: &str) -> io::Result<()> {
+        let (old, ours) = (fs::metadata(&self.path)?, self.file.metadata()?);
+        if (old.uid(), old.gid()) != (ours.uid(), ours.gid()) {
+            chown(&self.new, Some(old.uid()), Some(old.gid()))?;
+        }
+        writeln!(&self.file, "{}", text.trim_end())?;
+        self.file.sync_all()
+    }
+
+    /// Gives the file its new text, in one step.
+    ///
+    /// # Errors
+    /// [`KeyFileError::Fixed`].
+    pub(crate) fn place(mut self) -> Result<(), KeyFileError> {
+        let renamed = fs::rename(&self.new, &self.path);
+        self.is_placed = renamed.is_ok();
+        renamed
+            .and_then(|()| sync_directory_of(&self.path))
+            .map_err(fixed(&self.path))
+    }
+}
+
+impl Drop for KeyFileDraft {
+    fn drop(&mut self) {
+        // What stays all the same is written over by the next one.
+        if !self.is_placed {
+            fs::remove_file(&self.new).ok();
+        }
+    }
+}
+
+/// Opens the file of a draft for us alone, and empties it: a command that was killed leaves one.
+fn take(new: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(new)?;
+    file.try_lock()?;
+    let (named, ours) = (fs::symlink_metadata(new)?, file.metadata()?);
+    if (named.dev(), named.ino()) != (ours.dev(), ours.ino()) {
+        // It became the key file between our opening and our locking it, or leads elsewhere.
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.set_len(0)?;
+    Ok(file)
 }
 
 /// Brings to the disk which file has this name: that it was made, renamed or removed.
@@ -130,6 +183,14 @@ pub fn sync_directory_of(path: &Path) -> io::Result<()> {
 fn unreadable(path: &Path) -> impl Fn(io::Error) -> KeyFileError {
     let path = path.display().to_string();
     move |source| KeyFileError::Unreadable {
+        path: path.clone(),
+        source,
+    }
+}
+
+fn fixed(path: &Path) -> impl Fn(io::Error) -> KeyFileError {
+    let path = path.display().to_string();
+    move |source| KeyFileError::Fixed {
         path: path.clone(),
         source,
     }

@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 use crate::{
     envelope::PatientKey,
     key_check::KeyCheck,
-    keyfile::{self, KeyFileError, Stamp},
+    keyfile::{self, KeyFileDraft, KeyFileError, Stamp},
     masters::{self, Masters},
     pkcs11::{BoundedWait, Pkcs11Error, Pkcs11Settings, Pkcs11Token},
     random,
@@ -109,7 +109,7 @@ pub enum KeyringError {
     },
     /// Somebody else changed the file meanwhile.
     #[error(
-        "the master key file was changed while the token was asked, and is left so: run the command again, with the same label"
+        "the master key file was changed meanwhile, and is left so: run the command again; where a token was asked, with the same label"
     )]
     FileChanged,
     /// Another master key of the file has this label in the token.
@@ -218,8 +218,9 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`]; then the file is as it was.
     pub fn add(path: &Path, id: &str) -> Result<(), KeyringError> {
-        let text = masters::with_new_first(&keyfile::read(path)?, id, None)?;
-        Ok(keyfile::replace(path, &text)?)
+        let before = keyfile::read(path)?;
+        let text = masters::with_new_first(&before, id, None)?;
+        Ok(draft(path, &before, &text)?.place()?)
     }
 
     /// The same with a key inside a token: the one with this label, which is made where there is none.
@@ -235,11 +236,7 @@ impl Keyring {
         let before = keyfile::read(path)?;
         let token = Pkcs11Token::open(token)?;
         let text = masters::with_new_first(&before, id, Some((&token, label)))?;
-        // A key that somebody else put there, while the token took its time, may wrap something already.
-        if *keyfile::read(path)? != *before {
-            return Err(KeyringError::FileChanged);
-        }
-        Ok(keyfile::replace(path, &text)?)
+        Ok(draft(path, &before, &text)?.place()?)
     }
 
     /// Refuses what [`Keyring::add`] and [`Keyring::add_in`] would refuse of the file, and changes nothing; no token is asked.
@@ -250,13 +247,15 @@ impl Keyring {
         masters::require_new(&keyfile::read(path)?, id, label)
     }
 
-    /// Takes an older key out of a key file, in one step. What it wraps is lost.
+    /// Begins to take an older key out of a key file; [`KeyRemoval::finish`] does it, in one step. What it wraps is lost then.
+    /// Nobody else replaces the file meanwhile.
     ///
     /// # Errors
-    /// [`KeyringError`]; then the file is as it was.
-    pub fn remove(path: &Path, id: &str) -> Result<(), KeyringError> {
-        let text = masters::without(&keyfile::read(path)?, id)?;
-        Ok(keyfile::replace(path, &text)?)
+    /// [`KeyringError`].
+    pub fn remove(path: &Path, id: &str) -> Result<KeyRemoval, KeyringError> {
+        let before = keyfile::read(path)?;
+        let text = masters::without(&before, id)?;
+        Ok(KeyRemoval(draft(path, &before, &text)?))
     }
 
     /// By what the keys of the file, as it is now, are recognised; `None` where all of them are compared
@@ -482,6 +481,21 @@ impl Keyring {
     }
 }
 
+/// A master key that is about to be taken out of its file: the file without it is on the disk. It stays in where this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct KeyRemoval(KeyFileDraft);
+
+impl KeyRemoval {
+    /// Takes it out.
+    ///
+    /// # Errors
+    /// [`KeyringError`].
+    pub fn finish(self) -> Result<(), KeyringError> {
+        Ok(self.0.place()?)
+    }
+}
+
 impl KeySource {
     /// Whether the file is another one than before.
     fn has_changed(&self) -> Result<bool, KeyringError> {
@@ -540,6 +554,15 @@ async fn wait_for_token<R: Send + 'static>(
         done
     });
     asked.await.map_err(|_| interrupted())
+}
+
+/// What the file is to say instead of what was read. A key that somebody else put there since may wrap something already.
+fn draft(path: &Path, before: &str, text: &str) -> Result<KeyFileDraft, KeyringError> {
+    let draft = KeyFileDraft::write(path, text)?;
+    if keyfile::read(path)?.as_str() != before {
+        return Err(KeyringError::FileChanged);
+    }
+    Ok(draft)
 }
 
 /// The file as it is, with its keys: of the token those alone that are not held already.

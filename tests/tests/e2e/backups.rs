@@ -116,7 +116,7 @@ impl Site {
     }
 }
 
-fn words<'a>(first: &[&'a str], more: &'a [String]) -> Vec<&'a str> {
+pub(crate) fn words<'a>(first: &[&'a str], more: &'a [String]) -> Vec<&'a str> {
     first
         .iter()
         .copied()
@@ -140,7 +140,7 @@ fn ends_in(name: &str, extension: &str) -> bool {
 }
 
 /// The names in a directory of the site; none where it is not there.
-fn names(site: &Site, directory: &str) -> Vec<String> {
+pub(crate) fn names(site: &Site, directory: &str) -> Vec<String> {
     let entries = fs::read_dir(site.file(directory)).into_iter().flatten();
     let names = entries.map(|entry| entry.expect("an entry").file_name());
     let mut names: Vec<String> = names

@@ -1,19 +1,26 @@
-//! Commands that are told to stop, or are killed, in their middle: they say so, nothing is half done, and the next run ends it. Those of
-//! backups (`backups`), restores (`restore_drill`) and a migration that makes an index (`migrations`) have tests of their own.
+//! Commands that are told to stop, or are killed, in their middle: they say so, nothing is half done, and the next run ends it. A backup
+//! that is made (`backups`), restores (`restore_drill`) and a migration that makes an index (`migrations`) have tests of their own.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::mem;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use serde_json::Value;
+use chrono::Utc;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tests::commands::migrate;
 use tests::transfer::{Ended, heart_rates};
-use tests::{World, documents, eventually, id};
+use tests::{Person, World, documents, eventually, id, text};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use uuid::Uuid;
+use vault::digest;
+use vault::keyring::Keyring;
 
+use crate::backups::{Site, names, words};
 use crate::rotation::{keys, masters};
 
 /// The sessions of our commands.
@@ -71,16 +78,20 @@ impl InterruptedCommand {
             .env(
                 "MEDITRUSTAL_CHECKPOINT_KEY_FILE",
                 keys.join("checkpoint.key"),
-            )
-            .stdin(Stdio::null());
+            );
         command
     }
 }
 
 fn starts(command: &mut Command) -> Child {
+    starts_telling(command, Stdio::null())
+}
+
+/// The same, and its result goes there.
+fn starts_telling(command: &mut Command, result: Stdio) -> Child {
     command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(result)
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -127,25 +138,76 @@ async fn interrupts(world: &World, command: &mut Command, held: &str, signal: &s
     .await;
 }
 
+/// Makes a file from which nothing comes: whoever opens it waits.
+async fn makes_held_file(path: &str) {
+    let made = Command::new("mkfifo").arg(path).status().await;
+    assert!(made.expect("there is a mkfifo").success(), "{path}");
+}
+
+/// A ledger that says that this account was erased, with this record.
+fn ledger_of(world: &World, patient: &Person, record: &str) -> String {
+    let keyring = Keyring::load(&masters(world)).expect("the master keys of this world");
+    let checks = keyring.unchecked().expect("a readable file");
+    keyring.accept(&checks.expect("nobody compared them yet"));
+    let mut entry = json!({
+        "entry": Uuid::new_v4(), "at": Utc::now(), "cause": "REQUEST", "subject": patient.id, "records": [record],
+        "account": true,
+    });
+    let before = "0".repeat(64);
+    let seal = keyring.seal_ledger_entry(&before, &entry.to_string());
+    let seal = seal.expect("a key was accepted");
+    entry["seal"] = json!(digest::to_hex(&seal.mac));
+    entry["sealKey"] = json!(seal.key_id);
+    let hash = digest::hex_of(format!("{before}\n{entry}").as_bytes());
+    format!("{hash} {entry}\n")
+}
+
+/// The ids of the master keys in their file.
+fn ids_of_masters(world: &World) -> Vec<String> {
+    let file = fs::read(masters(world)).expect("a file");
+    let file: Value = serde_json::from_slice(&file).expect("JSON");
+    let keys = file["keys"].as_array().expect("a list");
+    keys.iter().map(id).collect()
+}
+
 #[tokio::test]
 async fn a_command_that_is_ended_in_its_middle_leaves_nothing_half_done_and_the_next_run_ends_it() {
     const READS: &str = "audit_logs IN ACCESS EXCLUSIVE";
     const SEALS: &str = "data_processing_consents IN ACCESS EXCLUSIVE";
     let mut world = World::start().await;
-    let ana = world.patient("ana").await;
+    let (ana, zaphod) = (world.patient("ana").await, world.patient("zaphod").await);
     let record = ana
         .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
         .await;
-    world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    let erased = zaphod
+        .creates(&zaphod, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    for record in [&record, &erased] {
+        world.wait_for_anchor(&id(record), "CONFIRMED").await;
+    }
     world.mine(3).await;
     world.wait_for_indexer().await;
     world.api.kill().await;
     world.indexer.kill().await;
-    keys(&world, &["add", "--id", "new"], false)
-        .await
-        .expect("a new key in front");
+    let old = ids_of_masters(&world).remove(0);
+    for new in ["new", "newest"] {
+        keys(&world, &["add", "--id", new], false)
+            .await
+            .expect("a new key in front");
+    }
     let (trail, ledger) = (world.file("trail.ndjson"), world.file("erasures.ledger"));
+    let erasures = world.file("before-the-restore.ledger");
+    fs::write(&erasures, ledger_of(&world, &zaphod, &id(&erased))).expect("written");
+    let replay = [
+        "erasures",
+        "replay",
+        "--ledger",
+        &erasures,
+        "--without-head",
+    ];
+    let retire = ["keys", "retire", "--wait", "0"];
     let (api, owner) = ("meditrustal_api", "meditrustal_migrator");
+    let keeper = "meditrustal_keys";
     let of = InterruptedCommand::new;
     let seal = [
         "seal",
@@ -157,7 +219,7 @@ async fn a_command_that_is_ended_in_its_middle_leaves_nothing_half_done_and_the_
     ];
     let commands = [
         // Patients' keys and accounts come before consents.
-        of(&["keys", "rotate"], "meditrustal_keys", SEALS).by(&["KILL"]),
+        of(&["keys", "rotate"], keeper, SEALS).by(&["KILL"]),
         of(&seal, api, SEALS),
         of(&["audit", "verify"], api, READS),
         of(&["audit", "export", "--fhir", "--out", &trail], api, READS),
@@ -192,6 +254,12 @@ async fn a_command_that_is_ended_in_its_middle_leaves_nothing_half_done_and_the_
                 "chain_events IN ACCESS EXCLUSIVE",
             )
         },
+        // Data come before the account, and both before the entry is known.
+        of(&replay, owner, "sessions IN ACCESS EXCLUSIVE").by(&["TERM"]),
+        of(&replay, owner, "erasure_ledger IN ACCESS EXCLUSIVE").by(&["KILL"]),
+        // The row of the trail comes before the file.
+        of(&[&retire[..], &[old.as_str()]].concat(), keeper, READS).by(&["TERM"]),
+        of(&[&retire[..], &["new"]].concat(), keeper, READS).by(&["KILL"]),
     ];
     for command in commands {
         let name = command.words.join(" ");
@@ -205,6 +273,9 @@ async fn a_command_that_is_ended_in_its_middle_leaves_nothing_half_done_and_the_
             )
             .await;
             assert!(!Path::new(&trail).exists(), "{name}: half a file is there");
+            // No key is taken out that the trail says nothing of.
+            let retired = world.audit_rows("new_value ? 'retired'").await;
+            assert_eq!(ids_of_masters(&world).len() + retired.len(), 3, "{name}");
 
             let ended = Ended::of(&mut command.command(&world)).await;
 
@@ -215,6 +286,13 @@ async fn a_command_that_is_ended_in_its_middle_leaves_nothing_half_done_and_the_
         }
     }
 
+    assert_eq!(ids_of_masters(&world), ["newest"]);
+    let known = world.sql("SELECT 1 FROM erasure_ledger").await;
+    assert_eq!(known.len(), 1, "the entry that was replayed");
+    for once in ["account", "erasedRecords"] {
+        let rows = format!("new_value ? 'replayed' AND new_value ? '{once}'");
+        assert_eq!(world.audit_rows(&rows).await.len(), 1, "{once}");
+    }
     world.api.restart().await;
     world.indexer.restart().await;
     let ana = world.logs_in(&ana).await;
@@ -314,5 +392,116 @@ async fn an_import_and_an_export_that_are_ended_in_their_middle_double_nothing_a
         });
         assert_eq!(written.collect::<BTreeSet<_>>(), stored);
         assert!(!Path::new(&format!("{out}.part")).exists());
+    }
+}
+
+#[tokio::test]
+async fn backups_stay_whole_where_verifying_or_pruning_them_is_ended_in_its_middle() {
+    let world = World::start().await;
+    let site = Site::of(&world).await;
+    let (held_dump, held_manifest) = (site.file("held.dump.age"), site.file("held.json"));
+    let held_weekly = site.file("records/weekly/held.json");
+    let identities = site.identities();
+    let all = words(&["backup", "verify", "--json"], &identities);
+    let prune = ["backup", "prune", "--keep-daily", "1"];
+    let mut newest = site.backs_up(&world).await;
+    for signal in BOTH {
+        let older = mem::replace(&mut newest, site.backs_up(&world).await);
+        let manifest = older[0].display().to_string();
+        let manifest = PathBuf::from(manifest.replace(".dump.age", ".json"));
+        let said = fs::read_to_string(&manifest).expect("a manifest");
+
+        // The second dump does not come to its end.
+        let name = older[0].file_name().expect("a name").to_string_lossy();
+        fs::write(&held_manifest, said.replace(&*name, "held.dump.age")).expect("written");
+        makes_held_file(&held_dump).await;
+        let first = older[0].display().to_string();
+        let verify = ["backup", "verify", &first, &held_dump];
+        let mut command = site.command(&world, &verify, &[]);
+        let mut running = starts_telling(&mut command, Stdio::piped());
+        let mut told = BufReader::new(running.stdout.take().expect("it is piped")).lines();
+        let line = told.next_line().await.expect("it is read");
+        assert!(line.is_some_and(|it| it.starts_with(&first)));
+        is_ended_by(signal, running, "backup verify").await;
+        for file in [&held_dump, &held_manifest] {
+            fs::remove_file(file).expect("it is there");
+        }
+        let verified = site.runs(&world, &all, &[]).await.json();
+        assert_eq!(verified["verified"].as_array().map(Vec::len), Some(4));
+
+        // The daily ones of the records come first, and those of the keys last.
+        fs::create_dir_all(site.file("records/weekly")).expect("a directory");
+        makes_held_file(&held_weekly).await;
+        let running = starts(&mut site.command(&world, &prune, &[]));
+        eventually("the older records are removed", async || {
+            (!manifest.exists()).then_some(())
+        })
+        .await;
+        is_ended_by(signal, running, "backup prune").await;
+        fs::remove_file(&held_weekly).expect("it is there");
+        assert!(!older[0].exists() && older[1].is_file());
+        assert!(newest.iter().all(|dump| dump.is_file()));
+        // One that ended before the manifest was removed as well left it.
+        fs::write(&manifest, &said).expect("written");
+
+        let ended = site.runs(&world, &prune, &[]).await;
+
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        for directory in ["records/daily", "keys/daily"] {
+            let left = names(&site, directory);
+            assert_eq!(left.len(), 2, "a dump and its manifest: {left:?}");
+        }
+        let verified = site.runs(&world, &all, &[]).await.json();
+        let verified = verified["verified"].as_array().expect("a list");
+        let paths: Vec<String> = verified.iter().map(|it| text(&it["path"])).collect();
+        let kept = newest.each_ref().map(|dump| dump.display().to_string());
+        assert_eq!(paths, kept);
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_half_made_lets_nobody_in_and_is_made_by_the_next_run() {
+    const REMOVED: [&str; 2] = [
+        "DROP DATABASE interrupted",
+        "DROP ROLE interrupted_migrator, interrupted_api, interrupted_indexer, interrupted_keys,
+             interrupted_backup, interrupted_retention, interrupted_monitor",
+    ];
+    const RIGHTS: &str = "SELECT datallowconn AS is_open,
+            has_database_privilege('public', datname, 'CONNECT') AS is_for_all,
+            has_database_privilege('interrupted_api', datname, 'CONNECT') AS is_for_api
+        FROM pg_database WHERE datname = 'interrupted'";
+    // Others make and drop databases in the cluster that they share, and would wait for the lock.
+    let world = World::with_its_own_postgres().await;
+    world.api.kill().await;
+    world.indexer.kill().await;
+    let admin = world.foundation.database.superuser_url();
+    let command = || {
+        let mut command = Command::new(&world.foundation.programs.meditrustal);
+        command
+            .args(["database", "create", "--database", "interrupted"])
+            .args(["--role-prefix", "interrupted"])
+            .env_clear()
+            .env("ADMIN_DATABASE_URL", &admin);
+        for role in ["MIGRATOR", "API", "INDEXER", "KEYS", "BACKUP"] {
+            let variable = format!("MEDITRUSTAL_{role}_PASSWORD");
+            command.env(variable, "Jk5-amber-notch-41-fjord");
+        }
+        command
+    };
+    for signal in BOTH {
+        // The roles are made, and the database is not.
+        let held = "pg_database IN SHARE";
+        interrupts(&world, &mut command(), held, signal, "database create").await;
+
+        // The server carries out what it was asked for last.
+        let left = "SELECT datallowconn AS is_open FROM pg_database WHERE datname = 'interrupted'";
+        assert_eq!(world.sql(left).await, [json!({ "is_open": false })]);
+        let ended = Ended::of(&mut command()).await;
+        assert_eq!(ended.code, Some(0), "after {signal}: {ended:?}");
+        let made = json!({ "is_open": true, "is_for_all": false, "is_for_api": true });
+        assert_eq!(world.sql(RIGHTS).await, [made]);
+        for statement in REMOVED {
+            world.executes(statement).await;
+        }
     }
 }

@@ -71,11 +71,13 @@ impl RetireKey {
                 &json!({ "dryRun": true, "retired": id }),
             );
         }
+        let removal = Keyring::remove(&self.rotation.file.path, id)?;
         let mut tx = pool.begin().await?;
         let origin = Origin::job(RequestId::fresh());
         audit::insert(&mut tx, &[entry(&origin, json!({ "retired": id }))]).await?;
-        Keyring::remove(&self.rotation.file.path, id)?;
         tx.commit().await?;
+        // The trail first: whoever is killed in between says it twice, and never takes a key out without a row.
+        removal.finish()?;
         self.form.say(
             &format!(
                 "{id} is out of the file; backups that are older than the rotation still need it"

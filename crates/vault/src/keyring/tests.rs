@@ -156,7 +156,10 @@ fn a_key_that_is_taken_away_opens_no_more_and_the_first_one_stays() {
         Keyring::remove(&home.file(), "other"),
         Err(KeyringError::UnknownMaster(_))
     ));
-    Keyring::remove(&home.file(), "old").unwrap();
+    let before = fs::read_to_string(home.file()).unwrap();
+    let removal = Keyring::remove(&home.file(), "old").unwrap();
+    assert_eq!(fs::read_to_string(home.file()).unwrap(), before);
+    removal.finish().unwrap();
     let left = Keyring::load(&home.file()).unwrap();
     assert_eq!(left.ids(), ["new"]);
     assert!(matches!(
@@ -173,12 +176,36 @@ fn a_file_is_replaced_by_one_at_a_time_and_never_by_a_bad_one() {
         Keyring::add(&home.file(), "old"),
         Err(KeyringError::Malformed)
     ));
-    fs::write(home.0.join("keys.json.new"), "half").unwrap();
+    // Longer than what comes: of a command that was killed.
+    let new = home.0.join("keys.json.new");
+    fs::write(&new, "half".repeat(1000)).unwrap();
+    let killed = fs::File::open(&new).unwrap();
+    killed.lock().unwrap();
     assert!(matches!(
         Keyring::add(&home.file(), "new"),
         Err(KeyringError::File(KeyFileError::Fixed { .. }))
     ));
     assert_eq!(fs::read_to_string(home.file()).unwrap(), before);
+    drop(killed);
+    Keyring::add(&home.file(), "new").unwrap();
+    let now = fs::metadata(home.file()).unwrap().permissions().mode();
+    assert_eq!(now & 0o777, 0o600);
+    assert_eq!(load(&home.file()).ids(), ["new", "old"]);
+    assert!(!new.exists());
+
+    // One that is given up leaves nothing, and another one waits for nobody.
+    let removal = Keyring::remove(&home.file(), "old").unwrap();
+    assert!(Keyring::add(&home.file(), "newer").is_err());
+    drop(removal);
+    assert!(!new.exists());
+    Keyring::add(&home.file(), "newer").unwrap();
+    assert_eq!(load(&home.file()).ids(), ["newer", "new", "old"]);
+    // Nothing is written to where a link leads.
+    let elsewhere = home.0.join("elsewhere");
+    fs::write(&elsewhere, "untouched").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &new).unwrap();
+    assert!(Keyring::add(&home.file(), "newest").is_err());
+    assert_eq!(fs::read_to_string(elsewhere).unwrap(), "untouched");
 }
 
 #[test]
@@ -305,7 +332,10 @@ fn a_key_inside_a_token_is_refused_where_nothing_says_which_token() {
 
     // A key may still be put in front of it, and it may be taken away: no token is asked for that.
     Keyring::add(&home.file(), "b").unwrap();
-    Keyring::remove(&home.file(), "a").unwrap();
+    Keyring::remove(&home.file(), "a")
+        .unwrap()
+        .finish()
+        .unwrap();
     assert_eq!(load(&home.file()).ids(), ["b"]);
 }
 
