@@ -220,10 +220,7 @@ impl Background {
         } else {
             records::by_ids(tx, &followed).await?
         };
-        Ok(Self {
-            patients,
-            followed,
-        })
+        Ok(Self { patients, followed })
     }
 
     /// The version that a draft follows, if it is what the draft was made from.
