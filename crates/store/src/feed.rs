@@ -30,8 +30,8 @@ const LOCK: i64 = 0x6665_6564_0001;
 
 /// Appends entries in the order given, and wakes the readers when the transaction commits.
 ///
-/// One statement: all other writers wait for every message that is sent under the lock. A row gets its position after the lock
-/// is taken, because it is given to what was joined with the lock.
+/// One statement: all other writers wait for every message that is sent under the lock. Whatever the plan, a row gets its position
+/// after the lock is taken, because it is given to what was joined with the lock (`docs/decisions/0005-feed-positions.md`).
 ///
 /// # Errors
 /// [`StoreError`].
