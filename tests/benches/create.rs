@@ -5,7 +5,8 @@
 //! transaction, without anything that a record needs besides.
 //!
 //! `--signers 2` compares two accounts that share the load with one, by turns in one run: an api with both and an api with
-//! the first alone, over the same database and chain.
+//! the first alone, over the same database and chain. In the last part the api reaches the database over a relay that hands on
+//! whatever is said `--database-delay-ms` later.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,7 +17,7 @@ use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use tests::bench::{Arguments, Bar, Costs, Figure, Population, Report, analyze, progress};
 use tests::load::{Load, Measured, Reply, Turn, Until};
-use tests::{World, text};
+use tests::{Carriage, Line, World, text};
 
 /// Records to a transaction: what the writer takes at most.
 const GROUP: u64 = 64;
@@ -86,81 +87,188 @@ const TURNS: usize = 3;
 /// How many times as many records two accounts store as one, where nothing but the lock on an account's row is the limit.
 const TWO_OF_ONE: f64 = 1.6;
 
-/// Two accounts that sign beside one: with the node, which takes part of the processors for each transaction, and without.
+/// How many statements are asked over the relay to say how long one takes.
+const ROUND_TRIPS: u32 = 200;
+
+/// Under which conditions two accounts that sign are compared with one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SigningConditions {
+    /// The node works, which takes part of the processors for each transaction.
+    NodeWorks,
+    /// The node stands still.
+    NodeStandsStill,
+    /// The node stands still, and the database is far away: a batch waits for its answers, and takes no processor meanwhile.
+    DatabaseIsFar,
+}
+
+/// Two accounts that sign beside one, measured by turns.
+struct SignerComparison {
+    world: World,
+    population: Arc<Population>,
+    acknowledged: Acknowledged,
+    report: Report,
+    failed: u64,
+    /// How long each measurement takes.
+    time: Duration,
+    /// The database as it is reached where it is far away.
+    far: String,
+    /// How far.
+    delay: Duration,
+}
+
 async fn compare_signers(arguments: &Arguments) {
-    let mut world = arguments
+    let world = arguments
         .world_with(|options| options.two_signers = true)
         .await;
-    let population = Arc::new(Population::open(&world, 4, 100).await);
-    let acknowledged = Acknowledged::default();
-    let mut report = Report::new();
-    let mut failed = 0;
+    let url = world.foundation.url_of("meditrustal_api");
+    let url = url.unwrap_or_else(|error| panic!("{error}"));
+    let line = Line::before(&url).await;
+    line.becomes(Carriage::Slow(arguments.database_delay));
+    let mut comparison = SignerComparison {
+        population: Arc::new(Population::open(&world, 4, 100).await),
+        acknowledged: Acknowledged::default(),
+        report: Report::new(),
+        failed: 0,
+        time: arguments.time,
+        far: line.over(&url),
+        delay: arguments.database_delay,
+        world,
+    };
 
-    progress("warming up");
-    let warm = Until::Passed(Duration::from_secs(2));
-    let warm = stores(&world, &population, &acknowledged, "warm", 64, warm).await;
-    failed += warm.failed();
-    analyze(&world).await;
-    let first = world.foundation.dir().join("keys/registrar.key");
-    let first = first.display().to_string();
-    // The same file twice is one account.
-    let alone = [("MEDITRUSTAL_REGISTRAR_KEY_FILES", first.as_str())];
-    let both: [(&str, &str); 0] = [];
-    for stands_still in [false, true] {
+    comparison.warms_up().await;
+    comparison.compares(SigningConditions::NodeWorks).await;
+    comparison
+        .compares(SigningConditions::NodeStandsStill)
+        .await;
+    let near = round_trip(&url).await;
+    let far = round_trip(&comparison.far).await;
+    comparison.report.beside(
+        "a statement where the database is far away, beside where it is not",
+        Figure::of(far),
+        Figure::of(near),
+        Bar::None,
+    );
+    comparison.compares(SigningConditions::DatabaseIsFar).await;
+
+    // What is left to be anchored need not wait.
+    line.becomes(Carriage::Open);
+    let SignerComparison {
+        world,
+        acknowledged,
+        mut report,
+        failed,
+        ..
+    } = comparison;
+    account_for(&world, &acknowledged, failed, &mut report).await;
+    report.print("create, two accounts that sign beside one");
+}
+
+impl SignerComparison {
+    async fn warms_up(&mut self) {
+        progress("warming up");
+        let (population, kept) = (&self.population, &self.acknowledged);
+        let warm = Until::Passed(Duration::from_secs(2));
+        let warm = stores(&self.world, population, kept, "warm", 64, warm).await;
+        self.failed += warm.failed();
+        analyze(&self.world).await;
+    }
+
+    /// Compares under these conditions, and reports it.
+    async fn compares(&mut self, conditions: SigningConditions) {
         let mut rates = [Vec::new(), Vec::new()];
         for turn in 0..TURNS {
-            for (signers, more) in [(1, &alone[..]), (2, &both[..])] {
-                world.api.stop().await;
-                let first = &world.foundation.deployment.registrar;
-                let in_use = format!(
-                    "UPDATE signers SET in_use = ({signers} = 2 OR lower(address) = lower('{first}'))"
-                );
-                world.executes(&in_use).await;
-                let name = format!("api-{stands_still}-{turn}-{signers}");
-                world.api = world.another_api(&name, more).await;
-                let what = signers_told(signers, stands_still);
-                progress(format_args!("{what}, turn {}", turn + 1));
-                let node = world.foundation.node.as_ref().expect("the node is ours");
-                if stands_still {
-                    node.process().signal(Signal::STOP);
-                }
-                let costs = Costs::begin(&world);
-                let until = Until::Passed(arguments.time);
-                let measured = stores(&world, &population, &acknowledged, &name, 256, until).await;
-                let costs = costs.end(&world);
-                if stands_still {
-                    node.process().signal(Signal::CONT);
-                }
-                failed += measured.failed();
-                report.costs(&what, &costs, &measured);
-                rates[signers - 1].push(measured.per_second());
+            for signers in [1, 2] {
+                let rate = self.stores_with(signers, conditions, turn).await;
+                rates[signers - 1].push(rate);
             }
         }
         let [one, two] = rates.map(median);
-        let bar = if stands_still {
-            Bar::PartAtLeast(TWO_OF_ONE)
-        } else {
-            Bar::None
+        let bar = match conditions {
+            SigningConditions::NodeWorks => Bar::None,
+            SigningConditions::NodeStandsStill | SigningConditions::DatabaseIsFar => {
+                Bar::PartAtLeast(TWO_OF_ONE)
+            }
         };
-        let what = signers_told(2, stands_still);
-        report.beside(
+        let what = self.told(2, conditions);
+        self.report.beside(
             format!("{what}, beside one"),
             Figure::PerSecond(two),
             Figure::PerSecond(one),
             bar,
         );
     }
-    account_for(&world, &acknowledged, failed, &mut report).await;
-    report.print("create, two accounts that sign beside one");
+
+    /// Stores records with so many accounts: how many a second.
+    async fn stores_with(
+        &mut self,
+        signers: usize,
+        conditions: SigningConditions,
+        turn: usize,
+    ) -> f64 {
+        self.world.api.stop().await;
+        let first = &self.world.foundation.deployment.registrar;
+        let in_use = format!(
+            "UPDATE signers SET in_use = ({signers} = 2 OR lower(address) = lower('{first}'))"
+        );
+        self.world.executes(&in_use).await;
+        let key = self.world.foundation.dir().join("keys/registrar.key");
+        let key = key.display().to_string();
+        let mut more = Vec::new();
+        if signers == 1 {
+            // The same file twice is one account.
+            more.push(("MEDITRUSTAL_REGISTRAR_KEY_FILES", key.as_str()));
+        }
+        if conditions == SigningConditions::DatabaseIsFar {
+            more.push(("DATABASE_URL", self.far.as_str()));
+        }
+        let name = format!("api-{conditions:?}-{turn}-{signers}");
+        self.world.api = self.world.another_api(&name, &more).await;
+        let what = self.told(signers, conditions);
+        progress(format_args!("{what}, turn {}", turn + 1));
+        let node = self.world.foundation.node.as_ref();
+        let node = node.expect("the node is ours").process();
+        if conditions != SigningConditions::NodeWorks {
+            node.signal(Signal::STOP);
+        }
+        let (population, kept) = (&self.population, &self.acknowledged);
+        let costs = Costs::begin(&self.world);
+        let until = Until::Passed(self.time);
+        let measured = stores(&self.world, population, kept, &name, 256, until).await;
+        let costs = costs.end(&self.world);
+        if conditions != SigningConditions::NodeWorks {
+            node.signal(Signal::CONT);
+        }
+        self.failed += measured.failed();
+        self.report.costs(&what, &costs, &measured);
+        measured.per_second()
+    }
+
+    fn told(&self, signers: usize, conditions: SigningConditions) -> String {
+        let conditions = match conditions {
+            SigningConditions::NodeWorks => String::new(),
+            SigningConditions::NodeStandsStill => " while the node stands still".to_owned(),
+            SigningConditions::DatabaseIsFar => format!(
+                " while the node stands still and the database is {} ms away",
+                self.delay.as_millis()
+            ),
+        };
+        format!("create{conditions}, 256 clients, {signers} signer(s)")
+    }
 }
 
-fn signers_told(signers: usize, stands_still: bool) -> String {
-    let node = if stands_still {
-        " while the node stands still"
-    } else {
-        ""
-    };
-    format!("create{node}, 256 clients, {signers} signer(s)")
+/// How long one statement takes that does nothing.
+async fn round_trip(url: &str) -> Duration {
+    let mut conn = PgConnection::connect(url)
+        .await
+        .expect("the database answers");
+    let began = Instant::now();
+    for _ in 0..ROUND_TRIPS {
+        sqlx::raw_sql("SELECT 1")
+            .execute(&mut conn)
+            .await
+            .expect("it is answered");
+    }
+    began.elapsed() / ROUND_TRIPS
 }
 
 /// The one in the middle.

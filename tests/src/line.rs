@@ -1,5 +1,6 @@
 //! A line to PostgreSQL that can be slow, swallow what is said on it, break, and lead to another server.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -7,13 +8,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 /// What happens to what is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carriage {
     /// It is handed on.
     Open,
-    /// It is handed on later, by this much, in each direction.
+    /// It is handed on later, by this much, in each direction. What is said meanwhile is on its way at the same time.
     Slow(Duration),
     /// Nothing arrives, and nobody is told: neither end hears that the other one is out of reach.
     Silent,
@@ -121,22 +123,45 @@ async fn carries(
     generation: u64,
 ) {
     let mut buffer = vec![0; 16 * 1024];
+    // What is on its way, and when it arrives.
+    let mut under_way: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
+    let mut is_over = false;
     loop {
-        let length = tokio::select! {
-            read = from.read(&mut buffer) => match read {
-                Ok(0) | Err(_) => return,
-                Ok(length) => length,
-            },
-            () = ended(&mut state, generation) => return,
-        };
-        let carriage = state.borrow().carriage;
-        match carriage {
-            Carriage::Open => {}
-            Carriage::Slow(by) => tokio::time::sleep(by).await,
-            Carriage::Silent => continue,
-        }
-        if to.write_all(&buffer[..length]).await.is_err() {
+        let due = under_way.front().map(|(due, _)| *due);
+        if is_over && due.is_none() {
             return;
         }
+        tokio::select! {
+            () = arrives(due) => {
+                let said = under_way.pop_front().map(|(_, said)| said);
+                if to.write_all(&said.unwrap_or_default()).await.is_err() {
+                    return;
+                }
+            }
+            read = from.read(&mut buffer), if !is_over => {
+                let length = read.unwrap_or_default();
+                is_over = length == 0;
+                let carriage = state.borrow().carriage;
+                let later = match carriage {
+                    Carriage::Open => Duration::ZERO,
+                    Carriage::Slow(by) => by,
+                    Carriage::Silent => continue,
+                };
+                if !is_over {
+                    under_way.push_back((Instant::now() + later, buffer[..length].to_vec()));
+                }
+            }
+            () = ended(&mut state, generation) => return,
+        }
+    }
+}
+
+/// Waits until what is due then arrives; for ever where nothing is on its way.
+async fn arrives(due: Option<Instant>) {
+    match due {
+        // A timer would wait for the end of the millisecond.
+        Some(due) if due <= Instant::now() => {}
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

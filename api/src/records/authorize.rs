@@ -1,6 +1,6 @@
 //! Which drafts are stored: those that were not stored before, by somebody who may.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -17,7 +17,6 @@ use store::{
     deletion::execution,
     idempotency::{self, Remembered},
     records::{self, Record},
-    users,
 };
 
 use super::draft::{Draft, OPERATIONS, PendingDraft, Stored};
@@ -205,9 +204,8 @@ fn once_each(refusals: Vec<AuditEntry>) -> Vec<AuditEntry> {
 
 /// What is known of the patients and of the versions that drafts follow.
 struct Background {
-    patients: HashSet<UserId>,
-    /// Those of them whose accounts are being erased.
-    leaving: HashSet<UserId>,
+    /// Those who have an account, and whether it is being erased.
+    patients: HashMap<UserId, bool>,
     followed: Vec<Record>,
 }
 
@@ -215,19 +213,14 @@ impl Background {
     async fn of(tx: &mut Tx<'_>, asked: &[PendingDraft<'_>]) -> Result<Self, StoreError> {
         let drafts = || asked.iter().map(|asked| asked.draft);
         let patients: Vec<UserId> = drafts().map(|draft| draft.patient).collect();
-        let leaving = execution::accounts_begun(tx, &patients).await?;
-        let patients = users::by_ids(tx, &patients).await?;
+        let patients = execution::known_accounts(tx, &patients).await?;
         let followed: Vec<RecordId> = drafts().filter_map(|d| Some(d.follows?.id)).collect();
         let followed = if followed.is_empty() {
             Vec::new()
         } else {
             records::by_ids(tx, &followed).await?
         };
-        Ok(Self {
-            patients: patients.iter().map(|user| user.id).collect(),
-            leaving: leaving.into_iter().collect(),
-            followed,
-        })
+        Ok(Self { patients, followed })
     }
 
     /// The version that a draft follows, if it is what the draft was made from.
@@ -287,10 +280,11 @@ fn judge(draft: &Draft, facts: &Facts, background: &Background) -> Judgement {
         None => decide(&access_request, consents),
         Some(_) => decide_amendment(&access_request, old.and_then(|old| old.author), consents),
     };
-    let is_known = background.patients.contains(&draft.patient);
+    let account = background.patients.get(&draft.patient);
+    let is_known = account.is_some();
     let reason = match decision {
         _ if !is_known || (draft.follows.is_some() && old.is_none()) => "UNKNOWN",
-        Decision::Permit(_) if background.leaving.contains(&draft.patient) => BEING_ERASED,
+        Decision::Permit(_) if account == Some(&true) => BEING_ERASED,
         Decision::Deny(reason) => reason.as_str(),
         Decision::Permit(_) => {
             // A doctor's record must be complete in what matters; a patient's may be what it is.

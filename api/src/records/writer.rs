@@ -214,11 +214,10 @@ impl WriterLine {
             chain_id: *chain_id,
             address: &address,
         };
-        // From here to the commit no other writer of this signer runs, in whatever process.
-        let first_nonce = signers::lock(&mut tx, signer).await?;
-        // Other writers are waited for as usual, whoever holds a patient's rows shorter. The time is read after
-        // the signer is locked: the records of a line are dated in the order in which they are committed.
-        tx.wait_for_locks(batch.lock_wait).await?;
+        // From here to the commit no other writer of this signer runs, in whatever process. Other writers are waited for as usual,
+        // whoever holds a patient's rows shorter. The time is read after the signer is locked: the records of a line are
+        // dated in the order in which they are committed.
+        let first_nonce = signers::lock_with_lock_wait(&mut tx, signer, batch.lock_wait).await?;
         let callers = drafts.iter().map(|draft| &draft.caller);
         let facts = Facts::gather(&mut tx, callers, patients()).await?;
 

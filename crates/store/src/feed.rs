@@ -30,34 +30,40 @@ const LOCK: i64 = 0x6665_6564_0001;
 
 /// Appends entries in the order given, and wakes the readers when the transaction commits.
 ///
+/// One statement: all other writers wait for every message that is sent under the lock. Whatever the plan, a row gets its position
+/// after the lock is taken, because it is given to what was joined with the lock (`docs/decisions/0005-feed-positions.md`).
+///
 /// # Errors
 /// [`StoreError`].
 pub async fn append(tx: &mut Tx<'_>, entries: &[FeedEntry]) -> Result<(), StoreError> {
     if entries.is_empty() {
         return Ok(());
     }
-    sqlx::query!("SELECT pg_advisory_xact_lock($1 # schema_key())", LOCK)
-        .execute(&mut **tx)
-        .await?;
     let text =
         |cell: fn(&FeedEntry) -> Option<String>| entries.iter().map(cell).collect::<Vec<_>>();
     let number = |cell: fn(&FeedEntry) -> Option<i64>| entries.iter().map(cell).collect::<Vec<_>>();
     let id = |cell: fn(&FeedEntry) -> Option<Uuid>| entries.iter().map(cell).collect::<Vec<_>>();
     sqlx::query!(
-        "INSERT INTO integrity_feed (
-             kind, record_id, patient_id, record_type, record_hash, tx_hash, block_number,
-             block_hash, log_index, sequence, state, finding_id
+        "WITH held AS MATERIALIZED (
+             SELECT pg_advisory_xact_lock($13 # schema_key())::text AS locked
+         ), entered AS (
+             INSERT INTO integrity_feed (
+                 kind, record_id, patient_id, record_type, record_hash, tx_hash, block_number,
+                 block_hash, log_index, sequence, state, finding_id
+             )
+             SELECT kind, record_id, patient_id, record_type, record_hash, tx_hash, block_number,
+                    block_hash, log_index, sequence, state, finding_id
+             FROM held
+             CROSS JOIN UNNEST(
+                 $1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+                 $8::text[], $9::bigint[], $10::bigint[], $11::text[], $12::uuid[]
+             ) WITH ORDINALITY AS e(
+                 kind, record_id, patient_id, record_type, record_hash, tx_hash, block_number,
+                 block_hash, log_index, sequence, state, finding_id, nth
+             )
+             ORDER BY nth
          )
-         SELECT kind, record_id, patient_id, record_type, record_hash, tx_hash, block_number,
-                block_hash, log_index, sequence, state, finding_id
-         FROM UNNEST(
-             $1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-             $8::text[], $9::bigint[], $10::bigint[], $11::text[], $12::uuid[]
-         ) WITH ORDINALITY AS e(
-             kind, record_id, patient_id, record_type, record_hash, tx_hash, block_number,
-             block_hash, log_index, sequence, state, finding_id, nth
-         )
-         ORDER BY nth",
+         SELECT pg_notify(notice_channel($14), '')",
         &text(|e| Some(e.kind.to_string())) as &[Option<String>],
         &id(|e| e.record.map(|r| r.0)) as &[Option<Uuid>],
         &id(|e| e.patient.map(|p| p.0)) as &[Option<Uuid>],
@@ -70,12 +76,11 @@ pub async fn append(tx: &mut Tx<'_>, entries: &[FeedEntry]) -> Result<(), StoreE
         &number(|e| e.sequence) as &[Option<i64>],
         &text(|e| e.state.map(|s| s.to_string())) as &[Option<String>],
         &id(|e| e.finding.map(|f| f.0)) as &[Option<Uuid>],
+        LOCK,
+        CHANNEL,
     )
     .execute(&mut **tx)
     .await?;
-    sqlx::query!("SELECT pg_notify(notice_channel($1), '')", CHANNEL)
-        .execute(&mut **tx)
-        .await?;
     Ok(())
 }
 

@@ -212,15 +212,7 @@ impl Transaction {
     /// # Errors
     /// [`StoreError`].
     pub async fn wait_for_locks_as_usual(&mut self) -> Result<(), StoreError> {
-        self.wait_for_locks(session::LOCK).await
-    }
-
-    /// From here on its statements wait this long for a lock, each of them.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn wait_for_locks(&mut self, wait: Duration) -> Result<(), StoreError> {
-        sqlx::raw_sql(AssertSqlSafe(lock_wait(wait)))
+        sqlx::raw_sql(AssertSqlSafe(lock_wait(session::LOCK)))
             .execute(&mut **self)
             .await?;
         Ok(())

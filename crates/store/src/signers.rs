@@ -1,5 +1,7 @@
 //! The accounts that sign for us, and the nonce each stands at, which is ours and not the chain's.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 
 use crate::{StoreError, Tx};
@@ -65,6 +67,33 @@ pub async fn lock(tx: &mut Tx<'_>, signer: SignerAccount<'_>) -> Result<i64, Sto
     )
     .fetch_one(&mut **tx)
     .await?)
+}
+
+/// The same, and later statements of the transaction wait this long for each lock; the signer is waited for as usual. One statement:
+/// the next batch waits for every message that is sent under this lock.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_with_lock_wait(
+    tx: &mut Tx<'_>,
+    signer: SignerAccount<'_>,
+    wait: Duration,
+) -> Result<i64, StoreError> {
+    // A subquery that locks rows is not flattened, so that the setting comes after the lock.
+    let locked = sqlx::query!(
+        r#"SELECT
+            locked.next_nonce AS "next_nonce!",
+            set_config('lock_timeout', $3, TRUE) AS lock_timeout
+         FROM (
+             SELECT next_nonce FROM signers WHERE chain_id = $1 AND address = $2 FOR UPDATE
+         ) AS locked"#,
+        signer.chain_id,
+        signer.address,
+        wait.as_millis().to_string(),
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(locked.next_nonce)
 }
 
 /// The accounts that anchor for us, as EIP-55 writes them.

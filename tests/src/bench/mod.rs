@@ -32,6 +32,8 @@ pub struct Arguments {
     pub ws: bool,
     /// Whether two accounts that sign are compared with one.
     pub two_signers: bool,
+    /// How long what an api and a database that is far away say to each other is under way, in each direction.
+    pub database_delay: Duration,
     /// The one part of a benchmark that is measured; `None` for all of them.
     only: Option<String>,
     /// Where programs are that are measured instead of our own.
@@ -41,8 +43,9 @@ pub struct Arguments {
 impl Arguments {
     /// `--seconds <n>`; `--quick` for two seconds each and a tenth of the records; `--ws` where the benchmark says so; `--programs <dir>`
     /// for an api and an indexer that are built already, to compare two versions; the directory is relative to the clone's root.
-    /// `--signers 2`, where a benchmark knows it, compares two accounts that sign with one. `--only <part>`, where a benchmark has
-    /// parts, measures that one.
+    /// `--signers 2`, where a benchmark knows it, compares two accounts that sign with one; `--database-delay-ms <n>` says how far away
+    /// the database is in its last part, a millisecond where nothing is said. `--only <part>`, where a benchmark has parts, measures
+    /// that one.
     ///
     /// # Panics
     ///
@@ -53,6 +56,7 @@ impl Arguments {
             quick: false,
             ws: false,
             two_signers: false,
+            database_delay: Duration::from_millis(1),
             only: None,
             programs: None,
         };
@@ -77,12 +81,17 @@ impl Arguments {
                     Some("2") => given.two_signers = true,
                     _ => panic!("--signers takes 1 or 2"),
                 },
+                "--database-delay-ms" => {
+                    let millis = words.next().and_then(|text| text.parse().ok());
+                    let millis = millis.expect("--database-delay-ms takes a whole number");
+                    given.database_delay = Duration::from_millis(millis);
+                }
                 "--only" => {
                     given.only = Some(words.next().expect("--only takes a part's name"));
                 }
                 other => {
                     panic!(
-                        "{other}? say --quick, --seconds <n>, --ws, --programs <dir>, --signers 2 or --only <part>"
+                        "{other}? say --quick, --seconds <n>, --ws, --programs <dir>, --signers 2, --database-delay-ms <n> or --only <part>"
                     )
                 }
             }

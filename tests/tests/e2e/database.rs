@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
-use tests::{Person, Wiretap, World, documents, text};
+use tests::{Person, Wiretap, World, documents, id, text};
 
 /// Lists that are filled here, and so have as many nodes as are asked for.
 const FILLED: [&str; 6] = [
@@ -295,4 +295,45 @@ async fn fill(world: &World, ana: &Person, dr_bo: &Person) {
         ))
         .await;
     world.seals().await;
+}
+
+/// What is asked for a new record from the lock on its signer's row to its entry in the feed, after which it is committed.
+fn under_the_lock(heard: &[String]) -> Option<Vec<String>> {
+    let is = |part: &'static str| move |text: &String| text.contains(part);
+    let locked = heard.iter().position(is("locked.next_nonce"))?;
+    let rest = &heard[locked..];
+    let anchored = rest.iter().position(is("INTO record_anchors"))?;
+    let after = &rest[anchored..];
+    let told = after.iter().position(is("INTO integrity_feed"))?;
+    Some(rest[..=anchored + told].to_vec())
+}
+
+#[tokio::test]
+async fn a_new_record_takes_fifteen_statements_under_the_lock_of_its_signer() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["CREATE"]).await;
+    let url = world.foundation.url_of("meditrustal_api");
+    let tap = Wiretap::before(&url.expect("there is such a role")).await;
+    let api = world
+        .another_api("tapped", &[("DATABASE_URL", tap.url())])
+        .await;
+    let dr_bo = dr_bo.at(&api);
+
+    let mut least = Vec::new();
+    for nth in 0..5 {
+        tap.takes();
+        let key = json!({ "idempotencyKey": format!("the key {nth}") });
+        let document = documents::vital_signs();
+        let answer = dr_bo.stores(&ana, "VITAL_SIGNS", document, key).await;
+        let heard = under_the_lock(&tap.takes()).expect("a record is stored");
+        // The first one makes the patient's key, and what an api asks by itself is heard, too.
+        if least.is_empty() || heard.len() < least.len() {
+            least = heard;
+        }
+        let record = id(&answer.data()["createMedicalRecord"]["record"]);
+        world.wait_for_anchor(&record, "CONFIRMED").await;
+    }
+
+    assert_eq!(least.len(), 15, "{least:#?}");
 }

@@ -3,6 +3,8 @@
 //! The api's role changes no envelope and no key: functions of the schema destroy them, of a request that is being carried
 //! out and of nothing else.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use domain::{
     deletion::{Approval, DeletionRequest, DeletionRequestType, ErasureStep},
@@ -100,29 +102,36 @@ pub async fn note(
     Ok(())
 }
 
-/// Those of these patients whose accounts are being erased: it has begun and is not over. Served by
-/// `idx_data_deletion_requests_restricting`.
+/// Those of these patients who have an account, and of each whether it is being erased: that has begun and is not over. Served by
+/// the primary key of `users` and `idx_data_deletion_requests_restricting`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn accounts_begun(
+pub async fn known_accounts(
     conn: &mut PgConnection,
     patients: &[UserId],
-) -> Result<Vec<UserId>, StoreError> {
+) -> Result<HashMap<UserId, bool>, StoreError> {
     let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
-    let found = sqlx::query_scalar!(
-        "SELECT user_id
-         FROM data_deletion_requests
-         WHERE user_id = ANY($1)
-           AND restricts
-           AND request_type = 'ACCOUNT_ERASURE'
-           AND EXISTS (SELECT FROM deletion_steps WHERE request_id = data_deletion_requests.id)
-         ORDER BY user_id",
+    let found = sqlx::query!(
+        r#"SELECT
+            account.id,
+            EXISTS (
+                SELECT FROM data_deletion_requests AS request
+                WHERE request.user_id = account.id
+                  AND request.restricts
+                  AND request.request_type = 'ACCOUNT_ERASURE'
+                  AND EXISTS (SELECT FROM deletion_steps WHERE request_id = request.id)
+            ) AS "is_being_erased!"
+         FROM users AS account
+         WHERE account.id = ANY($1)"#,
         &patients,
     )
     .fetch_all(conn)
     .await?;
-    Ok(found.into_iter().map(UserId).collect())
+    let accounts = found.into_iter();
+    Ok(accounts
+        .map(|row| (UserId(row.id), row.is_being_erased))
+        .collect())
 }
 
 /// Whether nothing is left of a patient's data that could be kept: the account is erased, or its keys are destroyed.
