@@ -172,6 +172,8 @@ pub(crate) struct CheckedTrail {
     pub(crate) unordered: BTreeSet<Uuid>,
     /// The rows whose promises were compared, and met.
     pub(crate) kept: BTreeSet<i64>,
+    /// The rows whose promises were compared, and that retention removed.
+    pub(crate) purged: BTreeSet<i64>,
     /// The root at the size of each checkpoint, by size.
     computed: Vec<(u64, Hash, Pinned)>,
 }
@@ -206,7 +208,7 @@ impl CheckedTrail {
             TrailTable::Checkpoints => self.asked.contains(&about.number),
             _ if has_root => false,
             TrailTable::Rows if about.reason == FaultKind::Promised.as_str() => {
-                self.kept.contains(&about.number)
+                self.kept.contains(&about.number) || self.purged.contains(&about.number)
             }
             TrailTable::Rows => {
                 about.reason == FaultKind::Inserted.as_str()
@@ -603,7 +605,6 @@ impl TrailWalk {
             faults: self.faults,
             more: self.more,
             compared: self.compared,
-            kept: BTreeSet::new(),
             computed: self.computed,
             ..CheckedTrail::default()
         }

@@ -5,18 +5,20 @@ pub(crate) mod graphql;
 
 use std::collections::VecDeque;
 
+use chain::Client;
 use domain::{ids::RequestId, records::DataHash};
 use serde_json::{Value, json};
-use store::{Pool, StoreError, audit, cursor::Registry, trail as tree_of};
+use store::{Pool, StoreError, audit, trail as tree_of};
 use vault::{blind_index::IndexKey, digest};
 
 use super::{
     check::promises::{self, Promise, PromiseState},
     finding,
     proof::{self, PinnedProof},
+    purged,
     read::of_reading,
 };
-use crate::{caller::Caller, error::Error};
+use crate::{caller::Caller, dependencies::registry_of, error::Error};
 
 /// How many rows of a request are promised at most in an answer, or in a part of one that has several.
 const MOST_PROMISED: u16 = 1000;
@@ -152,41 +154,57 @@ impl PromisedParts {
 pub(crate) struct CheckedPromise {
     /// What became of it.
     pub(crate) state: PromiseState,
+    /// Whether its row is gone because retention removed it.
+    pub(crate) is_purged: bool,
     /// `None` until a checkpoint that holds the row is in the registry.
     pub(crate) pinned: Option<PinnedProof>,
 }
 
 /// Tells anybody who is logged in and knows a promise what became of it: no more than that, and nothing about a row whose hash
-/// they do not know. A promise that is ours and broken is a finding, unless the tree has its hash: then the check of the tree finds
-/// what became of the row, and knows what retention removed.
+/// they do not know. A broken one is a finding where it is known to have been given: by its seal, or because the tree has its hash.
+/// What retention removed is none.
 ///
 /// # Errors
-/// As of [`Caller::actor`]; the database's.
+/// As of [`Caller::actor`]; the database's; [`Error::Unavailable`] where the registry would have to say who may sign what
+/// retention removed, and cannot be asked.
 pub(crate) async fn check(
     pool: &Pool,
-    registry: &Registry,
+    client: &Client,
     caller: &Caller,
     (promise, is_ours): (Promise, bool),
 ) -> Result<CheckedPromise, Error> {
+    let registry = registry_of(client.deployment()).map_err(|_| Error::Internal)?;
     let mut tx = pool.begin().await?;
     caller.actor(&mut tx).await?;
     let states = promises::states(&mut tx, &[promise]).await?;
     let state = states.first().copied().unwrap_or(PromiseState::Broken);
+    let purge = promises::said_purge(&mut tx, state).await?;
     audit::insert(&mut tx, &[of_reading(caller, false)]).await?;
-    let is_broken = state == PromiseState::Broken;
-    if is_ours && is_broken && !promises::is_in_tree(&mut tx, &promise).await? {
-        finding::of_promise(&mut tx, &promises::broken(&promise)).await?;
+    let place = state.position().and_then(|at| u64::try_from(at).ok());
+    let is_given = is_ours || place.is_some();
+    let fault = promises::fault(&promise, state).filter(|_| is_given);
+    if let (Some(fault), None) = (&fault, purge) {
+        finding::of_promise(&mut tx, fault).await?;
     }
-    let place = match state {
-        PromiseState::Met(position) => u64::try_from(position).ok(),
-        PromiseState::Waiting | PromiseState::Broken => None,
-    };
     let pinned = match place {
-        Some(place) => proof::pinned(&mut tx, registry, place, None).await?,
+        Some(place) => proof::pinned(&mut tx, &registry, place, None).await?,
         None => None,
     };
     tx.commit().await?;
-    Ok(CheckedPromise { state, pinned })
+    let is_purged = match (purge, place) {
+        (Some(purge), Some(place)) => purged::has_taken(pool, client, purge, place).await?,
+        _ => false,
+    };
+    if let (Some(fault), Some(_), false) = (&fault, purge, is_purged) {
+        let mut tx = pool.begin().await?;
+        finding::of_promise(&mut tx, fault).await?;
+        tx.commit().await?;
+    }
+    Ok(CheckedPromise {
+        state,
+        is_purged,
+        pinned,
+    })
 }
 
 #[cfg(test)]
