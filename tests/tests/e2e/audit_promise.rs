@@ -125,12 +125,12 @@ async fn an_answer_promises_the_rows_that_were_written_for_it_to_whom_asks_for_t
     let wrong = json!({ "id": promise["id"], "hash": "00" });
     let answer = citra.asks(BECAME, wrong).await;
     answer.fails_with("BAD_USER_INPUT");
-    misses_what_the_tree_has(&world, &citra, [promise, &promises(&refused)[0]]).await;
+    misses_what_the_tree_holds(&world, &citra, [promise, &promises(&refused)[0]]).await;
 }
 
 /// A row that has its place is removed, and another changed: whoever asks about them next opens a finding for each, also without
 /// the seal, and is shown that the tree has them.
-async fn misses_what_the_tree_has(
+async fn misses_what_the_tree_holds(
     world: &World,
     person: &Person,
     [removed, changed]: [&Value; 2],

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use async_graphql::{Context, Enum, ID, Object, Response, Result, SimpleObject, Value};
 use domain::records::DataHash;
 use store::Pool;
-use vault::blind_index::IndexKey;
 
 use super::{CheckedPromise, MOST_PROMISED, as_json, readable_of_request};
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
         proof::graphql::AuditCheckpoint,
     },
     caller::RequestContext,
+    dependencies::PromiseSealing,
     error::Error,
     graphql::{request, scalars::Hash},
 };
@@ -31,7 +31,7 @@ impl PromisedRows {
     pub(crate) async fn write(
         &self,
         pool: &Pool,
-        key: &IndexKey,
+        sealing: PromiseSealing<'_>,
         context: &RequestContext,
         response: &mut Response,
     ) {
@@ -46,7 +46,7 @@ impl PromisedRows {
         };
         let last = rows.last().map_or(told, |row| row.id);
         self.0.fetch_max(last, Ordering::Relaxed);
-        if let Ok(promised) = Value::from_json(as_json(key, request, &rows, more)) {
+        if let Ok(promised) = Value::from_json(as_json(sealing, request, &rows, more)) {
             response.extensions.insert(AUDIT.to_owned(), promised);
         }
     }
@@ -107,7 +107,8 @@ impl AuditPromiseQuery {
             id,
             leaf_hash: hash.0,
         };
-        let is_ours = seal.is_some_and(|seal| super::is_ours(&app.index_key, &promise, &seal));
+        let sealing = app.promise_sealing();
+        let is_ours = seal.is_some_and(|seal| super::is_ours(sealing, &promise, &seal));
         let registry = app.registry()?;
         let checked = super::check(&app.pool, &app.chain, &caller, (promise, is_ours)).await?;
         let CheckedPromise {

@@ -5,11 +5,12 @@ pub(crate) mod graphql;
 
 use std::collections::VecDeque;
 
-use chain::Client;
+use chain::{ChainAddress, Client, Deployment};
 use domain::{ids::RequestId, records::DataHash};
 use serde_json::{Value, json};
 use store::{Pool, StoreError, audit, trail as tree_of};
-use vault::{blind_index::IndexKey, digest};
+use trail::{Hash, checkpoint::Checkpoint};
+use vault::digest;
 
 use super::{
     check::promises::{self, Promise, PromiseState},
@@ -18,7 +19,11 @@ use super::{
     purged,
     read::of_reading,
 };
-use crate::{caller::Caller, dependencies::registry_of, error::Error};
+use crate::{
+    caller::Caller,
+    dependencies::{PromiseSealing, registry_of},
+    error::Error,
+};
 
 /// How many rows of a request are promised at most in an answer, or in a part of one that has several.
 const MOST_PROMISED: u16 = 1000;
@@ -26,19 +31,43 @@ const MOST_PROMISED: u16 = 1000;
 const MOST_IN_HEADER: u16 = 16;
 /// How many rows of a request are read at once where an answer has several parts: each reading goes through all of them.
 const READ_AT_ONCE: u16 = u16::MAX;
-/// What tells the seals of promises from the tags of cursors, which are of lists with digests as names.
-const SEALED_AS: &[u8] = b"meditrustal audit promise 1";
+/// What tells the seals of promises from the tags of cursors, which are of lists with digests as names. What follows is the name
+/// of the trail: tenants with one index key cannot show each other's promises.
+const SEALED_AS: &str = "meditrustal audit promise 2 ";
+/// The same of promises from before seals named the trail.
+const SEALED_AS_BEFORE: &[u8] = b"meditrustal audit promise 1";
 
 /// The bytes of a promise that its seal is of.
 fn sealed_bytes(promise: &Promise) -> Vec<u8> {
     [promise.id.to_be_bytes().as_slice(), &promise.leaf_hash].concat()
 }
 
-/// Whether a promise was given out by this service, by the seal that it had then.
-pub(crate) fn is_ours(key: &IndexKey, promise: &Promise, seal: &str) -> bool {
+/// What promises are sealed as whose trail is pinned in this registry: by the name that its checkpoints give it.
+fn sealed_as(deployment: &Deployment, registry: ChainAddress) -> Vec<u8> {
+    let (chain_id, registry) = (deployment.chain_id, registry.to_string());
+    let Checkpoint { origin, .. } = Checkpoint::new(chain_id, &registry, 0, Hash::default());
+    format!("{SEALED_AS}{origin}").into_bytes()
+}
+
+/// Whether a promise was given out by this service, by the seal that it had then: of this registry, of the one that it continues,
+/// or from before seals named one.
+fn is_ours(sealing: PromiseSealing<'_>, promise: &Promise, seal: &str) -> bool {
+    let PromiseSealing {
+        index_key,
+        deployment,
+    } = sealing;
     let has_length = seal.len() == 16;
     let tag = u64::from_str_radix(seal, 16).ok().filter(|_| has_length);
-    tag.is_some_and(|tag| key.is_cursor_tag(SEALED_AS, &sealed_bytes(promise), &tag.to_be_bytes()))
+    let Some(tag) = tag.map(u64::to_be_bytes) else {
+        return false;
+    };
+    let registries = [Some(deployment.registry), deployment.predecessor];
+    let registries = registries.into_iter().flatten();
+    let mut known: Vec<_> = registries.map(|it| sealed_as(deployment, it)).collect();
+    known.push(SEALED_AS_BEFORE.to_vec());
+    let bytes = sealed_bytes(promise);
+    let mut known = known.iter();
+    known.any(|sealed_as| index_key.is_cursor_tag(sealed_as, &bytes, &tag))
 }
 
 /// The rows that a request has written so far, after one of them, and whether there may be more of them than so many.
@@ -76,9 +105,11 @@ async fn readable_of_request(
 }
 
 /// Promises as callers are given them.
-fn as_json(key: &IndexKey, request: RequestId, rows: &[Promise], more: bool) -> Value {
+fn as_json(seals: PromiseSealing<'_>, request: RequestId, rows: &[Promise], more: bool) -> Value {
+    let sealed_as = sealed_as(seals.deployment, seals.deployment.registry);
     let row = |row: &Promise| {
-        let seal = digest::to_hex(&key.cursor_tag(SEALED_AS, &sealed_bytes(row)));
+        let seal = seals.index_key.cursor_tag(&sealed_as, &sealed_bytes(row));
+        let seal = digest::to_hex(&seal);
         let hash = DataHash(row.leaf_hash).to_string();
         json!({ "id": row.id.to_string(), "leafHash": hash, "seal": seal })
     };
@@ -89,13 +120,13 @@ fn as_json(key: &IndexKey, request: RequestId, rows: &[Promise], more: bool) -> 
 /// The first rows that a request has written so far, as a header has them; `more` where others follow them anyway.
 pub(crate) async fn in_header(
     pool: &Pool,
-    key: &IndexKey,
+    sealing: PromiseSealing<'_>,
     request: RequestId,
     more: bool,
 ) -> Value {
     match readable_of_request(pool, request, 0, MOST_IN_HEADER).await {
-        Some((rows, are_many)) => as_json(key, request, &rows, more || are_many),
-        None => as_json(key, request, &[], true),
+        Some((rows, are_many)) => as_json(sealing, request, &rows, more || are_many),
+        None => as_json(sealing, request, &[], true),
     }
 }
 
@@ -130,13 +161,13 @@ impl PromisedParts {
     }
 
     /// The next part. The last one says that there are more only where those could not be read.
-    pub(crate) async fn next(&mut self, pool: &Pool, key: &IndexKey) -> Value {
+    pub(crate) async fn next(&mut self, pool: &Pool, sealing: PromiseSealing<'_>) -> Value {
         if self.read.is_empty() && !self.is_read {
             let (request, after) = (self.request, self.after);
             let read = readable_of_request(pool, request, after, READ_AT_ONCE).await;
             let Some((rows, more)) = read else {
                 self.is_over = true;
-                return as_json(key, request, &[], true);
+                return as_json(sealing, request, &[], true);
             };
             self.after = rows.last().map_or(after, |row| row.id);
             self.read = rows.into();
@@ -145,7 +176,7 @@ impl PromisedParts {
         let length = self.read.len().min(MOST_PROMISED.into());
         let part: Vec<Promise> = self.read.drain(..length).collect();
         self.is_over = self.read.is_empty() && self.is_read;
-        as_json(key, self.request, &part, !self.is_over)
+        as_json(sealing, self.request, &part, !self.is_over)
     }
 }
 
@@ -211,7 +242,19 @@ pub(crate) async fn check(
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+    use vault::blind_index::IndexKey;
+
     use super::*;
+
+    /// The registry of this address, which continues another.
+    fn deployment(registry: &str, predecessor: &str) -> Deployment {
+        let address = |digit: &str| format!("0x{}", digit.repeat(40));
+        let file = json!({
+            "chainId": 31337, "registry": address(registry), "predecessor": address(predecessor), "block": 1,
+            "codeHash": format!("0x{}", "1".repeat(64)), "registrar": address("9"),
+        });
+        serde_json::from_str(&file.to_string()).unwrap()
+    }
 
     #[test]
     fn a_promise_is_known_by_its_seal_alone() {
@@ -221,23 +264,39 @@ mod tests {
             leaf_hash: [byte; 32],
         };
         let given = promise(7, 0xab);
-        let told = as_json(&key("2a"), RequestId::fresh(), &[given], false);
+        let (index_key, other_key) = (key("2a"), key("2b"));
+        let (here, next) = (deployment("1", "2"), deployment("3", "1"));
+        let (later, elsewhere) = (deployment("4", "3"), deployment("5", "6"));
+        let sealing = |index_key, deployment| PromiseSealing {
+            index_key,
+            deployment,
+        };
+        let ours = sealing(&index_key, &here);
+        let told = as_json(ours, RequestId::fresh(), &[given], false);
         assert_eq!(Promise::of_json(&told["rows"][0]), Some(given));
         let seal = told["rows"][0]["seal"].as_str().unwrap();
+        let before = index_key.cursor_tag(SEALED_AS_BEFORE, &sealed_bytes(&given));
+        let before = digest::to_hex(&before);
+        let before = before.as_str();
 
-        assert!(is_ours(&key("2a"), &given, seal));
-        for (digits, other, seal) in [
-            ("2b", given, seal),
-            ("2a", promise(8, 0xab), seal),
-            ("2a", promise(7, 0xac), seal),
-            ("2a", given, ""),
-            ("2a", given, "0000000000000000"),
-            ("2a", given, &seal[1..]),
+        assert!(is_ours(ours, &given, seal));
+        // By who continues the registry, and from before it was named.
+        assert!(is_ours(sealing(&index_key, &next), &given, seal));
+        assert!(is_ours(ours, &given, before));
+        for (sealing, other, seal) in [
+            (sealing(&other_key, &here), given, seal),
+            // Another tenant's, who has the same key.
+            (sealing(&index_key, &elsewhere), given, seal),
+            (sealing(&index_key, &later), given, seal),
+            (ours, promise(8, 0xab), seal),
+            (ours, promise(7, 0xac), seal),
+            (ours, promise(8, 0xab), before),
+            (ours, given, ""),
+            (ours, given, "0000000000000000"),
+            (ours, given, &seal[1..]),
         ] {
-            assert!(
-                !is_ours(&key(digits), &other, seal),
-                "{digits} {other:?} {seal}"
-            );
+            let of = sealing.deployment.registry;
+            assert!(!is_ours(sealing, &other, seal), "{of} {other:?} {seal}");
         }
     }
 }
