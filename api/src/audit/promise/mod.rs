@@ -217,6 +217,9 @@ pub(crate) async fn check(
     if let (Some(fault), None) = (&fault, purge) {
         finding::of_promise(&mut tx, fault).await?;
     }
+    tx.commit().await?;
+    // A tree that cannot be read takes no finding back.
+    let mut tx = pool.begin().await?;
     let pinned = match place {
         Some(place) => proof::pinned(&mut tx, &registry, place, None).await?,
         None => None,
