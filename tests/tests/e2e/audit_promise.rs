@@ -54,7 +54,8 @@ pub(crate) fn promises(promised: &Value) -> &[Value] {
 
 /// The findings about the trail: why, and of which row.
 pub(crate) async fn found(world: &World) -> Vec<Value> {
-    let found = "SELECT details FROM integrity_findings WHERE kind = 'AUDIT_TAMPERED' ORDER BY opened_at";
+    let found =
+        "SELECT details FROM integrity_findings WHERE kind = 'AUDIT_TAMPERED' ORDER BY opened_at";
     let found = world.sql(found).await;
     let told = |it: &Value| json!([it["details"]["reason"], it["details"]["row"].to_string()]);
     found.iter().map(told).collect()
