@@ -207,8 +207,10 @@ impl CheckedTrail {
         match about.table {
             TrailTable::Checkpoints => self.asked.contains(&about.number),
             _ if has_root => false,
+            // Nobody but retention removed it, whatever was said of it before it was known who signed that.
+            TrailTable::Rows if self.purged.contains(&about.number) => true,
             TrailTable::Rows if about.reason == FaultKind::Promised.as_str() => {
-                self.kept.contains(&about.number) || self.purged.contains(&about.number)
+                self.kept.contains(&about.number)
             }
             TrailTable::Rows => {
                 about.reason == FaultKind::Inserted.as_str()
