@@ -17,7 +17,7 @@ use crate::{
     cost_limit::CostLimiter,
     dependencies::{
         Amending, Credentials, Decryption, Drafting, FileWriting, Leasing, OurRegistrars,
-        ReceiptSigning, SessionIssuer, WalletMessages, registry_of,
+        PromiseSealing, ReceiptSigning, SessionIssuer, WalletMessages, registry_of,
     },
     detached::DetachedTasks,
     error::Error,
@@ -187,6 +187,14 @@ impl AppParts {
             seals: &self.seals,
             domain: ConsentDomain::of(self.chain.deployment()),
             is_relayed: self.relays_consents,
+        }
+    }
+
+    /// For promises of audit rows.
+    pub(crate) fn promise_sealing(&self) -> PromiseSealing<'_> {
+        PromiseSealing {
+            index_key: &self.index_key,
+            deployment: self.chain.deployment(),
         }
     }
 

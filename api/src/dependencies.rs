@@ -102,6 +102,15 @@ pub(crate) struct ReceiptSigning<'a> {
     pub(crate) is_relayed: bool,
 }
 
+/// What seals promises of audit rows, and knows such seals.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PromiseSealing<'a> {
+    /// The key of the blind index.
+    pub(crate) index_key: &'a IndexKey,
+    /// The registry that the audit trail is pinned in.
+    pub(crate) deployment: &'a Deployment,
+}
+
 /// What a document becomes a draft with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Drafting<'a> {

@@ -546,15 +546,9 @@ impl Schema {
             let mut response = schema.audit_refusals(response, &asking).await;
             schema.charge_refusals(&response, &asking).await;
             let promised = PromisedRows::default();
+            let (pool, seals) = (&schema.app.pool, schema.app.promise_sealing());
             // All of it is committed by now.
-            promised
-                .write(
-                    &schema.app.pool,
-                    &schema.app.index_key,
-                    &asking,
-                    &mut response,
-                )
-                .await;
+            promised.write(pool, seals, &asking, &mut response).await;
             drop(running);
             response
         };
@@ -634,8 +628,8 @@ impl Schema {
                 Box::pin(async move {
                     kept.forget().await;
                     let mut response = schema.audit_refusals(response, &context).await;
-                    let (pool, key) = (&schema.app.pool, &schema.app.index_key);
-                    promised.write(pool, key, &context, &mut response).await;
+                    let (pool, seals) = (&schema.app.pool, schema.app.promise_sealing());
+                    promised.write(pool, seals, &context, &mut response).await;
                     instruments().subscription_events.inc();
                     schema.finish_errors(response, &context)
                 })

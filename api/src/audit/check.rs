@@ -172,6 +172,8 @@ pub(crate) struct CheckedTrail {
     pub(crate) unordered: BTreeSet<Uuid>,
     /// The rows whose promises were compared, and met.
     pub(crate) kept: BTreeSet<i64>,
+    /// The rows whose promises were compared, and that retention removed.
+    pub(crate) purged: BTreeSet<i64>,
     /// The root at the size of each checkpoint, by size.
     computed: Vec<(u64, Hash, Pinned)>,
 }
@@ -205,6 +207,8 @@ impl CheckedTrail {
         match about.table {
             TrailTable::Checkpoints => self.asked.contains(&about.number),
             _ if has_root => false,
+            // Nobody but retention removed it, whatever was said of it before it was known who signed that.
+            TrailTable::Rows if self.purged.contains(&about.number) => true,
             TrailTable::Rows if about.reason == FaultKind::Promised.as_str() => {
                 self.kept.contains(&about.number)
             }
@@ -603,7 +607,6 @@ impl TrailWalk {
             faults: self.faults,
             more: self.more,
             compared: self.compared,
-            kept: BTreeSet::new(),
             computed: self.computed,
             ..CheckedTrail::default()
         }

@@ -12,6 +12,7 @@ use trail::{
 use uuid::Uuid;
 
 use super::check::{CheckedTrail, Fault, readable};
+use crate::error::Error;
 
 /// How many leaves of a purge are read at a time.
 const AT_ONCE: i64 = 4096;
@@ -109,6 +110,37 @@ pub(crate) async fn ask_who_signed(
     }
     checked.tidy();
     Ok(())
+}
+
+/// Whether retention removed the row of a place by the purge that is said to have done it: the trail says exactly what that one
+/// removed, signed by whom the registry lets pin checkpoints.
+///
+/// # Errors
+/// The database's; [`Error::Unavailable`] where the registry cannot be asked.
+pub(crate) async fn has_taken(
+    pool: &Pool,
+    client: &Client,
+    purge: Uuid,
+    place: u64,
+) -> Result<bool, Error> {
+    let mut purge = [MetPurge {
+        id: purge,
+        ranges: vec![(place, place + 1)],
+        statement: None,
+    }];
+    ask_again(pool, &mut purge).await?;
+    let [purge] = purge;
+    if purge.statement.is_none() {
+        return Ok(false);
+    }
+    let mut may = Pinners::new(Some(client.deployment()), Some(client), &[]);
+    match may.have_signed(&purge).await {
+        Ok(signature) => Ok(signature == PurgeSignature::Right),
+        Err(error) => {
+            tracing::warn!(%error, "The registry cannot be asked who may sign what retention removed");
+            Err(Error::Unavailable)
+        }
+    }
 }
 
 /// Whether somebody signed a purge who may.

@@ -370,7 +370,7 @@ impl ExportRun {
         let Transfer { app, caller, .. } = &self.transfer;
         let mut parts = PromisedParts::of(caller.origin.request);
         while !parts.is_over() {
-            let promised = parts.next(&app.pool, &app.index_key).await;
+            let promised = parts.next(&app.pool, app.promise_sealing()).await;
             let line = json!({ "audit": promised });
             self.output.write(format!("{line}\n")).await?;
         }

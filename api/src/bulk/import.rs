@@ -359,7 +359,7 @@ impl ImportRun {
         let Transfer { app, caller, .. } = &self.transfer;
         let mut parts = PromisedParts::of(caller.origin.request);
         loop {
-            let promised = parts.next(&app.pool, &app.index_key).await;
+            let promised = parts.next(&app.pool, app.promise_sealing()).await;
             if parts.is_over() {
                 last["audit"] = promised;
                 return Ok(());

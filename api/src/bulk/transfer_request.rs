@@ -71,7 +71,8 @@ impl TransferRequest {
         }
         let request = self.context.origin.request;
         let app = self.schema.app();
-        let promised = promise::in_header(&app.pool, &app.index_key, request, more).await;
+        let sealing = app.promise_sealing();
+        let promised = promise::in_header(&app.pool, sealing, request, more).await;
         let promised = HeaderValue::try_from(promised.to_string()).ok()?;
         Some([(AUDIT_PROMISE, promised)])
     }

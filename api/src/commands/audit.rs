@@ -22,7 +22,7 @@ use crate::{
     audit::{
         check::{
             self, CheckedTrail, Fault,
-            promises::{self, Promise},
+            promises::{self, ComparedPromises, Promise},
         },
         events::{self, Period},
         export, finding,
@@ -289,12 +289,12 @@ impl VerifyTrail {
         let compared = match &promises {
             Some(promises) => {
                 let mut tx = pool.snapshot().await?;
-                let waiting = promises::compare(&mut tx, promises, &mut checked).await?;
+                let compared = promises::compare(&mut tx, promises, &mut checked).await?;
                 tx.commit().await?;
                 Some(KeptPromises {
                     all: promises.len(),
                     kept: checked.kept.len(),
-                    waiting,
+                    compared,
                 })
             }
             None => None,
@@ -348,7 +348,21 @@ impl VerifyTrail {
 struct KeptPromises {
     all: usize,
     kept: usize,
-    waiting: usize,
+    compared: ComparedPromises,
+}
+
+impl KeptPromises {
+    fn said(&self) -> String {
+        let (all, kept) = (self.all, self.kept);
+        let ComparedPromises { waiting, purged } = self.compared;
+        let purged = match purged {
+            0 => String::new(),
+            purged => format!(", {purged} were kept long enough and removed"),
+        };
+        format!(
+            "{all} promises: {kept} rows are in the tree, {waiting} wait for their place{purged}"
+        )
+    }
 }
 
 fn promises_of(file: &Path) -> Result<Vec<Promise>, Failure> {
@@ -360,8 +374,10 @@ fn promises_of(file: &Path) -> Result<Vec<Promise>, Failure> {
 /// What a check came to, for a program.
 fn as_json(checked: &CheckedTrail, compared: Option<&KeptPromises>) -> Value {
     let faults = checked.faults.iter().map(Fault::details);
-    let promises =
-        compared.map(|it| json!({ "all": it.all, "inTree": it.kept, "waiting": it.waiting }));
+    let promises = compared.map(|it| {
+        let ComparedPromises { waiting, purged } = it.compared;
+        json!({ "all": it.all, "inTree": it.kept, "waiting": waiting, "purged": purged })
+    });
     json!({
         "rows": checked.leaves,
         "checkpoints": checked.pinned.len(),
@@ -387,10 +403,8 @@ fn exit_code(checked: &CheckedTrail) -> ExitCode {
 
 /// Says what a check came to.
 fn tell(checked: &CheckedTrail, promised: Option<&KeptPromises>) -> Result<(), Failure> {
-    if let Some(KeptPromises { all, kept, waiting }) = promised {
-        say(&format!(
-            "{all} promises: {kept} rows are in the tree, {waiting} wait for their place"
-        ))?;
+    if let Some(promised) = promised {
+        say(&promised.said())?;
     }
     let CheckedTrail {
         leaves,

@@ -9,10 +9,13 @@ use domain::{
     users::Role,
 };
 use serde_json::json;
-use store::{Pool, audit, barrier, representatives, users};
+use store::{Pool, Tx, audit, barrier, representatives, users};
 
-use super::{entry, evidence, list::ListedRepresentation, refuse, tell};
-use crate::{caller::Caller, error::Error};
+use super::{entry, evidence, list::ListedRepresentation, tell};
+use crate::{
+    caller::{Caller, refuse},
+    error::Error,
+};
 
 const ACTION: AuditAction = AuditAction::RepresentativeEnd;
 
@@ -35,7 +38,7 @@ pub(super) async fn end(
         let mut tx = pool.begin().await?;
         let actor = caller.actor(&mut tx).await?;
         if actor.role != Role::Admin || patient.is_none() {
-            return refuse(tx, caller, (id.0, None), ("UNKNOWN", ACTION), unknown()).await;
+            return refuse_unknown(tx, caller, id, purpose_of(is_party, actor.role)).await;
         }
     }
     let mut tx = pool.begin().await?;
@@ -45,10 +48,10 @@ pub(super) async fn end(
     let found = representatives::lock(&mut tx, id).await?;
     let found = found.and_then(|it| Some((caller.seals.open(it.representation)?, it.reason)));
     let found = found.filter(|(made, _)| may_end(actor.id, actor.role, made));
+    let purpose = purpose_of(is_party, actor.role);
     let Some((made, reason)) = found else {
-        return refuse(tx, caller, (id.0, None), ("UNKNOWN", ACTION), unknown()).await;
+        return refuse_unknown(tx, caller, id, purpose).await;
     };
-    let purpose = purpose_of(caller, &made);
     let now = users::now(&mut tx).await?;
     if made.is_over(now) {
         let read = AuditEntry {
@@ -84,15 +87,27 @@ fn may_end(who: UserId, role: Role, made: &Representation) -> bool {
         || (role == Role::Admin && made.appointment.is_some())
 }
 
-/// Why: their own affair, or that of the administrators.
-fn purpose_of(caller: &Caller, made: &Representation) -> Purpose {
-    if [made.patient, made.representative].contains(&caller.user) {
-        Purpose::PatientRequest
-    } else {
+/// Why: the affair of administrators where one of them is neither of both, else their own.
+fn purpose_of(is_party: bool, role: Role) -> Purpose {
+    if role == Role::Admin && !is_party {
         Purpose::SystemAdministration
+    } else {
+        Purpose::PatientRequest
     }
 }
 
-fn unknown() -> Error {
-    Error::NotFound("representation")
+/// Writes down that what somebody wanted to end is unknown to them, and answers so; whose it is is not said.
+async fn refuse_unknown<T>(
+    tx: Tx<'_>,
+    caller: &Caller,
+    id: RepresentationId,
+    purpose: Purpose,
+) -> Result<T, Error> {
+    let about = AuditEntry {
+        patient: None,
+        purpose,
+        ..entry(caller, ACTION, id.0, caller.user)
+    };
+    let unknown = Error::NotFound("representation");
+    refuse(tx, about, ("UNKNOWN", ACTION), unknown).await
 }

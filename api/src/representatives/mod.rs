@@ -145,8 +145,8 @@ pub(crate) fn evidence(made: &Representation) -> Value {
     })
 }
 
-/// Writes down that something about representatives was refused, and answers why. A patient is named only where there
-/// is one.
+/// Writes down that something was refused that only administrators do about representatives, and answers why. A patient is named
+/// only where there is one.
 async fn refuse<T>(
     mut tx: Tx<'_>,
     caller: &Caller,
@@ -154,17 +154,11 @@ async fn refuse<T>(
     (reason, wanted): (&str, AuditAction),
     error: Error,
 ) -> Result<T, Error> {
-    // Whoever ends what is unknown to them asks for themselves; all else only administrators do.
-    let purpose = if wanted == AuditAction::RepresentativeEnd {
-        Purpose::PatientRequest
-    } else {
-        Purpose::SystemAdministration
-    };
     let denied = AuditEntry {
         action: AuditAction::AccessDenied,
         new_value: Some(json!({ "reason": reason, "wanted": wanted })),
         patient,
-        purpose,
+        purpose: Purpose::SystemAdministration,
         ..entry(caller, wanted, about, patient.unwrap_or(caller.user))
     };
     audit::insert(&mut tx, &[denied]).await?;

@@ -16,7 +16,7 @@ const BECAME: &str = "query Became($id: ID!, $hash: Hash!, $seal: String) {
 }";
 
 /// Reads a record's document as somebody who wants to be promised the rows; what was promised.
-async fn reads(world: &World, person: &Person, record: &str) -> Value {
+pub(crate) async fn reads(world: &World, person: &Person, record: &str) -> Value {
     let token = person.client.token().expect("logged in");
     let headers = [
         ("authorization", format!("Bearer {token}")),
@@ -36,7 +36,7 @@ async fn reads(world: &World, person: &Person, record: &str) -> Value {
 }
 
 /// What became of a promise, as this person is told.
-async fn became(person: &Person, promise: &Value) -> Value {
+pub(crate) async fn became(person: &Person, promise: &Value) -> Value {
     became_of_sealed(person, promise, &Value::Null).await
 }
 
@@ -48,8 +48,17 @@ async fn became_of_sealed(person: &Person, promise: &Value, seal: &Value) -> Val
 }
 
 /// The promises of an answer.
-fn promises(promised: &Value) -> &[Value] {
+pub(crate) fn promises(promised: &Value) -> &[Value] {
     promised["rows"].as_array().expect("a list")
+}
+
+/// The findings about the trail: why, and of which row.
+pub(crate) async fn found(world: &World) -> Vec<Value> {
+    let found =
+        "SELECT details FROM integrity_findings WHERE kind = 'AUDIT_TAMPERED' ORDER BY opened_at";
+    let found = world.sql(found).await;
+    let told = |it: &Value| json!([it["details"]["reason"], it["details"]["row"].to_string()]);
+    found.iter().map(told).collect()
 }
 
 #[tokio::test]
@@ -117,6 +126,34 @@ async fn an_answer_promises_the_rows_that_were_written_for_it_to_whom_asks_for_t
     let wrong = json!({ "id": promise["id"], "hash": "00" });
     let answer = citra.asks(BECAME, wrong).await;
     answer.fails_with("BAD_USER_INPUT");
+    misses_what_the_tree_holds(&world, &citra, [promise, &promises(&refused)[0]]).await;
+}
+
+/// A row that has its place is removed, and another changed: whoever asks about them next opens a finding for each, also without
+/// the seal, and is shown that the tree has them.
+async fn misses_what_the_tree_holds(
+    world: &World,
+    person: &Person,
+    [removed, changed]: [&Value; 2],
+) {
+    let [removed_row, changed_row] = [removed, changed].map(|promise| text(&promise["id"]));
+    assert!(found(world).await.is_empty());
+    world
+        .attacks(&format!(
+            "DELETE FROM audit_logs WHERE id = {removed_row};
+             UPDATE audit_logs SET purpose = 'BTG' WHERE id = {changed_row}"
+        ))
+        .await;
+
+    for promise in [removed, changed, removed] {
+        let became = became(person, promise).await;
+        assert_eq!(became["state"], "BROKEN", "{became}");
+        assert!(became["inclusion"].is_array(), "{became}");
+    }
+
+    let named = [("REMOVED", removed_row), ("CHANGED", changed_row)];
+    let named = named.map(|(reason, row)| json!([reason, row]));
+    assert_eq!(found(world).await, named);
 }
 
 #[tokio::test]

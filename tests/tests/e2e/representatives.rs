@@ -887,11 +887,13 @@ async fn nothing_is_in_force_while_an_account_is_deactivated_and_rows_say_whose_
     kim.asks(deactivate, json!({ "id": ani.id })).await.data();
     assert_eq!(in_force().await, false);
 
+    ends(&kim, &made).await.fails_with("NOT_FOUND");
     ends(&ibu, &made).await.data();
     kim.asks("{ representativeProposals { nodes { id } } }", json!({}))
         .await
         .data();
     for (condition, purpose) in [
+        ("new_value ->> 'wanted' = 'REPRESENTATIVE_END'", "HSYSADMIN"),
         ("action_type = 'REPRESENTATIVE_END'", "PATRQT"),
         (
             "new_value ->> 'list' = 'representativeProposals'",

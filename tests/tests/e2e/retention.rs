@@ -1,6 +1,7 @@
 //! What has been kept long enough is removed, and nothing else: 25 years of it, with holds, and a trail that still verifies.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::Duration;
 
 use dev::scratch::Scratch;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tests::{Person, World, documents, eventually, id, text};
 
-use crate::audit_check;
+use crate::{audit_check, audit_promise};
 
 /// How long each type is kept by default. Unit: years.
 const YEARS: [(&str, i32); 8] = [
@@ -356,7 +357,8 @@ async fn what_says_of_a_purge_is_believed_before_it_has_its_place_and_an_export_
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
     ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
     let hers = one_of_each(&ana).await;
-    dr_bo.reads(&hers["LAB_RESULT"]).await.data();
+    let promised = audit_promise::reads(&world, &dr_bo, &hers["LAB_RESULT"]).await;
+    let promise = &audit_promise::promises(&promised)[0];
     world
         .executes("CREATE TABLE kept AS SELECT * FROM audit_logs")
         .await;
@@ -373,14 +375,21 @@ async fn what_says_of_a_purge_is_believed_before_it_has_its_place_and_an_export_
     assert!(removed > 0, "{done}");
     clock(&world, 0).await;
 
-    let (is_well, said) = audit_check::runs(&world, "verify", true).await;
+    let file = world.file("promises.ndjson");
+    fs::write(&file, promise.to_string()).expect("written");
+    let verify = format!("verify --promises {file}");
+    let (is_well, said) = audit_check::runs(&world, &verify, true).await;
 
     assert!(is_well, "{said}");
     let counted = format!("{removed} rows were removed by retention, as the trail says\n");
     assert!(said.contains(&counted), "{said}");
     assert!(said.contains("no place in the tree yet"), "{said}");
-    let found = "SELECT 1 FROM integrity_findings WHERE kind = 'AUDIT_TAMPERED'";
-    assert!(world.sql(found).await.is_empty());
+    let purged = "1 promises: 0 rows are in the tree, 0 wait for their place, 1 were kept long enough and removed\n";
+    assert!(said.contains(purged), "{said}");
+    let became = audit_promise::became(&dr_bo, promise).await;
+    assert_eq!(became["state"], "PURGED", "{became}");
+    assert!(became["inclusion"].is_array(), "{became}");
+    assert!(audit_promise::found(&world).await.is_empty());
 
     let scratch = Scratch::new("unordered").expect("there is room for a file");
     let file = scratch.path().join("trail.ndjson").display().to_string();
@@ -405,6 +414,23 @@ async fn what_says_of_a_purge_is_believed_before_it_has_its_place_and_an_export_
         is_well.then_some(())
     })
     .await;
+    is_missed_where_no_purge_says_so(&world, &dr_bo, promise).await;
+}
+
+/// Somebody names another purge of a row that is gone: whoever asks about its promise opens a finding.
+async fn is_missed_where_no_purge_says_so(world: &World, person: &Person, promise: &Value) {
+    let row = text(&promise["id"]);
+    world
+        .attacks(&format!(
+            "UPDATE audit_purged_leaves SET purge_id = '00000000-0000-7000-8000-0000000000aa' WHERE audit_id = {row}"
+        ))
+        .await;
+
+    let became = audit_promise::became(person, promise).await;
+
+    assert_eq!(became["state"], "BROKEN", "{became}");
+    let named = json!(["REMOVED", row]);
+    assert_eq!(audit_promise::found(world).await, [named]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,15 @@
 //! Promises of rows: their numbers and hashes, compared with the rows and the tree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::records::DataHash;
 use serde_json::Value;
 use store::{
-    StoreError, Tx,
+    StoreError, Tx, retention,
     trail::{self as tree_of, HashedRow, Leaf},
 };
-use trail::Hash;
+use trail::{Hash, purge::MetPurge};
+use uuid::Uuid;
 
 use super::{CheckedTrail, Fault, FaultKind, readable, tidy};
 
@@ -43,8 +44,22 @@ pub(crate) enum PromiseState {
     Met(i64),
     /// The row is there, and has no place yet.
     Waiting,
-    /// There is no such row, or it has another hash.
+    /// Its hash has this place in the tree, and there is no row.
+    Gone(i64),
+    /// Its hash has this place in the tree, and the row says something else.
+    Changed(i64),
+    /// There is no such row, or it has another hash; and the tree has not this hash.
     Broken,
+}
+
+impl PromiseState {
+    /// The place of the hash in the tree.
+    pub(crate) const fn position(self) -> Option<i64> {
+        match self {
+            Self::Met(position) | Self::Gone(position) | Self::Changed(position) => Some(position),
+            Self::Waiting | Self::Broken => None,
+        }
+    }
 }
 
 /// What became of promises, in their order.
@@ -56,39 +71,55 @@ pub(crate) async fn states(
     promises: &[Promise],
 ) -> Result<Vec<PromiseState>, StoreError> {
     let ids: Vec<i64> = promises.iter().map(|promise| promise.id).collect();
-    let (rows, _) = readable(tx, &ids).await?;
+    let (rows, unreadable) = readable(tx, &ids).await?;
     let leaves = tree_of::leaves_of(tx, &ids).await?;
     let rows: HashMap<i64, &HashedRow> = rows.iter().map(|row| (row.row.id, row)).collect();
     let leaves: HashMap<i64, &Leaf> = leaves.iter().map(|leaf| (leaf.audit_id, leaf)).collect();
     let state = |Promise { id, leaf_hash }: &Promise| {
-        let is_there = rows.get(id).is_some_and(|row| {
+        let row = rows.get(id);
+        let is_there = row.is_some_and(|row| {
             row.computed() == Some(*leaf_hash) && row.leaf_hash.as_slice() == leaf_hash
         });
         match leaves.get(id) {
-            _ if !is_there => PromiseState::Broken,
-            None => PromiseState::Waiting,
-            Some(leaf) if leaf.leaf_hash.as_slice() == leaf_hash => {
-                PromiseState::Met(leaf.position)
+            Some(leaf) if leaf.leaf_hash.as_slice() != leaf_hash => PromiseState::Broken,
+            Some(leaf) if is_there => PromiseState::Met(leaf.position),
+            Some(leaf) if row.is_none() && !unreadable.contains(id) => {
+                PromiseState::Gone(leaf.position)
             }
-            Some(_) => PromiseState::Broken,
+            Some(leaf) => PromiseState::Changed(leaf.position),
+            None if is_there => PromiseState::Waiting,
+            None => PromiseState::Broken,
         }
     };
     Ok(promises.iter().map(state).collect())
 }
 
-/// Whether the tree has the hash of a promise, whatever became of the row.
+/// By which purge a row that is gone is said to have been removed. It is asked for after the row, which is named when it is
+/// removed.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn is_in_tree(tx: &mut Tx<'_>, promise: &Promise) -> Result<bool, StoreError> {
-    let leaves = tree_of::leaves_of(tx, &[promise.id]).await?;
-    let is_hash = |leaf: &Leaf| leaf.leaf_hash.as_slice() == promise.leaf_hash.as_slice();
-    Ok(leaves.iter().any(is_hash))
+pub(crate) async fn said_purge(
+    tx: &mut Tx<'_>,
+    state: PromiseState,
+) -> Result<Option<Uuid>, StoreError> {
+    let PromiseState::Gone(position) = state else {
+        return Ok(None);
+    };
+    let before = position.saturating_add(1);
+    let said = retention::purged_between(tx, position, before).await?;
+    Ok(said.first().map(|(_, purge)| *purge))
 }
 
-/// What is wrong where a promise is broken.
-pub(crate) fn broken(promise: &Promise) -> Fault {
-    Fault::of_row(promise.id, FaultKind::Promised, None)
+/// What is wrong by what became of a promise; where its row is gone, unless retention removed it.
+pub(crate) fn fault(promise: &Promise, state: PromiseState) -> Option<Fault> {
+    let kind = match state {
+        PromiseState::Met(_) | PromiseState::Waiting => return None,
+        PromiseState::Gone(_) => FaultKind::Removed,
+        PromiseState::Changed(_) => FaultKind::Changed,
+        PromiseState::Broken => FaultKind::Promised,
+    };
+    Some(Fault::of_row(promise.id, kind, state.position()))
 }
 
 /// Reads promises from lines of JSON: one in a line, or a whole answer whose `extensions` hold some. Gives the number of the line
@@ -112,7 +143,17 @@ pub(crate) fn of_lines(text: &str) -> Result<Vec<Promise>, usize> {
     Ok(promises)
 }
 
-/// Compares promises with the rows and the tree; gives how many rows have no place yet.
+/// What promises came to that are neither met nor broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ComparedPromises {
+    /// How many rows have no place yet.
+    pub(crate) waiting: usize,
+    /// How many rows retention removed.
+    pub(crate) purged: usize,
+}
+
+/// Compares promises with the rows and the tree, after the trail was gone through: of what retention removed since, nothing is
+/// said.
 ///
 /// # Errors
 /// The database's.
@@ -120,21 +161,45 @@ pub(crate) async fn compare(
     tx: &mut Tx<'_>,
     promises: &[Promise],
     checked: &mut CheckedTrail,
-) -> Result<usize, StoreError> {
-    let mut waiting = 0;
+) -> Result<ComparedPromises, StoreError> {
+    let mut compared = ComparedPromises::default();
+    let (purged, unproven) = (places(&checked.purges), places(&checked.unproven));
     for some in promises.chunks(PROMISES_AT_ONCE) {
         for (promise, state) in some.iter().zip(states(tx, some).await?) {
             match state {
                 PromiseState::Met(_) => {
                     checked.kept.insert(promise.id);
                 }
-                PromiseState::Waiting => waiting += 1,
-                PromiseState::Broken => checked.faults.push(broken(promise)),
+                PromiseState::Waiting => compared.waiting += 1,
+                PromiseState::Gone(position) if has(&purged, position) => {
+                    checked.purged.insert(promise.id);
+                    compared.purged += 1;
+                }
+                PromiseState::Gone(position) if has(&unproven, position) => {}
+                PromiseState::Gone(_) | PromiseState::Changed(_) | PromiseState::Broken => {
+                    if said_purge(tx, state).await?.is_none() {
+                        checked.faults.extend(fault(promise, state));
+                    }
+                }
             }
         }
     }
     tidy(&mut checked.faults);
-    Ok(waiting)
+    Ok(compared)
+}
+
+/// The places of purges: from one on, before another.
+fn places(purges: &[MetPurge]) -> BTreeMap<u64, u64> {
+    let ranges = purges.iter().flat_map(|purge| &purge.ranges);
+    ranges.copied().collect()
+}
+
+/// Whether a place is among them.
+fn has(places: &BTreeMap<u64, u64>, position: i64) -> bool {
+    u64::try_from(position).is_ok_and(|position| {
+        let range = places.range(..=position).next_back();
+        range.is_some_and(|(_, before)| position < *before)
+    })
 }
 
 #[cfg(test)]
@@ -175,5 +240,17 @@ mod tests {
         ] {
             assert_eq!(of_lines(&text), read, "{text}");
         }
+    }
+
+    #[test]
+    fn a_place_is_among_those_of_purges_only_within_their_ranges() {
+        let purge = |ranges| MetPurge {
+            id: Uuid::nil(),
+            ranges,
+            statement: None,
+        };
+        let places = places(&[purge(vec![(3, 5), (9, 10)]), purge(vec![(5, 7)])]);
+        let among: Vec<i64> = (-1..12).filter(|place| has(&places, *place)).collect();
+        assert_eq!(among, [3, 4, 5, 6, 9]);
     }
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use async_graphql::{Context, Enum, ID, Object, Response, Result, SimpleObject, Value};
 use domain::records::DataHash;
 use store::Pool;
-use vault::blind_index::IndexKey;
 
 use super::{CheckedPromise, MOST_PROMISED, as_json, readable_of_request};
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
         proof::graphql::AuditCheckpoint,
     },
     caller::RequestContext,
+    dependencies::PromiseSealing,
     error::Error,
     graphql::{request, scalars::Hash},
 };
@@ -31,7 +31,7 @@ impl PromisedRows {
     pub(crate) async fn write(
         &self,
         pool: &Pool,
-        key: &IndexKey,
+        sealing: PromiseSealing<'_>,
         context: &RequestContext,
         response: &mut Response,
     ) {
@@ -46,7 +46,7 @@ impl PromisedRows {
         };
         let last = rows.last().map_or(told, |row| row.id);
         self.0.fetch_max(last, Ordering::Relaxed);
-        if let Ok(promised) = Value::from_json(as_json(key, request, &rows, more)) {
+        if let Ok(promised) = Value::from_json(as_json(sealing, request, &rows, more)) {
             response.extensions.insert(AUDIT.to_owned(), promised);
         }
     }
@@ -59,6 +59,9 @@ pub(crate) enum AuditPromiseState {
     Met,
     /// The row is there, with this hash, and gets its place within seconds.
     Waiting,
+    /// The row was removed when it had been kept as long as it says, and a signed row of the audit trail says so. Its hash keeps its
+    /// place in the tree.
+    Purged,
     /// There is no row with this number and hash. If the service gave both, the row was removed or changed.
     Broken,
 }
@@ -82,10 +85,11 @@ pub(crate) struct AuditPromiseQuery;
 #[Object]
 impl AuditPromiseQuery {
     /// What became of a row of the audit trail whose number and hash an answer has promised. Open to every
-    /// role, for every row whose hash the caller knows. A broken promise with its seal is the finding `AUDIT_TAMPERED`, which names
-    /// the row.
+    /// role, for every row whose hash the caller knows. A broken promise is the finding `AUDIT_TAMPERED`, which names the row: with its
+    /// seal, or where the tree has its hash.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`id`, `leafHash`).
+    /// Error codes: `BAD_USER_INPUT` (`id`, `leafHash`); `UNAVAILABLE` where the row was removed when it had been kept long enough, and
+    /// the registry does not say who may sign that.
     async fn audit_promise(
         &self,
         ctx: &Context<'_>,
@@ -103,14 +107,23 @@ impl AuditPromiseQuery {
             id,
             leaf_hash: hash.0,
         };
-        let is_ours = seal.is_some_and(|seal| super::is_ours(&app.index_key, &promise, &seal));
+        let sealing = app.promise_sealing();
+        let is_ours = seal.is_some_and(|seal| super::is_ours(sealing, &promise, &seal));
         let registry = app.registry()?;
-        let CheckedPromise { state, pinned } =
-            super::check(&app.pool, &registry, &caller, (promise, is_ours)).await?;
-        let (state, position) = match state {
-            PromiseState::Met(position) => (AuditPromiseState::Met, Some(position)),
-            PromiseState::Waiting => (AuditPromiseState::Waiting, None),
-            PromiseState::Broken => (AuditPromiseState::Broken, None),
+        let checked = super::check(&app.pool, &app.chain, &caller, (promise, is_ours)).await?;
+        let CheckedPromise {
+            state,
+            is_purged,
+            pinned,
+        } = checked;
+        let position = state.position();
+        let state = match state {
+            PromiseState::Met(_) => AuditPromiseState::Met,
+            PromiseState::Waiting => AuditPromiseState::Waiting,
+            PromiseState::Gone(_) if is_purged => AuditPromiseState::Purged,
+            PromiseState::Gone(_) | PromiseState::Changed(_) | PromiseState::Broken => {
+                AuditPromiseState::Broken
+            }
         };
         let hashes = |hashes: &[trail::Hash]| {
             let shown = |hash: &trail::Hash| Hash(DataHash(*hash).to_string());
