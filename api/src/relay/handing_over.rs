@@ -26,6 +26,10 @@ use crate::instruments::instruments;
 /// believe first.
 const PASSED_OVER_AT_MOST: i64 = 1_000;
 
+/// How long what is in a block waits at most until the node is asked about it again, while no indexer tells of it. Longer than the
+/// depth of a reorganisation lasts, and short enough for what was undone before anybody followed it.
+const MINED_AGAIN_AT_MOST: Duration = Duration::from_mins(10);
+
 /// After how long a transaction is a finding that a node has, and no block takes, or that no node takes.
 const STUCK_AFTER: Duration = Duration::from_secs(600);
 
@@ -45,7 +49,9 @@ pub(super) struct HandedOver {
 enum UsedNonce {
     /// The transaction came to nothing, and was given up.
     GivenUp,
-    /// It is to be looked again: the indexer will see the event of one of ours, or the node does not say.
+    /// One of ours is in a block: the indexer tells of it.
+    Mined,
+    /// It is to be looked again: the node does not say.
     LookAgain,
     /// Two nodes say different things of it.
     NodesDiffer,
@@ -66,6 +72,8 @@ impl UsedNonce {
 #[derive(Default)]
 struct SendOutcome<'a> {
     taken: Vec<i64>,
+    /// What is in a block already, and not followed yet.
+    mined: Vec<i64>,
     put_off: Vec<i64>,
     /// How long the node wants to be left alone, where it says so.
     rest: Option<Duration>,
@@ -187,6 +195,11 @@ impl Relay {
             let again_in = outcome.rest.unwrap_or_default().max(RETRY_IN);
             outbox::put_off(&mut conn, &outcome.put_off, again_in).await?;
         }
+        if !outcome.mined.is_empty() {
+            let mut conn = self.pool.acquire().await?;
+            let bounds = (RETRY_IN, MINED_AGAIN_AT_MOST);
+            outbox::put_off_by_age(&mut conn, &outcome.mined, bounds).await?;
+        }
         if !outcome.taken.is_empty() {
             let again_in = AGAIN_IN.min(self.raise_after);
             let mut tx = self.pool.begin().await?;
@@ -225,6 +238,7 @@ impl Relay {
             Sent::NonceTooLow if outcome.differs => outcome.put_off.push(transaction.outbox),
             Sent::NonceTooLow => match self.look_for(account, transaction).await? {
                 UsedNonce::GivenUp => {}
+                UsedNonce::Mined => outcome.mined.push(transaction.outbox),
                 UsedNonce::LookAgain => outcome.put_off.push(transaction.outbox),
                 UsedNonce::NodesDiffer => {
                     outcome.differs = true;
@@ -293,7 +307,7 @@ impl Relay {
         let hashes: Vec<TxHash> = hashes.iter().filter_map(|hash| hash.parse().ok()).collect();
         for &hash in &hashes {
             match self.client.receipt(hash).await {
-                Ok(Some(receipt)) if receipt.succeeded => return Ok(UsedNonce::LookAgain),
+                Ok(Some(receipt)) if receipt.succeeded => return Ok(UsedNonce::Mined),
                 Ok(Some(_)) => {
                     let opinion = self.second_opinion(ToldFact::Reverted(hash)).await;
                     if let Some(doubted) = UsedNonce::doubted(opinion) {

@@ -401,6 +401,33 @@ pub async fn put_off(
     put_off_in(conn, &["QUEUED", "SENT"], outbox, again_in).await
 }
 
+/// Puts off what is in a block already, of which the indexer tells: by half of its age, within these bounds. So what nobody follows for
+/// long is asked about ever more rarely, and holds up nothing that is newer.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn put_off_by_age(
+    conn: &mut PgConnection,
+    outbox: &[i64],
+    (least, most): (Duration, Duration),
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE anchor_outbox
+         SET next_send_at = CURRENT_TIMESTAMP + LEAST(
+             GREATEST((CURRENT_TIMESTAMP - created_at) / 2, make_interval(secs => $2)),
+             make_interval(secs => $3)
+         )
+         WHERE id = ANY($1)
+           AND state IN ('QUEUED', 'SENT')",
+        outbox,
+        least.as_secs_f64(),
+        most.as_secs_f64(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Puts off those of these rows that are in one of these states.
 async fn put_off_in(
     conn: &mut PgConnection,

@@ -358,6 +358,24 @@ async fn a_transaction_that_the_node_forgot_is_handed_over_again_as_it_was() {
 }
 
 #[tokio::test]
+async fn what_is_in_a_block_that_nobody_follows_is_asked_about_ever_more_rarely() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+    world.indexer.kill().await;
+    let record = measured(&ana).await;
+    // It was looked at again after 2 s each time, so that a long line of such kept what is newer from being sent.
+    let later = "SELECT 1 FROM anchor_outbox
+        WHERE state = 'SENT' AND next_send_at > CURRENT_TIMESTAMP + INTERVAL '3 seconds'";
+    eventually("the node is left alone for longer", async || {
+        (!world.sql(later).await.is_empty()).then_some(())
+    })
+    .await;
+
+    let _again = world.second_indexer().await;
+    is_anchored_once(&world, &record).await;
+}
+
+#[tokio::test]
 async fn while_the_account_cannot_pay_the_first_record_of_the_line_is_a_finding() {
     let world = world().await;
     let ana = world.patient("ana").await;
