@@ -295,7 +295,7 @@ impl Indexer {
                     self.announce(leader);
                     news = false;
                 }
-                self.sweep_if_due(leader, listens).await?;
+                Box::pin(self.sweep_if_due(leader, listens)).await?;
             }
             if rest && listens {
                 self.sleep_or_hear(wait, &heads).await;

@@ -20,7 +20,8 @@ pub struct Passwords {
 }
 
 /// Makes the roles, the database `name` and the schema of a tenant, or sets the roles' passwords where they exist. Each of the three
-/// is whole or not there, wherever it is cut off; nobody connects to a database whose rights are not set yet.
+/// is whole or not there, wherever it is cut off: a connection that is dropped rolls back. Nobody connects to a database whose rights are
+/// not set yet.
 ///
 /// # Errors
 /// [`StoreError`], above all where `superuser_url` may not make roles.
@@ -40,17 +41,17 @@ pub async fn create(
     if is_open.is_none() {
         run(&mut conn, tenant, name, &[MAKE_DATABASE]).await?;
     }
-    let mut tx = conn.begin().await?;
-    run(&mut tx, tenant, name, &RIGHTS).await?;
+    sqlx::raw_sql("BEGIN").execute(&mut conn).await?;
+    run(&mut conn, tenant, name, &RIGHTS).await?;
     if is_open != Some(true) {
-        run(&mut tx, tenant, name, &[OPEN_DATABASE]).await?;
+        run(&mut conn, tenant, name, &[OPEN_DATABASE]).await?;
     }
-    tx.commit().await?;
+    sqlx::raw_sql("COMMIT").execute(&mut conn).await?;
     if !tenant.is_in_usual_schema() {
         let mut within = PgConnection::connect_with(&options.database(name)).await?;
-        let mut tx = within.begin().await?;
-        run(&mut tx, tenant, name, &SCHEMA).await?;
-        tx.commit().await?;
+        sqlx::raw_sql("BEGIN").execute(&mut within).await?;
+        run(&mut within, tenant, name, &SCHEMA).await?;
+        sqlx::raw_sql("COMMIT").execute(&mut within).await?;
         within.close().await?;
     }
     conn.close().await?;
@@ -68,7 +69,7 @@ async fn make_roles(
     tenant: &Tenant,
     passwords: &Passwords,
 ) -> Result<(), StoreError> {
-    let mut tx = conn.begin().await?;
+    sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
     let plain = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE";
     for (role, password, attributes) in [
         ("migrator", &passwords.migrator, plain),
@@ -81,18 +82,18 @@ async fn make_roles(
             "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE BYPASSRLS",
         ),
     ] {
-        set(&mut tx, "meditrustal.role", &tenant.role(role)).await?;
-        set(&mut tx, "meditrustal.password", password).await?;
-        set(&mut tx, "meditrustal.attributes", attributes).await?;
-        sqlx::raw_sql(MAKE_ROLE).execute(&mut *tx).await?;
+        set(conn, "meditrustal.role", &tenant.role(role)).await?;
+        set(conn, "meditrustal.password", password).await?;
+        set(conn, "meditrustal.attributes", attributes).await?;
+        sqlx::raw_sql(MAKE_ROLE).execute(&mut *conn).await?;
     }
     for role in [MAKE_RETENTION_ROLE, MAKE_MONITOR_ROLE] {
         let statements = tenant.rewrite(role).into_owned();
         sqlx::raw_sql(AssertSqlSafe(statements))
-            .execute(&mut *tx)
+            .execute(&mut *conn)
             .await?;
     }
-    tx.commit().await?;
+    sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
     Ok(())
 }
 
