@@ -7,7 +7,11 @@ use super::{
     ImportEnd, ImportRun,
     held::{FILE, no_spool},
 };
-use crate::records::import::{files::TakenFile, named::too_late, prepared::Prepared};
+use crate::records::import::{
+    files::TakenFile,
+    named::{ambiguous, too_late},
+    prepared::Prepared,
+};
 
 impl ImportRun {
     /// Learns what a document looks for that has not come with its window, and whether it is looked at again.
@@ -25,20 +29,25 @@ impl ImportRun {
         names: &[String],
         file: &TakenFile,
     ) -> Result<(), ImportEnd> {
-        if !self.named.is_awaited(file) {
+        let names = self.named.awaited_of(names);
+        if names.is_empty() {
             return Ok(());
         }
         let most = self.transfer.app.transfers.held_bytes;
         let head = [[FILE].as_slice(), &number.to_be_bytes()].concat();
         let of_file = (file, self.named.has_storable(file));
         let placed = (number, head.as_slice());
-        let kept = self.late.keep(placed, names, of_file, most);
+        let kept = self.late.keep(placed, &names, of_file, most);
         kept.await.map_err(|error| no_spool(&error))
     }
 
     /// What there is to say of a file that a document of an earlier window names, and does not get.
     pub(super) fn notes_of(&self, file: &TakenFile) -> Vec<Issue> {
-        let is_left_out = self.named.is_awaited(file) && !self.late.named.has(file);
+        let is_awaited = self.named.is_awaited(file);
+        if is_awaited && self.late.named.is_ambiguous(file) {
+            return vec![ambiguous()];
+        }
+        let is_left_out = is_awaited && !self.late.named.has(file);
         let is_too_late = is_left_out || self.named.is_missed(file);
         is_too_late.then(too_late).into_iter().collect()
     }

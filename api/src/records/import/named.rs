@@ -154,6 +154,12 @@ impl NamedFiles {
         }
     }
 
+    /// Those of the names of a file by which documents of earlier windows look for it that are looked at again.
+    pub(crate) fn awaited_of(&self, names: &[String]) -> Vec<String> {
+        let is_awaited = |name: &&String| self.awaited.contains(&self.hashes.of(name));
+        names.iter().filter(is_awaited).cloned().collect()
+    }
+
     /// Whether a document of an earlier window looks for a file, and is looked at again.
     pub(crate) fn is_awaited(&self, file: &TakenFile) -> bool {
         self.is_called(file, &self.awaited)
@@ -186,6 +192,13 @@ impl NamedFiles {
         let facts = self.files.get(&file.sha256);
         let is_its = |name: &u128| self.names.get(name) == Some(&Some(file.sha256));
         facts.is_some_and(|facts| facts.is_stored() && facts.names.iter().any(is_its))
+    }
+
+    /// Whether another file has a name of this one, which means neither.
+    pub(crate) fn is_ambiguous(&self, file: &TakenFile) -> bool {
+        let facts = self.files.get(&file.sha256);
+        let means_neither = |name: &u128| self.names.get(name) == Some(&None);
+        facts.is_some_and(|facts| facts.names.iter().any(means_neither))
     }
 
     /// Whether another file can be learnt of.
@@ -335,7 +348,19 @@ fn url_of(attachment: &Json) -> Option<&str> {
 
 /// What is said of a file that came in a later window than a document that names it, and that this document does not get.
 pub(crate) fn too_late() -> Issue {
-    let told = "a document of an earlier window names this file, and was stored without it: import the two again in one part";
+    of_file(
+        "a document of an earlier window names this file, and was stored without it: import the two again in one part",
+    )
+}
+
+/// The same where the document does not get it because another file has its name.
+pub(crate) fn ambiguous() -> Issue {
+    of_file(
+        "another file has the name by which a document of an earlier window looks for this one: it gets neither by this name",
+    )
+}
+
+fn of_file(told: &str) -> Issue {
     Issue {
         severity: Severity::Warning,
         code: IssueCode::BusinessRule,
@@ -393,6 +418,24 @@ mod tests {
         named.learn(&addresses[1..], &other);
         assert_eq!(named.meant("Binary/1", nowhere), None);
         assert_eq!(named.meant("Binary/1", scope), Some(one.sha256));
+    }
+
+    #[test]
+    fn what_two_late_files_are_called_is_told_of_the_second_where_it_is_awaited() {
+        let (mut named, mut late) = (NamedFiles::default(), NamedFiles::default());
+        let (one, other) = (file(b"%PDF-1.7 one"), file(b"%PDF-1.7 other"));
+        let names = |server: &str| [format!("http://{server}/Binary/1"), "h/Binary/1".to_owned()];
+        let awaited = named.hashes.of("http://a/Binary/1");
+        named.awaited.insert(awaited);
+
+        // Of two servers: nobody looks for the name that they share.
+        late.learn(&named.awaited_of(&names("a")), &one);
+        assert_eq!(named.awaited_of(&names("b")), Vec::<String>::new());
+        assert!(late.is_claimable(&one) && !late.is_ambiguous(&one));
+
+        late.learn(&named.awaited_of(&names("a")), &other);
+        assert!(late.is_ambiguous(&one) && late.is_ambiguous(&other));
+        assert!(!late.is_claimable(&one) && !late.is_claimable(&other));
     }
 
     #[test]
