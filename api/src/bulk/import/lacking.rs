@@ -132,7 +132,8 @@ impl ImportRun {
         let not_taken = links.notes.iter().filter(|note| note.rule == NOT_TAKEN);
         let not_taken: Vec<_> = not_taken.cloned().collect();
         let lacks = result.is_err() || links.files_stored.refused > 0 || !not_taken.is_empty();
-        if !is_version && !(completed.has_files && lacks) {
+        let is_told = is_version || (completed.has_files && lacks);
+        if !is_told {
             return None;
         }
         self.totals.count(entry.kind, result);
