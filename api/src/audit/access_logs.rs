@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, LazyLock},
 };
 
 use dataloader::{BatchFn, non_cached::Loader};
@@ -50,40 +50,25 @@ impl BatchFn<RecordPage, ReadLog> for AccessLogBatch {
 }
 
 type AccessLogLoader = Loader<RecordPage, ReadLog, AccessLogBatch>;
+type MakeLoader = Box<dyn FnOnce() -> AccessLogLoader + Send>;
 
 /// Reads the access logs of records, of one request. What does it is made once one is asked for.
 #[derive(Clone)]
-pub(crate) struct AccessLogs(Arc<LazyAccessLogLoader>);
-
-struct LazyAccessLogLoader {
-    pool: Pool,
-    context: Arc<RequestContext>,
-    made: OnceLock<AccessLogLoader>,
-}
-
-impl LazyAccessLogLoader {
-    fn loader(&self) -> &AccessLogLoader {
-        self.made.get_or_init(|| {
-            let batch = AccessLogBatch {
-                pool: self.pool.clone(),
-                context: Arc::clone(&self.context),
-            };
-            let loader = Loader::new(batch);
-            loader
-                .with_yield_count(YIELDS)
-                .with_max_batch_size(MAX_BATCH)
-        })
-    }
-}
+pub(crate) struct AccessLogs(Arc<LazyLock<AccessLogLoader, MakeLoader>>);
 
 impl AccessLogs {
     /// Nothing is read yet.
     pub(crate) fn new(pool: &Pool, context: &Arc<RequestContext>) -> Self {
-        Self(Arc::new(LazyAccessLogLoader {
+        let batch = AccessLogBatch {
             pool: pool.clone(),
             context: Arc::clone(context),
-            made: OnceLock::new(),
-        }))
+        };
+        let make: MakeLoader = Box::new(move || {
+            Loader::new(batch)
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH)
+        });
+        Self(Arc::new(LazyLock::new(make)))
     }
 
     /// A page of the log of one of the caller's own records, newest first. Written down before it is shown.
@@ -91,7 +76,7 @@ impl AccessLogs {
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::Busy`], [`Error::Unavailable`].
     pub(crate) async fn page(&self, asked: RecordPage) -> Result<Arc<AuditPage>, Error> {
-        let loaded = self.0.loader().try_load(asked).await;
+        let loaded = self.0.try_load(asked).await;
         let loaded = loaded.map_err(|_| Error::Unavailable)?;
         loaded.map_err(Arc::unwrap_or_clone)
     }

@@ -1,5 +1,5 @@
 //! `POST /import`: NDJSON or a `Bundle`, read as it arrives, a line of report for each entry in its order; behind those another one
-//! for each document whose `Medication` came in a later window (`lacking`).
+//! for each document whose `Medication` or file came in a later window (`lacking`, `late`).
 //!
 //! A broken entry stops no other. A connection that breaks loses nothing that was reported: the client
 //! sends the same again, or goes on `from` where it was told. At most [`WINDOW`] entries and
@@ -15,6 +15,8 @@ mod held;
 mod kept;
 mod lacking;
 mod lacking_documents;
+mod late;
+mod late_files;
 mod medications;
 mod mended;
 mod parameters;
@@ -49,7 +51,8 @@ use tracing::Instrument as _;
 use self::{
     held::HeldEntries,
     kept::KeptFiles,
-    lacking_documents::LackingDocuments,
+    lacking_documents::{CompletedDocument, LackingDocuments},
+    late_files::LateFiles,
     parameters::{ImportAsked, ImportFormat, asked, form},
     report_body::{ReportBody, ReportEnd},
     source::{ArrivedCut, Source, SpooledEntry, not_aside},
@@ -139,6 +142,7 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 mentioned: MentionedEntries::default(),
                 medications: None,
                 lacking: None,
+                late: LateFiles::default(),
                 again: None,
                 has_arrived: false,
                 is_broken: false,
@@ -318,10 +322,12 @@ struct ImportRun {
     mentioned: MentionedEntries<SpoolPlace>,
     /// The medications among that, from the first one on.
     medications: Option<Spool>,
-    /// The documents that lack a medication which may come in a later window.
+    /// The documents that lack a medication or a file which may come in a later window.
     lacking: Option<LackingDocuments>,
-    /// Those that are looked at again, and how many of their references were told to mean nothing.
-    again: Option<HashMap<u64, u64>>,
+    /// The files that come in a later window than such a document.
+    late: LateFiles,
+    /// The documents that are looked at again, by the numbers of their entries.
+    again: Option<HashMap<u64, CompletedDocument>>,
     /// Whether all has arrived.
     has_arrived: bool,
     /// Whether no more arrives, though that was not all.
@@ -856,6 +862,7 @@ impl ImportRun {
                 Ok(_) | Err(_) => PatientCheck::Permitted,
             });
         }
+        self.forget_refused(entry.number, &result);
         // Nothing is stored of what would be.
         if let Ok(imported) = &result
             && !self.is_dry

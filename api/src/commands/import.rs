@@ -130,6 +130,16 @@ struct ImportProgress {
     report: Box<dyn Write + Send>,
     next: u64,
     reported: u64,
+    counts: EntryCounts,
+    /// The last line of the report.
+    end: Value,
+    /// What the line that was taken last promises of the audit trail.
+    promised: Option<Value>,
+}
+
+/// What the entries came to.
+#[derive(Default)]
+struct EntryCounts {
     created: u64,
     amended: u64,
     already_there: u64,
@@ -143,10 +153,6 @@ struct ImportProgress {
     files_refused: u64,
     /// The same: there were too many to wait for.
     files_not_awaited: u64,
-    /// The last line of the report.
-    end: Value,
-    /// What the line that was taken last promises of the audit trail.
-    promised: Option<Value>,
 }
 
 /// What is asked for.
@@ -212,7 +218,8 @@ impl ImportFile {
         if self.json {
             say(&progress.counted().to_string())?;
         }
-        Ok(progress.refused + progress.files_refused + progress.files_not_awaited)
+        let counts = &progress.counts;
+        Ok(counts.refused + counts.files_refused + counts.files_not_awaited)
     }
 
     /// The header that maps patients to accounts, if there is a map, after a look at whom the file names.
@@ -481,17 +488,7 @@ impl ImportProgress {
             report,
             next: from,
             reported: 0,
-            created: 0,
-            amended: 0,
-            already_there: 0,
-            outdated: 0,
-            refused: 0,
-            skipped: 0,
-            checked: 0,
-            would_be_amended: 0,
-            attached: 0,
-            files_refused: 0,
-            files_not_awaited: 0,
+            counts: EntryCounts::default(),
             end: Value::Null,
             promised: None,
         }
@@ -519,18 +516,18 @@ impl ImportProgress {
         self.report.write_all(b"\n")?;
         self.report.flush()?;
         match line["outcome"].as_str() {
-            Some("CREATED") => self.created += 1,
-            Some("AMENDED") => self.amended += 1,
-            Some("ALREADY_THERE") => self.already_there += 1,
-            Some("OUTDATED") => self.outdated += 1,
-            Some("SKIPPED") => self.skipped += 1,
-            Some("WOULD_BE_CREATED") => self.checked += 1,
-            Some("WOULD_BE_AMENDED") => self.would_be_amended += 1,
-            Some("ATTACHED" | "WOULD_BE_ATTACHED" | "WITH_DOCUMENT") => self.attached += 1,
-            _ => self.refused += 1,
+            Some("CREATED") => self.counts.created += 1,
+            Some("AMENDED") => self.counts.amended += 1,
+            Some("ALREADY_THERE") => self.counts.already_there += 1,
+            Some("OUTDATED") => self.counts.outdated += 1,
+            Some("SKIPPED") => self.counts.skipped += 1,
+            Some("WOULD_BE_CREATED") => self.counts.checked += 1,
+            Some("WOULD_BE_AMENDED") => self.counts.would_be_amended += 1,
+            Some("ATTACHED" | "WOULD_BE_ATTACHED" | "WITH_DOCUMENT") => self.counts.attached += 1,
+            _ => self.counts.refused += 1,
         }
-        self.files_refused += line["attachmentsRefused"].as_u64().unwrap_or_default();
-        self.files_not_awaited += not_awaited(&line);
+        self.counts.files_refused += line["attachmentsRefused"].as_u64().unwrap_or_default();
+        self.counts.files_not_awaited += not_awaited(&line);
         // Behind the last entry, one that was reported before may have another line.
         if let Some(entry) = line["entry"].as_u64().filter(|entry| *entry >= self.next) {
             self.next = entry + 1;
@@ -544,39 +541,41 @@ impl ImportProgress {
 
     /// The same as in words, for a program.
     fn counted(&self) -> Value {
+        let counts = &self.counts;
         json!({
-            "created": self.created,
-            "amended": self.amended,
-            "alreadyThere": self.already_there,
-            "outdated": self.outdated,
-            "refused": self.refused,
-            "skipped": self.skipped,
-            "wouldBeCreated": self.checked,
-            "wouldBeAmended": self.would_be_amended,
-            "attached": self.attached,
-            "attachmentsRefused": self.files_refused,
-            "attachmentsNotAwaited": self.files_not_awaited,
+            "created": counts.created,
+            "amended": counts.amended,
+            "alreadyThere": counts.already_there,
+            "outdated": counts.outdated,
+            "refused": counts.refused,
+            "skipped": counts.skipped,
+            "wouldBeCreated": counts.checked,
+            "wouldBeAmended": counts.would_be_amended,
+            "attached": counts.attached,
+            "attachmentsRefused": counts.files_refused,
+            "attachmentsNotAwaited": counts.files_not_awaited,
             "reported": self.reported,
         })
     }
 
     fn in_words(&self) -> String {
+        let told = &self.counts;
         let mut words = format!(
             "{} stored, {} there already, {} refused",
-            self.created, self.already_there, self.refused
+            told.created, told.already_there, told.refused
         );
         let unresolved = self.end["unresolvedReferences"]
             .as_u64()
             .unwrap_or_default();
         for (times, what) in [
-            (self.skipped, "skipped"),
-            (self.amended, "stored as next versions"),
-            (self.outdated, "older than what is there"),
-            (self.checked, "would be stored"),
-            (self.would_be_amended, "would be stored as next versions"),
-            (self.attached, "files of records"),
-            (self.files_refused, "files that may not be stored"),
-            (self.files_not_awaited, "files to be sent by themselves"),
+            (told.skipped, "skipped"),
+            (told.amended, "stored as next versions"),
+            (told.outdated, "older than what is there"),
+            (told.checked, "would be stored"),
+            (told.would_be_amended, "would be stored as next versions"),
+            (told.attached, "files of records"),
+            (told.files_refused, "files that may not be stored"),
+            (told.files_not_awaited, "files to be sent by themselves"),
             (unresolved, "references to what is not stored"),
         ] {
             if times > 0 {
@@ -623,7 +622,8 @@ mod tests {
             progress.take(line.as_bytes()).unwrap();
         }
         assert_eq!((progress.next, progress.reported), (4, 2));
-        let counted = (progress.created, progress.skipped, progress.amended);
+        let counts = &progress.counts;
+        let counted = (counts.created, counts.skipped, counts.amended);
         assert_eq!(counted, (1, 1, 1));
     }
 }

@@ -55,14 +55,14 @@ async fn document(person: &Person, record: &str) -> Value {
     serde_json::from_str(&canonical).expect("JSON")
 }
 
-async fn gets(world: &World, person: &Person, record: &str) -> Reply {
+pub(crate) async fn gets(world: &World, person: &Person, record: &str) -> Reply {
     let path = format!("/records/{record}/attachments/1");
     let bearer = person.bearer();
     let headers = [("authorization", bearer.as_str())];
     world.api.takes("GET", &path, &headers, "").await
 }
 
-async fn chunks(world: &World) -> u64 {
+pub(crate) async fn chunks(world: &World) -> u64 {
     let rows = world
         .sql("SELECT count(*) AS count FROM attachment_chunks")
         .await;
@@ -532,7 +532,7 @@ fn promising(file: &[u8], id: &str) -> Value {
 }
 
 /// A file by itself.
-fn binary(file: &[u8]) -> Value {
+pub(crate) fn binary(file: &[u8]) -> Value {
     let data = BASE64_STANDARD.encode(file);
     json!({ "resourceType": "Binary", "contentType": "application/pdf", "data": data })
 }
@@ -688,7 +688,7 @@ async fn the_files_of_a_mutation_count_towards_what_an_account_may_send_in_a_day
 }
 
 /// A report that says of its file where it is, and nothing else but this.
-fn naming(url: &str, id: &str, more: &Value) -> Value {
+pub(crate) fn naming(url: &str, id: &str, more: &Value) -> Value {
     let mut document = report(b"", more);
     let form = document["presentedForm"][0]
         .as_object_mut()
@@ -700,7 +700,7 @@ fn naming(url: &str, id: &str, more: &Value) -> Value {
 }
 
 /// The form of a report of which a file was stored.
-fn stored_form(record: &str, file: &[u8]) -> Value {
+pub(crate) fn stored_form(record: &str, file: &[u8]) -> Value {
     let (sha256, sha1) = hashes(file);
     json!([{
         "contentType": "application/pdf", "title": "Chest, two views", "size": file.len(), "hash": sha1,

@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tests::transfer::{BUNDLE, NDJSON, dangling, heart_rate, references, stored};
+use tests::transfer::{BUNDLE, NDJSON, Report, dangling, heart_rate, references, stored};
 use tests::{Person, World, id, text};
 
+use crate::imported_files::{binary, chunks, gets, naming, stored_form};
 use crate::sources::{BASE, brings, bundle, document, entry, measured};
 
 /// How many heart rates refer to each other: some 40 kB each, so that they are more than two windows of 1 MiB.
 const COUNT: usize = 60;
+/// How many of these, without references, are more than one window.
+const LONG: usize = 40;
 
 /// A world in which an import puts 1 MiB aside at most.
 async fn with_small_windows() -> World {
@@ -351,11 +354,8 @@ async fn a_medication_is_read_in_what_refers_to_it_by_whichever_name_and_wheneve
     assert_eq!(again.lines[0]["recordId"], with.lines[1]["recordId"]);
 }
 
-#[tokio::test]
-async fn a_medication_of_a_later_window_is_contained_in_the_next_version() {
-    const LONG: usize = 40;
-    let world = with_small_windows().await;
-    let ana = world.patient("ana").await;
+/// Two windows of an import: in the first are documents of which the drugs and files come in the second, or in none.
+fn two_windows(file: &[u8]) -> Vec<String> {
     let note = "resting, seated. ".repeat(2_400);
     let taken = |named: &str| {
         json!({
@@ -364,43 +364,124 @@ async fn a_medication_of_a_later_window_is_contained_in_the_next_version() {
         })
         .to_string()
     };
-    // One of which the drug comes in the second window, one of which it comes in none.
+    let report = |id: &str, of: &str| naming(&format!("Binary/{of}"), id, &json!({}));
+    // Nobody can say which record it is, when it comes again.
+    let mut nameless = report("r4", "f4");
+    nameless.as_object_mut().expect("an object").remove("id");
+    let called = |id: &str, file: &[u8]| {
+        let mut binary = binary(file);
+        binary["id"] = json!(id);
+        binary.to_string()
+    };
+    let reports = [
+        report("r1", "f1"),
+        report("r2", "never"),
+        report("r3", "f3"),
+        nameless,
+    ];
     let mut lines = vec![taken("m"), taken("never")];
+    lines.extend(reports.iter().map(Value::to_string));
     lines.extend((0..LONG).map(|nth| {
         let more = format!(r#""id":"{nth}","note":[{{"text":"{nth}: {note}"}}]"#);
         measured(72, &more)
     }));
     let medication = r#"{"resourceType":"Medication","id":"m","code":{"text":"Ramipril 5 MG"}}"#;
     lines.push(medication.to_owned());
+    lines.extend([
+        called("f1", file),
+        called("f3", b"<html>\0"),
+        called("f4", b"%PDF-1.7 too late"),
+    ]);
+    lines
+}
+
+#[tokio::test]
+async fn what_comes_in_a_later_window_is_in_the_next_version() {
+    let world = with_small_windows().await;
+    let ana = world.patient("ana").await;
+    let file = b"%PDF-1.7 of the second window";
+    let lines = two_windows(file);
 
     let dry = brings(&world, &ana, "&source=h&dryRun=true", &lines).await;
     let first = brings(&world, &ana, "&source=h", &lines).await;
     let again = brings(&world, &ana, "&source=h", &lines).await;
 
     assert_eq!(first.end["ended"], "COMPLETE", "{:?}", first.end);
-    let numbers = (1..=lines.len()).chain([1]);
+    let numbers = (1..=lines.len()).chain([1, 3, 5]);
     let numbers: Vec<Value> = numbers.map(|number| json!(number)).collect();
-    for (report, outcome) in [(&dry, "WOULD_BE_AMENDED"), (&first, "AMENDED")] {
-        assert_eq!(report.each("entry"), numbers);
-        let told = &report.lines[lines.len()];
-        assert_eq!(told["outcome"], outcome, "{told}");
+    let behind = |report: &Report| report.each("outcome")[lines.len() - 4..].to_vec();
+    for (report, amended, with_document) in [
+        (&dry, "WOULD_BE_AMENDED", "WOULD_BE_ATTACHED"),
+        (&first, "AMENDED", "WITH_DOCUMENT"),
+    ] {
+        assert_eq!(report.each("entry"), numbers, "{:?}", report.end);
+        let told = ["SKIPPED", with_document, "SKIPPED", "SKIPPED"];
+        let of_documents = [amended, amended, "ALREADY_THERE"];
+        let expected: Vec<Value> = told
+            .into_iter()
+            .chain(of_documents)
+            .map(|it| json!(it))
+            .collect();
+        assert_eq!(behind(report), expected);
         let counted = ["resolvedReferences", "unresolvedReferences"].map(|name| &report.end[name]);
         assert_eq!(counted, [&json!(1), &json!(1)]);
     }
-    let counted = ["created", "amended", "skipped"].map(|name| &first.end[name]);
-    assert_eq!(counted, [&json!(LONG + 2), &json!(1), &json!(1)]);
-    let (before, after) = (&first.lines[0], &first.lines[lines.len()]);
-    assert_eq!(
-        (&before["version"], &after["version"]),
-        (&json!(1), &json!(2))
-    );
-    let named = title(&ana, &after["recordId"]).await;
+    let counted = ["created", "amended", "skipped", "attachments"].map(|name| &first.end[name]);
+    let expected = [json!(LONG + 6), json!(2), json!(3), json!(1)];
+    assert_eq!(counted, expected.each_ref());
+    for (before, after) in [(0, 0), (2, 1)] {
+        let versions = [&first.lines[before], &first.lines[lines.len() + after]];
+        assert_eq!(
+            versions.map(|line| &line["version"]),
+            [&json!(1), &json!(2)]
+        );
+    }
+    let named = title(&ana, &first.lines[lines.len()]["recordId"]).await;
     assert!(named.starts_with("Ramipril 5 MG"), "{named}");
-    // The same again changes nothing, and tells nothing twice.
-    assert_eq!(again.lines.len(), lines.len());
-    assert_eq!(again.end["alreadyThere"], LONG + 2);
-    assert_eq!(again.lines[0]["recordId"], after["recordId"]);
-    assert_eq!(stored(&world).await, LONG as u64 + 3);
+    let amended = &first.lines[lines.len() + 1];
+    assert_eq!(amended["attachments"], 1, "{amended}");
+    let record = text(&amended["recordId"]);
+    let next = document(&ana, &amended["recordId"]).await;
+    assert_eq!(next["presentedForm"], stored_form(&record, file));
+    assert_eq!(gets(&world, &ana, &record).await.body.as_bytes(), file);
+
+    // What a document does not get is told: of one that is looked at again with it, else with the file.
+    let issue = |line: &Value| {
+        let issue = &line["operationOutcome"]["issue"][0];
+        let rule = text(&issue["details"]["coding"][0]["code"]);
+        (rule, text(&issue["expression"][0]))
+    };
+    let told = |rule: &str, path: &str| (rule.to_owned(), path.to_owned());
+    for report in [&first, &again] {
+        let place = "DiagnosticReport.presentedForm[0].contentType";
+        let not_taken = report.lines.last().expect("a line");
+        assert_eq!(issue(not_taken), told("attachment-not-taken", place));
+        let too_late = &report.lines[lines.len() - 1];
+        assert_eq!(issue(too_late), told("attachment-too-late", "Binary"));
+        let notes = ["attachment-not-taken", "attachment-too-late"];
+        let counted = notes.map(|rule| &report.end["notes"][rule]);
+        assert_eq!(counted, [&json!(1), &json!(1)]);
+    }
+
+    // The same again changes nothing, and tells no version twice.
+    assert_eq!(again.lines.len(), lines.len() + 1);
+    assert_eq!(again.end["alreadyThere"], LONG + 7, "{:?}", again.end);
+    for (before, after) in [(0, 0), (2, 1)] {
+        let newest = &first.lines[lines.len() + after]["recordId"];
+        assert_eq!(&again.lines[before]["recordId"], newest);
+    }
+    let expected = (LONG as u64 + 8, 1);
+    assert_eq!((stored(&world).await, chunks(&world).await), expected);
+
+    // Another import may bring what never came.
+    let mut late = binary(file);
+    late["id"] = json!("never");
+    let mended = [lines[3].clone(), late.to_string()];
+    let mended = brings(&world, &ana, "&source=h", &mended).await;
+    assert_eq!(
+        mended.each("outcome"),
+        ["AMENDED", "ATTACHED"].map(|it| json!(it))
+    );
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ enum HeldEntry {
 /// What stands before what is put aside: whether it is a document or a file, and its number.
 const TOLD: u8 = 0;
 const DOCUMENT: u8 = 1;
-const FILE: u8 = 2;
+pub(super) const FILE: u8 = 2;
 
 impl HeldEntries {
     /// None yet.
@@ -103,6 +103,7 @@ impl ImportRun {
         held.group_bytes += bytes;
         if let Some(file) = file {
             self.named.learn(&file_names, &file);
+            self.keep_late(number, &file_names, &file).await?;
             held.group.push(HeldEntry::File(number, file));
             return self.look_up(held, GROUP).await;
         }
@@ -294,7 +295,7 @@ impl ImportRun {
         let length = bytes.len();
         let (mut prepared, reserved) = Prepared::from_bytes(bytes).map_err(over)?;
         let reserved = reserved.or_else(|| held.mended.get(&number).copied());
-        if self.again.is_some() && reserved.is_none() {
+        if self.again.is_some() && reserved.is_none() && !self.has_late_files(number) {
             // What was told of it before is so: nobody is asked twice, and no row of the trail is written twice.
             return Ok(true);
         }
@@ -309,10 +310,12 @@ impl ImportRun {
         let mut resolution = resolution.map_err(over)?;
         let source = self.import.source.as_deref();
         resolution.complete(&prepared, source, &self.mentioned, medications);
-        if let Some(piece) = kept {
-            let unresolved = resolution.unresolved();
-            self.keep_lacking(number, &piece, unresolved).await?;
-        }
+        let unresolved = resolution.unresolved();
+        let is_again = match kept {
+            Some(piece) => self.keep_lacking(number, &piece, unresolved).await?,
+            None => false,
+        };
+        self.lack_files(&prepared, is_again);
         let kind = prepared.kind();
         let mut drafted = self.draft(prepared, reserved, &resolution);
         if let Ok((_, links)) = &mut drafted {

@@ -91,12 +91,20 @@ impl ImportRun {
         false
     }
 
-    /// Takes those of the promised files that came before their document, which is this entry, from where they were put aside.
+    /// Takes those of the promised files that came before their document, which is this entry, or is looked at again, from where they
+    /// were put aside.
     pub(super) fn take_kept(&self, held: &HeldEntries, number: u64, links: &mut Links) {
         let mut files = Vec::new();
+        // What a document that is looked at again promises came in a later window.
+        let is_again = self.again.is_some();
+        let (known, reader) = if is_again {
+            (&self.late.kept, &self.late.reader)
+        } else {
+            (&held.kept, &held.reader)
+        };
         links.promised.retain(|file| {
-            let kept = held.kept.get(&file.sha256);
-            let Some((_, at)) = kept.filter(|(first, _)| *first < number) else {
+            let kept = known.get(&file.sha256);
+            let Some((_, at)) = kept.filter(|(first, _)| is_again || *first < number) else {
                 return true;
             };
             files.push((file.place, *at));
@@ -105,7 +113,7 @@ impl ImportRun {
         // What was reported before has its files.
         if number >= self.from
             && !files.is_empty()
-            && let Some(reader) = held.reader.clone()
+            && let Some(reader) = reader.clone()
         {
             links.kept = Some(KeptFiles {
                 reader,

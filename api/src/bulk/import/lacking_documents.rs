@@ -1,4 +1,4 @@
-//! Documents that name a drug of which no `Medication` has come by then, sealed like all that is put aside.
+//! Documents that name a drug or a file of which no `Medication` or `Binary` has come by then, sealed like all that is put aside.
 
 use std::io;
 
@@ -21,6 +21,15 @@ pub(super) struct LackingDocument {
     pub(super) unresolved: u64,
 }
 
+/// One that is looked at again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CompletedDocument {
+    /// How many of its references were told to mean nothing.
+    pub(super) unresolved: u64,
+    /// Whether a file has come that it names.
+    pub(super) has_files: bool,
+}
+
 impl LackingDocuments {
     /// None yet.
     pub(super) async fn begin() -> io::Result<Self> {
@@ -30,22 +39,31 @@ impl LackingDocuments {
         })
     }
 
-    /// Keeps one, unless there are as many as may be, or as long. Unit of `most`: bytes.
+    /// Keeps one, unless there are as many as may be, or as long; whether it is kept. Unit of `most`: bytes.
     pub(super) async fn keep(
         &mut self,
         number: u64,
         piece: &[u8],
         unresolved: u64,
         most: u64,
-    ) -> io::Result<()> {
-        if self.spool.length() < most && self.documents.len() < MAX_KEPT {
-            let at = self.spool.put(piece).await?;
-            self.documents.push(LackingDocument {
-                number,
-                at,
-                unresolved,
-            });
+    ) -> io::Result<bool> {
+        if self.spool.length() >= most || self.documents.len() >= MAX_KEPT {
+            return Ok(false);
         }
-        Ok(())
+        let at = self.spool.put(piece).await?;
+        self.documents.push(LackingDocument {
+            number,
+            at,
+            unresolved,
+        });
+        Ok(true)
+    }
+
+    /// Forgets the one of this entry. They are in the order of their numbers.
+    pub(super) fn forget(&mut self, number: u64) {
+        let found = self.documents.binary_search_by_key(&number, |it| it.number);
+        if let Ok(nth) = found {
+            self.documents.remove(nth);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Files that come behind the documents that promise them, as `Binary`: that is how an export has them.
 
-use super::{ImportRun, Links, QueuedEntry, by_itself};
+use super::{ImportRun, Links, Outcome, QueuedEntry, by_itself};
 use crate::records::import::{file_writing::store_behind, files::TakenFile, report::Imported};
 
 impl ImportRun {
@@ -11,25 +11,30 @@ impl ImportRun {
         if number < self.from {
             return;
         }
-        let is_wanted_behind = self.named.is_wanted_behind(&file, number);
+        let links = Links {
+            notes: self.notes_of(&file),
+            ..Links::default()
+        };
+        let is_wanted =
+            self.named.is_wanted_behind(&file, number) || self.late.named.is_claimable(&file);
         if self.is_dry {
-            let is_claimed = is_wanted_behind || self.promised.is_expected(&file);
+            let is_claimed = is_wanted || self.promised.is_expected(&file);
             let result = if is_claimed {
                 Imported::Attached(None)
             } else {
                 Imported::Unclaimed
             };
-            return self.report(number, kind, Ok(result));
+            return self.push(number, kind, links, Outcome::Came(Ok(result)));
         }
         let places = self.promised.take_places(&file);
         if places.is_empty() {
-            // What promises it was refused, or has it, or comes behind it.
-            let result = if is_wanted_behind {
+            // What promises it was refused, or has it, or is told behind it.
+            let result = if is_wanted {
                 Imported::WithDocument
             } else {
                 Imported::Unclaimed
             };
-            return self.report(number, kind, Ok(result));
+            return self.push(number, kind, links, Outcome::Came(Ok(result)));
         }
         let (app, caller) = (self.transfer.app.clone(), self.transfer.caller.clone());
         let stored = async move { store_behind(app.file_writing(), &caller, places, &file).await };
@@ -38,7 +43,7 @@ impl ImportRun {
             kind,
             target: None,
             bytes,
-            links: Links::default(),
+            links,
         };
         self.queue(entry, by_itself(stored));
     }

@@ -1,7 +1,7 @@
 //! Files of an import, each a `Binary`, that documents name by its address (`Attachment.url`): what is known of each, so that a
 //! document can promise it, wherever in the import the two stand. The files themselves are elsewhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use fhir::{
     Issue, IssueCode, Json, Severity, apart,
@@ -20,6 +20,8 @@ const MAX_FILES: usize = 1 << 16;
 const MAX_NAMES: usize = 1 << 18;
 /// The rule of a file that is there and not stored, so that the document goes on naming its address.
 pub(crate) const NOT_TAKEN: &str = "attachment-not-taken";
+/// The rule of a file that came in a later window than a document that names it, and that this document does not get.
+pub(crate) const TOO_LATE: &str = "attachment-too-late";
 
 /// What is known of a file.
 #[derive(Debug)]
@@ -41,11 +43,15 @@ pub(crate) struct NamedFiles {
     files: HashMap<[u8; 32], FileFacts>,
     /// The last entry that names this file, by a name or a SHA-256.
     wanted: HashMap<u128, u64>,
+    /// The names of what had not come with its window, in documents that are looked at again when all has arrived.
+    awaited: HashSet<u128>,
+    /// The same in documents that are not.
+    missed: HashSet<u128>,
     hashes: NameHashes,
 }
 
 impl NamedFiles {
-    /// Forgets all of them: what comes may claim none that came before.
+    /// Forgets all of them: what comes may claim none that came before. What is looked for in later windows stays.
     pub(crate) fn clear(&mut self) {
         self.names.clear();
         self.files.clear();
@@ -111,6 +117,104 @@ impl NamedFiles {
         let scope = one.scope(source);
         let urls = one.urls();
         urls.iter().any(|url| self.meant(url, scope).is_none())
+    }
+
+    /// Whether a document names a file that has come.
+    pub(crate) fn has_any_of(&self, one: &Prepared, source: Option<&str>) -> bool {
+        let scope = one.scope(source);
+        let urls = one.urls();
+        urls.iter().any(|url| self.meant(url, scope).is_some())
+    }
+
+    /// Whether nothing has come that is called as a file that a document names.
+    pub(crate) fn has_none_of(&self, one: &Prepared, source: Option<&str>) -> bool {
+        let scope = one.scope(source);
+        let urls = one.urls();
+        urls.iter()
+            .all(|url| !self.is_known(&self.hashes_of(url, scope)))
+    }
+
+    /// Learns which files a document looks for that have not come with its window, and whether it is looked at again when all has
+    /// arrived.
+    pub(crate) fn lack(&mut self, one: &Prepared, source: Option<&str>, is_again: bool) {
+        let scope = one.scope(source);
+        for url in one.urls() {
+            let names = self.hashes_of(&url, scope);
+            if self.is_known(&names) {
+                continue;
+            }
+            let lacked = if is_again && self.awaited.len() < MAX_NAMES {
+                &mut self.awaited
+            } else {
+                &mut self.missed
+            };
+            if lacked.len() < MAX_NAMES {
+                lacked.extend(names);
+            }
+        }
+    }
+
+    /// Those of the names of a file by which documents of earlier windows look for it that are looked at again.
+    pub(crate) fn awaited_of(&self, names: &[String]) -> Vec<String> {
+        let is_awaited = |name: &&String| self.awaited.contains(&self.hashes.of(name));
+        names.iter().filter(is_awaited).cloned().collect()
+    }
+
+    /// Whether a document of an earlier window looks for a file, and is looked at again.
+    pub(crate) fn is_awaited(&self, file: &TakenFile) -> bool {
+        self.is_called(file, &self.awaited)
+    }
+
+    /// Whether a document of an earlier window looks for a file, and is not looked at again.
+    pub(crate) fn is_missed(&self, file: &TakenFile) -> bool {
+        self.is_called(file, &self.missed)
+    }
+
+    fn is_called(&self, file: &TakenFile, names: &HashSet<u128>) -> bool {
+        let facts = self.files.get(&file.sha256);
+        facts.is_some_and(|facts| facts.names.iter().any(|name| names.contains(name)))
+    }
+
+    /// Whether a file has come.
+    pub(crate) fn has(&self, file: &TakenFile) -> bool {
+        self.files.contains_key(&file.sha256)
+    }
+
+    /// Whether one has come that is stored beside records.
+    pub(crate) fn has_storable(&self, file: &TakenFile) -> bool {
+        self.files
+            .get(&file.sha256)
+            .is_some_and(FileFacts::is_stored)
+    }
+
+    /// Whether a name means this file, and it is stored beside records.
+    pub(crate) fn is_claimable(&self, file: &TakenFile) -> bool {
+        let facts = self.files.get(&file.sha256);
+        let is_its = |name: &u128| self.names.get(name) == Some(&Some(file.sha256));
+        facts.is_some_and(|facts| facts.is_stored() && facts.names.iter().any(is_its))
+    }
+
+    /// Whether another file has a name of this one, which means neither.
+    pub(crate) fn is_ambiguous(&self, file: &TakenFile) -> bool {
+        let facts = self.files.get(&file.sha256);
+        let means_neither = |name: &u128| self.names.get(name) == Some(&None);
+        facts.is_some_and(|facts| facts.names.iter().any(means_neither))
+    }
+
+    /// Whether another file can be learnt of.
+    pub(crate) fn has_room(&self) -> bool {
+        self.files.len() < MAX_FILES && self.names.len() < MAX_NAMES
+    }
+
+    /// What an address may mean.
+    fn hashes_of(&self, url: &str, scope: NameScope<'_>) -> Vec<u128> {
+        let names = origin::names_meant(url, scope);
+        names.iter().map(|name| self.hashes.of(name)).collect()
+    }
+
+    /// Whether anything that has come is called so.
+    fn is_known(&self, names: &[u128]) -> bool {
+        names.iter().any(|name| self.names.contains_key(name))
     }
 
     /// The file that an address means.
@@ -242,6 +346,30 @@ fn url_of(attachment: &Json) -> Option<&str> {
     text("url").filter(|url| is_elsewhere && origin::may_mean_file(url))
 }
 
+/// What is said of a file that came in a later window than a document that names it, and that this document does not get.
+pub(crate) fn too_late() -> Issue {
+    of_file(
+        "a document of an earlier window names this file, and was stored without it: import the two again in one part",
+    )
+}
+
+/// The same where the document does not get it because another file has its name.
+pub(crate) fn ambiguous() -> Issue {
+    of_file(
+        "another file has the name by which a document of an earlier window looks for this one: it gets neither by this name",
+    )
+}
+
+fn of_file(told: &str) -> Issue {
+    Issue {
+        severity: Severity::Warning,
+        code: IssueCode::BusinessRule,
+        path: "Binary".to_owned(),
+        rule: TOO_LATE.to_owned(),
+        message: told.to_owned(),
+    }
+}
+
 fn note(path: &str, element: &str, told: &str) -> Issue {
     Issue {
         severity: Severity::Warning,
@@ -290,6 +418,24 @@ mod tests {
         named.learn(&addresses[1..], &other);
         assert_eq!(named.meant("Binary/1", nowhere), None);
         assert_eq!(named.meant("Binary/1", scope), Some(one.sha256));
+    }
+
+    #[test]
+    fn what_two_late_files_are_called_is_told_of_the_second_where_it_is_awaited() {
+        let (mut named, mut late) = (NamedFiles::default(), NamedFiles::default());
+        let (one, other) = (file(b"%PDF-1.7 one"), file(b"%PDF-1.7 other"));
+        let names = |server: &str| [format!("http://{server}/Binary/1"), "h/Binary/1".to_owned()];
+        let awaited = named.hashes.of("http://a/Binary/1");
+        named.awaited.insert(awaited);
+
+        // Of two servers: nobody looks for the name that they share.
+        late.learn(&named.awaited_of(&names("a")), &one);
+        assert_eq!(named.awaited_of(&names("b")), Vec::<String>::new());
+        assert!(late.is_claimable(&one) && !late.is_ambiguous(&one));
+
+        late.learn(&named.awaited_of(&names("a")), &other);
+        assert!(late.is_ambiguous(&one) && late.is_ambiguous(&other));
+        assert!(!late.is_claimable(&one) && !late.is_claimable(&other));
     }
 
     #[test]

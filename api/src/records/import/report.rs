@@ -26,7 +26,7 @@ pub(crate) enum Imported {
     Checked(Foreseen),
     /// A file that this record promises; `None` where nothing is stored, as the caller asked.
     Attached(Option<RecordId>),
-    /// A file that is stored with a document behind it, whose line says what became of it.
+    /// A file that is stored with a document whose line comes behind its own, and says what became of it.
     WithDocument,
     /// It is nothing that a record is made of.
     Skipped,
