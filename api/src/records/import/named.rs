@@ -424,16 +424,17 @@ mod tests {
     fn what_two_late_files_are_called_is_told_of_the_second_where_it_is_awaited() {
         let (mut named, mut late) = (NamedFiles::default(), NamedFiles::default());
         let (one, other) = (file(b"%PDF-1.7 one"), file(b"%PDF-1.7 other"));
-        let names = |server: &str| [format!("http://{server}/Binary/1"), "h/Binary/1".to_owned()];
+        let addresses =
+            |server: &str| [format!("http://{server}/Binary/1"), "h/Binary/1".to_owned()];
         let awaited = named.hashes.of("http://a/Binary/1");
         named.awaited.insert(awaited);
 
         // Of two servers: nobody looks for the name that they share.
-        late.learn(&named.awaited_of(&names("a")), &one);
-        assert_eq!(named.awaited_of(&names("b")), Vec::<String>::new());
+        late.learn(&named.awaited_of(&addresses("a")), &one);
+        assert_eq!(named.awaited_of(&addresses("b")), Vec::<String>::new());
         assert!(late.is_claimable(&one) && !late.is_ambiguous(&one));
 
-        late.learn(&named.awaited_of(&names("a")), &other);
+        late.learn(&named.awaited_of(&addresses("a")), &other);
         assert!(late.is_ambiguous(&one) && late.is_ambiguous(&other));
         assert!(!late.is_claimable(&one) && !late.is_claimable(&other));
     }
