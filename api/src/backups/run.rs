@@ -8,9 +8,10 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
+    time::Duration,
 };
 
-use chrono::{DateTime, Local, Utc};
+use chrono::{DateTime, Local, TimeDelta, Utc};
 use domain::ids::RequestId;
 use futures::future::join_all;
 use serde::Serialize;
@@ -30,6 +31,9 @@ use super::{
 
 /// How a dump in the custom format begins.
 const BEGINNING: &[u8] = b"PGDMP";
+
+/// How long a backup that has the second in its name waits for one of which there is none. Unit: seconds.
+const SECONDS_AT_MOST: i64 = 3;
 
 /// One part, and where it goes.
 #[derive(Debug, Clone)]
@@ -138,10 +142,7 @@ pub(crate) async fn make(
     now: DateTime<Utc>,
     tell: fn(&str),
 ) -> Result<Vec<MadeBackup>, BackupError> {
-    let paths = paths_of(wanted, now);
-    if let Some(there) = paths.iter().find_map(|path| taken(path)) {
-        return Err(BackupError::There(there.display().to_string()));
-    }
+    let paths = free_paths(wanted, now).await?;
     let Some(first) = wanted.parts.first() else {
         return Ok(Vec::new());
     };
@@ -301,6 +302,26 @@ fn as_empty(error: StoreError, url: &str) -> BackupError {
         | StoreError::Unreachable(_)
         | StoreError::Unable { .. }
         | StoreError::Unreadable { .. } => error.into(),
+    }
+}
+
+/// What the dumps are called where none of that name is there. One that has the second in its name waits until there is none of that
+/// second.
+async fn free_paths(
+    wanted: &WantedBackup,
+    now: DateTime<Utc>,
+) -> Result<Vec<PathBuf>, BackupError> {
+    let mut seconds = 0;
+    loop {
+        let paths = paths_of(wanted, now + TimeDelta::seconds(seconds));
+        let Some(there) = paths.iter().find_map(|path| taken(path)) else {
+            return Ok(paths);
+        };
+        if !wanted.timed || seconds == SECONDS_AT_MOST {
+            return Err(BackupError::There(there.display().to_string()));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        seconds += 1;
     }
 }
 

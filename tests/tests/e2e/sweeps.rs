@@ -18,7 +18,9 @@ async fn creates(person: &Person) -> String {
 
 /// Waits until this is kept of where the sweep stands.
 async fn is_kept(world: &World, column: &str, value: &str) {
-    let query = format!("SELECT {column} AS kept FROM indexer_sweeps");
+    // A world that has two registries keeps a row of each.
+    let query =
+        format!("SELECT {column} AS kept FROM indexer_sweeps ORDER BY updated_at DESC LIMIT 1");
     eventually(&format!("{column} is {value}"), async || {
         let rows = world.sql(&query).await;
         (rows.first()?["kept"] == value).then_some(())
