@@ -212,10 +212,17 @@ function Codes({ terms, mayChange }: { terms: Terms; mayChange: boolean }) {
   const [cancelled, cancel] = useMutation(CANCEL_CODE);
   const made = complete(created.data?.createAccessCode);
   const nodes = codes.data?.accessCodes;
+  // A list that was asked for before the code was made does not have it yet: only one that has left the list is used, cancelled or expired.
+  const [listed, setListed] = useState<string>();
+  const isListed = made !== undefined && nodes?.some((each) => each.id === made.accessCode.id) === true;
+  if (isListed && listed !== made.accessCode.id) {
+    setListed(made.accessCode.id);
+  }
+  const isShown = made !== undefined && (isListed || listed !== made.accessCode.id);
   return (
     <Card title={t('Access by a code')} actions={mayChange ? <Button isPending={created.fetching} onPress={() => create({ input: termsInput(terms), ...acting })}>{t('Make a code')}</Button> : null}>
       <p>{t('Tell it to your doctor: whoever types it within 15 minutes is let in, once.')} <span className="small">{termsText(terms)}</span></p>
-      {made && nodes?.some((each) => each.id === made.accessCode.id) !== false ? <Notice kind="good"><span className="big-code" data-testid="access-code">{made.code}</span> {t('until {0}', time(made.accessCode.expiresAt))}</Notice> : null}
+      {isShown ? <Notice kind="good"><span className="big-code" data-testid="access-code">{made.code}</span> {t('until {0}', time(made.accessCode.expiresAt))}</Notice> : null}
       <Failure error={created.error ?? cancelled.error ?? codes.error} />
       {nodes?.length === 0 ? <Empty>{t('No code is open.')}</Empty> : null}
       <ul className="plain">
