@@ -2,7 +2,7 @@
 
 use domain::integrity::FindingKind;
 use serde_json::{Value, json};
-use store::cursor::Registry;
+use store::{cursor::Registry, findings::EventChain};
 
 use super::ChainWriter;
 use crate::reconcile::SuspectedFinding;
@@ -24,7 +24,7 @@ impl ChainWriter {
     fn registry_about(&self, kind: FindingKind) -> Option<&Registry> {
         match kind {
             FindingKind::UnknownConsent | FindingKind::ConsentMismatch => {
-                self.consents.as_ref().map(|line| &line.registry)
+                self.registry_of(EventChain::Consents)
             }
             FindingKind::MissingOnChain
             | FindingKind::UnknownOnChain

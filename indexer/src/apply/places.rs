@@ -106,7 +106,8 @@ impl ChainWriter {
             .await
     }
 
-    fn registry_of(&self, chain: EventChain) -> Option<&Registry> {
+    /// The registry of these events; `None` where it is not followed.
+    pub(super) fn registry_of(&self, chain: EventChain) -> Option<&Registry> {
         match chain {
             EventChain::Records => Some(&self.registry),
             EventChain::Consents => self.consents.as_ref().map(|line| &line.registry),
