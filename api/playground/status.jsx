@@ -1,14 +1,27 @@
-// The line under the response: how the last request went, or how the subscription is doing.
+// The line under the response: how the tab's last request went, or how its subscription is doing.
+import { useGraphiQL } from '@graphiql/react';
+import { useRef } from 'react';
 import { status } from './transport.js';
 
 export function StatusLine() {
-  const now = status.use();
+  const now = useStatusOfActiveTab();
   return (
     <p className="status-line" role="status" data-phase={now?.phase}>
       {now ? (now.kind === 'http' ? <Request {...now} /> : <Stream {...now} />) : 'Ctrl-Enter runs the operation'}
     </p>
   );
 }
+
+/** The status, while the tab is active whose operation it is of: GraphiQL stops a stream when its tab is left. */
+function useStatusOfActiveTab() {
+  const now = status.use();
+  const tab = useGraphiQL((graphiql) => graphiql.tabs[graphiql.activeTabIndex]?.id);
+  const last = useRef({});
+  if (last.current.now !== now) last.current = { now, tab: isSameStream(now, last.current.now) ? last.current.tab : tab };
+  return last.current.tab === tab ? now : null;
+}
+
+const isSameStream = (one, other) => one?.kind === 'stream' && one.stream === other?.stream;
 
 function Request({ status: code, millis, bytes, requestId }) {
   return (

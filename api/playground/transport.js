@@ -195,6 +195,7 @@ function authorization(headers) {
 function stream(payload, headers) {
   return {
     subscribe(sink) {
+      const stream = Symbol('stream');
       let events = 0;
       let returns = 0;
       let over = false;
@@ -202,7 +203,7 @@ function stream(payload, headers) {
       let cursor;
       let connected = false;
       let expired = false;
-      const show = (phase, text) => status.set({ kind: 'stream', phase, events, returns, text });
+      const show = (phase, text) => status.set({ kind: 'stream', stream, phase, events, returns, text });
       const finish = (phase, text) => {
         over = true;
         show(phase, text);

@@ -112,6 +112,7 @@ async function run() {
       await picture(title);
       if (wrong.length) throw new Failure(`the example ${title} does not fit the schema: ${wrong.join('; ')}`);
     }
+    await seeText('.status-line', /^Ctrl-Enter/, `that ${titles.at(-1)} was not run yet`);
     return titles.join(', ');
   });
 
