@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Local, TimeDelta, Utc};
+use chrono::{DateTime, Local, Utc};
 use domain::ids::RequestId;
 use futures::future::join_all;
 use serde::Serialize;
@@ -32,8 +32,8 @@ use super::{
 /// How a dump in the custom format begins.
 const BEGINNING: &[u8] = b"PGDMP";
 
-/// How long a backup that has the second in its name waits for one of which there is none. Unit: seconds.
-const SECONDS_AT_MOST: i64 = 3;
+/// How long a backup that has the second in its name waits for one of which there is none.
+const WAITS_AT_MOST: Duration = Duration::from_secs(3);
 
 /// One part, and where it goes.
 #[derive(Debug, Clone)]
@@ -142,7 +142,8 @@ pub(crate) async fn make(
     now: DateTime<Utc>,
     tell: fn(&str),
 ) -> Result<Vec<MadeBackup>, BackupError> {
-    let paths = free_paths(wanted, now).await?;
+    let (paths, wait) = free_paths(wanted, now)?;
+    tokio::time::sleep(wait).await;
     let Some(first) = wanted.parts.first() else {
         return Ok(Vec::new());
     };
@@ -164,7 +165,7 @@ pub(crate) async fn make(
     finished
 }
 
-/// Looks whether it could be made, and gives what the dumps would be called; nothing is written.
+/// Looks whether it could be made, and gives what the dumps would be called; nothing is written, and no second waited for.
 ///
 /// # Errors
 /// [`BackupError`]: why it could not.
@@ -172,10 +173,7 @@ pub(crate) async fn look(
     wanted: &WantedBackup,
     now: DateTime<Utc>,
 ) -> Result<Vec<PathBuf>, BackupError> {
-    let paths = paths_of(wanted, now);
-    if let Some(there) = paths.iter().find_map(|path| taken(path)) {
-        return Err(BackupError::There(there.display().to_string()));
-    }
+    let (paths, _) = free_paths(wanted, now)?;
     if let Some(first) = wanted.parts.first() {
         let mut snapshot = Snapshot::begin(&first.url).await?;
         let identity = snapshot.identity().await;
@@ -305,23 +303,22 @@ fn as_empty(error: StoreError, url: &str) -> BackupError {
     }
 }
 
-/// What the dumps are called where none of that name is there. One that has the second in its name waits until there is none of that
-/// second.
-async fn free_paths(
+/// What the dumps are called where none of that name is there, and how long it takes until then: one that has the second in its name
+/// waits for a second of which there is none.
+fn free_paths(
     wanted: &WantedBackup,
     now: DateTime<Utc>,
-) -> Result<Vec<PathBuf>, BackupError> {
-    let mut seconds = 0;
+) -> Result<(Vec<PathBuf>, Duration), BackupError> {
+    let mut wait = Duration::ZERO;
     loop {
-        let paths = paths_of(wanted, now + TimeDelta::seconds(seconds));
+        let paths = paths_of(wanted, now + wait);
         let Some(there) = paths.iter().find_map(|path| taken(path)) else {
-            return Ok(paths);
+            return Ok((paths, wait));
         };
-        if !wanted.timed || seconds == SECONDS_AT_MOST {
+        if !wanted.timed || wait == WAITS_AT_MOST {
             return Err(BackupError::There(there.display().to_string()));
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        seconds += 1;
+        wait += Duration::from_secs(1);
     }
 }
 
@@ -675,6 +672,54 @@ mod tests {
             name,
             format!("/backups/daily/meditrustal_keys_{day}_north.dump")
         );
+    }
+
+    #[test]
+    fn a_backup_of_the_same_second_has_the_name_of_the_first_that_is_free() {
+        let root = std::env::temp_dir().join(format!("meditrustal-second-{}", std::process::id()));
+        let part = |part, directory: &str| WantedPart {
+            part,
+            url: String::new(),
+            directory: root.join(directory),
+            recipients: Vec::new(),
+        };
+        let mut wanted = WantedBackup {
+            tier: Tier::Daily,
+            timed: true,
+            tenant: Tenant::usual(),
+            programs: None,
+            parts: vec![
+                part(BackupPart::Records, "records"),
+                part(BackupPart::Keys, "keys"),
+            ],
+        };
+        let now = DateTime::from_timestamp(1_796_040_000, 0).expect("a time");
+        let second = Duration::from_secs(1);
+        let is_made = |path: &Path| {
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            std::fs::write(path, "").expect("written");
+        };
+        let free = |wanted: &WantedBackup| free_paths(wanted, now).expect("there is one");
+        assert_eq!(free(&wanted), (paths_of(&wanted, now), Duration::ZERO));
+
+        is_made(&paths_of(&wanted, now)[0]);
+        // Encrypted or not: both would have the same manifest.
+        let keys = paths_of(&wanted, now + second).remove(1);
+        is_made(&keys.with_extension("dump.age"));
+
+        let later = 2 * second;
+        assert_eq!(free(&wanted), (paths_of(&wanted, now + later), later));
+        for later in [2, 3] {
+            is_made(&paths_of(&wanted, now + later * second)[0]);
+        }
+        let refused = free_paths(&wanted, now);
+        assert!(matches!(refused, Err(BackupError::There(_))), "{refused:?}");
+        // One that has only the day in its name waits for none.
+        wanted.timed = false;
+        is_made(&paths_of(&wanted, now)[0]);
+        let refused = free_paths(&wanted, now);
+        assert!(matches!(refused, Err(BackupError::There(_))), "{refused:?}");
+        std::fs::remove_dir_all(&root).ok();
     }
 
     #[test]
