@@ -14,6 +14,7 @@ use std::{
 use chrono::{DateTime, Local, Utc};
 use domain::ids::RequestId;
 use futures::future::join_all;
+use rustix::process::{Pid, getpriority_process, setpriority_process};
 use serde::Serialize;
 use store::{
     StoreError,
@@ -25,7 +26,7 @@ use vault::backup::{BackupRecipient, BackupWriter, WrittenFile};
 use super::{
     BackupPart, Tier, files,
     manifest::{self, BackupManifest},
-    pipes,
+    pipes::{self, PacedPipe},
     programs::{DatabaseAddress, ProgramError, Programs},
 };
 
@@ -34,6 +35,10 @@ const BEGINNING: &[u8] = b"PGDMP";
 
 /// How long a backup that has the second in its name waits for one of which there is none.
 const WAITS_AT_MOST: Duration = Duration::from_secs(3);
+
+/// The priority of a program that others go before: it weighs a ninth of the usual 0 (the table of weights in Linux'
+/// `kernel/sched/core.c`).
+const NICE: i32 = 10;
 
 /// One part, and where it goes.
 #[derive(Debug, Clone)]
@@ -194,14 +199,21 @@ async fn prepare(
     if identity.migrations.is_empty() {
         return Err(BackupError::Empty(identity.name.clone()));
     }
-    let programs = Programs::find(wanted.programs.as_deref(), identity.server_major)?;
-    let mut all = Vec::new();
-    for part in &wanted.parts {
-        let mut seen = Snapshot::import(&part.url, snapshot).await?;
-        require_schema(part.part, seen.schema().await?, wanted.tenant.schema())?;
-        all.push(seen);
-    }
-    Ok((programs, all))
+    let (named, major) = (wanted.programs.clone(), identity.server_major);
+    let looking = tokio::task::spawn_blocking(move || Programs::find(named.as_deref(), major));
+    let imports = wanted.parts.iter();
+    let imports = imports.map(|part| import(part, snapshot, wanted.tenant.schema()));
+    let (programs, all) = tokio::join!(looking, join_all(imports));
+    let programs = programs.map_err(io::Error::other)??;
+    let all: Result<Vec<Snapshot>, BackupError> = all.into_iter().collect();
+    Ok((programs, all?))
+}
+
+/// The snapshot under the role of a part, which has to lead to this schema.
+async fn import(part: &WantedPart, snapshot: &str, schema: &str) -> Result<Snapshot, BackupError> {
+    let mut seen = Snapshot::import(&part.url, snapshot).await?;
+    require_schema(part.part, seen.schema().await?, schema)?;
+    Ok(seen)
 }
 
 /// Dumps every part of a snapshot into a file aside, all at once.
@@ -497,27 +509,28 @@ fn write(
     }
     let mut dumping = Running::start("pg_dump", dumps)?;
     let mut reading = Running::start("pg_restore", reads)?;
-    let mut writer = BackupWriter::new(files::begin(path)?, recipients)?;
-    let beginning = copy(&mut dumping, &mut reading, &mut writer, tell)?;
+    reading.yield_to_others();
+    let writer = BackupWriter::new(files::begin(path)?, recipients)?;
+    let (beginning, written) = copy(&mut dumping, &mut reading, writer, tell)?;
     dumping.end()?;
     if beginning != BEGINNING {
         return Err(BackupError::NoDump);
     }
     reading.end()?;
-    Ok(writer.finish()?)
+    Ok(written)
 }
 
-/// Copies until the dump ends; gives how it began. The file and the program that reads back have a thread each, so that the dump
-/// waits for neither until it is far ahead of it.
+/// Copies until the dump ends; gives how it began, and the file, which is on the disk then. The file and the program that reads back
+/// have a thread each, so that the dump waits for neither until it is far ahead of it, and the disk for no check.
 fn copy(
     dumping: &mut Running,
     reading: &mut Running,
-    writer: &mut BackupWriter,
+    mut writer: BackupWriter,
     tell: impl Fn(u64),
-) -> Result<Vec<u8>, BackupError> {
+) -> Result<(Vec<u8>, WrittenFile), BackupError> {
     let output = dumping.child.stdout.take().ok_or(BackupError::NoDump)?;
+    let output = PacedPipe::new(output);
     let check = reading.child.stdin.take();
-    pipes::enlarge(&output);
     if let Some(check) = &check {
         pipes::enlarge(check);
     }
@@ -525,7 +538,10 @@ fn copy(
     thread::scope(|scope| {
         let (to_file, for_file) = pipes::queue();
         let (to_check, for_check) = pipes::queue();
-        let writing = scope.spawn(move || pipes::write_all(&for_file, writer));
+        let writing = scope.spawn(move || {
+            pipes::write_all(&for_file, &mut writer)?;
+            writer.finish()
+        });
         let checking = scope.spawn(move || pipes::feed_program(&for_check, check));
         let queues = [to_file, to_check];
         let beginning = pipes::hand_on(output, BEGINNING.len(), &queues, tell);
@@ -533,8 +549,8 @@ fn copy(
         drop(queues);
         let written = writing.join().unwrap_or_else(|_| Err(ended()));
         checking.join().map_err(|_| ended())?;
-        written?;
-        Ok(beginning?)
+        let written = written?;
+        Ok((beginning?, written))
     })
 }
 
@@ -565,6 +581,13 @@ impl Running {
             })
         });
         Ok(Self { name, child, said })
+    }
+
+    /// Has other programs go first, above all `pg_dump` and the server. Where the system refuses that, all of them are alike.
+    fn yield_to_others(&self) {
+        // Who runs us by `nice` may have asked for less.
+        let ours = getpriority_process(None).unwrap_or_default();
+        setpriority_process(Some(Pid::from_child(&self.child)), ours.max(NICE)).ok();
     }
 
     /// Waits until it has ended well.
@@ -630,6 +653,23 @@ mod tests {
             "{told}"
         );
         assert!(!told.contains("ana"), "{told}");
+    }
+
+    #[test]
+    fn a_program_that_yields_has_a_lower_priority() {
+        let mut command = Command::new("cat");
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut running = Running::start("cat", command).expect("it starts");
+
+        running.yield_to_others();
+
+        let its = getpriority_process(Some(Pid::from_child(&running.child)));
+        let ours = getpriority_process(None).expect("a priority");
+        assert_eq!(its.expect("a priority"), ours.max(NICE));
+        running.end().expect("it ends");
     }
 
     #[test]
