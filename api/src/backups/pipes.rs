@@ -48,8 +48,8 @@ fn is_large(_pipe: &impl AsFd) -> bool {
     false
 }
 
-/// A pipe that is left to fill before it is read again. `pg_dump` writes 4 KiB at a time: with a reader that waits for each of them,
-/// it would wake that one each time, on the processor on which it compresses.
+/// A pipe that is left to fill before it is read again. `pg_dump` writes 4 KiB at a time: a reader that waits for each of them has to be
+/// woken each time, which takes `pg_dump` time in which it would compress.
 pub(super) struct PacedPipe<R> {
     pipe: R,
     fills_for: Duration,
