@@ -3,9 +3,11 @@
 
 use std::{
     io::{self, Read, Write},
+    mem,
     os::fd::AsFd,
     process::ChildStdin,
     sync::{Arc, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,6 +20,8 @@ const WAITING: usize = 16;
 /// How much a pipe holds: as much as Linux gives to every user. Unit: bytes.
 #[cfg(target_os = "linux")]
 const CAPACITY: usize = 1 << 20;
+/// How long a pipe of that capacity is left to fill once it was emptied: it takes 250 MiB a second all the same.
+const FILLS_FOR: Duration = Duration::from_millis(4);
 
 /// A piece that several threads read.
 type Piece = Arc<Vec<u8>>;
@@ -31,6 +35,54 @@ pub(crate) fn enlarge(pipe: &impl AsFd) {
 /// A pipe stays as it is.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn enlarge(_pipe: &impl AsFd) {}
+
+/// Whether a pipe holds as much as we ask for.
+#[cfg(target_os = "linux")]
+fn is_large(pipe: &impl AsFd) -> bool {
+    rustix::pipe::fcntl_getpipe_size(pipe).is_ok_and(|bytes| bytes >= CAPACITY)
+}
+
+/// It holds what the system gives it.
+#[cfg(not(target_os = "linux"))]
+fn is_large(_pipe: &impl AsFd) -> bool {
+    false
+}
+
+/// A pipe that is left to fill before it is read again. `pg_dump` writes 4 KiB at a time: a reader that waits for each of them has to be
+/// woken each time, which takes `pg_dump` time in which it would compress.
+pub(super) struct PacedPipe<R> {
+    pipe: R,
+    fills_for: Duration,
+    was_emptied: bool,
+}
+
+impl<R: AsFd> PacedPipe<R> {
+    /// Makes the pipe larger. Where the system refuses that it is read as soon as there is something in it.
+    pub(super) fn new(pipe: R) -> Self {
+        enlarge(&pipe);
+        let fills_for = if is_large(&pipe) {
+            FILLS_FOR
+        } else {
+            Duration::ZERO
+        };
+        Self {
+            pipe,
+            fills_for,
+            was_emptied: false,
+        }
+    }
+}
+
+impl<R: Read> Read for PacedPipe<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if mem::take(&mut self.was_emptied) {
+            thread::sleep(self.fills_for);
+        }
+        let read = self.pipe.read(bytes)?;
+        self.was_emptied = (1..bytes.len()).contains(&read);
+        Ok(read)
+    }
+}
 
 /// A queue of pieces that one thread fills and another empties.
 pub(super) fn queue() -> (mpsc::SyncSender<Piece>, mpsc::Receiver<Piece>) {
@@ -159,6 +211,34 @@ mod tests {
 
         let after = rustix::pipe::fcntl_getpipe_size(&reader).expect("its size");
         assert!(after >= before, "{before}, {after}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_large_pipe_that_was_emptied_is_left_to_fill() {
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        let mut paced = PacedPipe::new(reader);
+        // Where the system gives no larger pipes there is nothing to be left.
+        let fills_for = if is_large(&writer) {
+            FILLS_FOR
+        } else {
+            Duration::ZERO
+        };
+        assert_eq!(paced.fills_for, fills_for);
+        let mut bytes = [0; 4];
+
+        writer.write_all(b"123456").expect("there is room");
+        assert_eq!(paced.read(&mut bytes).expect("it is read"), 4);
+        assert!(!paced.was_emptied, "there is more");
+        assert_eq!(paced.read(&mut bytes).expect("it is read"), 2);
+        assert!(paced.was_emptied);
+        writer.write_all(b"7").expect("there is room");
+        drop(writer);
+        let began = Instant::now();
+        assert_eq!(paced.read(&mut bytes).expect("it is read"), 1);
+        assert!(began.elapsed() >= fills_for);
+        assert_eq!(bytes[0], b'7');
+        assert_eq!(paced.read(&mut bytes).expect("it ends"), 0);
     }
 
     #[test]

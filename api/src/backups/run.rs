@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Local, TimeDelta, Utc};
+use chrono::{DateTime, Local, Utc};
 use domain::ids::RequestId;
 use futures::future::join_all;
+use rustix::process::{Pid, getpriority_process, setpriority_process};
 use serde::Serialize;
 use store::{
     StoreError,
@@ -25,15 +26,19 @@ use vault::backup::{BackupRecipient, BackupWriter, WrittenFile};
 use super::{
     BackupPart, Tier, files,
     manifest::{self, BackupManifest},
-    pipes,
+    pipes::{self, PacedPipe},
     programs::{DatabaseAddress, ProgramError, Programs},
 };
 
 /// How a dump in the custom format begins.
 const BEGINNING: &[u8] = b"PGDMP";
 
-/// How long a backup that has the second in its name waits for one of which there is none. Unit: seconds.
-const SECONDS_AT_MOST: i64 = 3;
+/// How long a backup that has the second in its name waits for one of which there is none.
+const WAITS_AT_MOST: Duration = Duration::from_secs(3);
+
+/// The priority of a program that others go before: it weighs a ninth of the usual 0 (the table of weights in Linux'
+/// `kernel/sched/core.c`).
+const NICE: i32 = 10;
 
 /// One part, and where it goes.
 #[derive(Debug, Clone)]
@@ -142,7 +147,8 @@ pub(crate) async fn make(
     now: DateTime<Utc>,
     tell: fn(&str),
 ) -> Result<Vec<MadeBackup>, BackupError> {
-    let paths = free_paths(wanted, now).await?;
+    let (paths, wait) = free_paths(wanted, now)?;
+    tokio::time::sleep(wait).await;
     let Some(first) = wanted.parts.first() else {
         return Ok(Vec::new());
     };
@@ -164,7 +170,7 @@ pub(crate) async fn make(
     finished
 }
 
-/// Looks whether it could be made, and gives what the dumps would be called; nothing is written.
+/// Looks whether it could be made, and gives what the dumps would be called; nothing is written, and no second waited for.
 ///
 /// # Errors
 /// [`BackupError`]: why it could not.
@@ -172,10 +178,7 @@ pub(crate) async fn look(
     wanted: &WantedBackup,
     now: DateTime<Utc>,
 ) -> Result<Vec<PathBuf>, BackupError> {
-    let paths = paths_of(wanted, now);
-    if let Some(there) = paths.iter().find_map(|path| taken(path)) {
-        return Err(BackupError::There(there.display().to_string()));
-    }
+    let (paths, _) = free_paths(wanted, now)?;
     if let Some(first) = wanted.parts.first() {
         let mut snapshot = Snapshot::begin(&first.url).await?;
         let identity = snapshot.identity().await;
@@ -196,14 +199,21 @@ async fn prepare(
     if identity.migrations.is_empty() {
         return Err(BackupError::Empty(identity.name.clone()));
     }
-    let programs = Programs::find(wanted.programs.as_deref(), identity.server_major)?;
-    let mut all = Vec::new();
-    for part in &wanted.parts {
-        let mut seen = Snapshot::import(&part.url, snapshot).await?;
-        require_schema(part.part, seen.schema().await?, wanted.tenant.schema())?;
-        all.push(seen);
-    }
-    Ok((programs, all))
+    let (named, major) = (wanted.programs.clone(), identity.server_major);
+    let looking = tokio::task::spawn_blocking(move || Programs::find(named.as_deref(), major));
+    let imports = wanted.parts.iter();
+    let imports = imports.map(|part| import(part, snapshot, wanted.tenant.schema()));
+    let (programs, all) = tokio::join!(looking, join_all(imports));
+    let programs = programs.map_err(io::Error::other)??;
+    let all: Result<Vec<Snapshot>, BackupError> = all.into_iter().collect();
+    Ok((programs, all?))
+}
+
+/// The snapshot under the role of a part, which has to lead to this schema.
+async fn import(part: &WantedPart, snapshot: &str, schema: &str) -> Result<Snapshot, BackupError> {
+    let mut seen = Snapshot::import(&part.url, snapshot).await?;
+    require_schema(part.part, seen.schema().await?, schema)?;
+    Ok(seen)
 }
 
 /// Dumps every part of a snapshot into a file aside, all at once.
@@ -305,23 +315,22 @@ fn as_empty(error: StoreError, url: &str) -> BackupError {
     }
 }
 
-/// What the dumps are called where none of that name is there. One that has the second in its name waits until there is none of that
-/// second.
-async fn free_paths(
+/// What the dumps are called where none of that name is there, and how long it takes until then: one that has the second in its name
+/// waits for a second of which there is none.
+fn free_paths(
     wanted: &WantedBackup,
     now: DateTime<Utc>,
-) -> Result<Vec<PathBuf>, BackupError> {
-    let mut seconds = 0;
+) -> Result<(Vec<PathBuf>, Duration), BackupError> {
+    let mut wait = Duration::ZERO;
     loop {
-        let paths = paths_of(wanted, now + TimeDelta::seconds(seconds));
+        let paths = paths_of(wanted, now + wait);
         let Some(there) = paths.iter().find_map(|path| taken(path)) else {
-            return Ok(paths);
+            return Ok((paths, wait));
         };
-        if !wanted.timed || seconds == SECONDS_AT_MOST {
+        if !wanted.timed || wait == WAITS_AT_MOST {
             return Err(BackupError::There(there.display().to_string()));
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        seconds += 1;
+        wait += Duration::from_secs(1);
     }
 }
 
@@ -500,27 +509,28 @@ fn write(
     }
     let mut dumping = Running::start("pg_dump", dumps)?;
     let mut reading = Running::start("pg_restore", reads)?;
-    let mut writer = BackupWriter::new(files::begin(path)?, recipients)?;
-    let beginning = copy(&mut dumping, &mut reading, &mut writer, tell)?;
+    reading.yield_to_others();
+    let writer = BackupWriter::new(files::begin(path)?, recipients)?;
+    let (beginning, written) = copy(&mut dumping, &mut reading, writer, tell)?;
     dumping.end()?;
     if beginning != BEGINNING {
         return Err(BackupError::NoDump);
     }
     reading.end()?;
-    Ok(writer.finish()?)
+    Ok(written)
 }
 
-/// Copies until the dump ends; gives how it began. The file and the program that reads back have a thread each, so that the dump
-/// waits for neither until it is far ahead of it.
+/// Copies until the dump ends; gives how it began, and the file, which is on the disk then. The file and the program that reads back
+/// have a thread each, so that the dump waits for neither until it is far ahead of it, and the disk for no check.
 fn copy(
     dumping: &mut Running,
     reading: &mut Running,
-    writer: &mut BackupWriter,
+    mut writer: BackupWriter,
     tell: impl Fn(u64),
-) -> Result<Vec<u8>, BackupError> {
+) -> Result<(Vec<u8>, WrittenFile), BackupError> {
     let output = dumping.child.stdout.take().ok_or(BackupError::NoDump)?;
+    let output = PacedPipe::new(output);
     let check = reading.child.stdin.take();
-    pipes::enlarge(&output);
     if let Some(check) = &check {
         pipes::enlarge(check);
     }
@@ -528,7 +538,10 @@ fn copy(
     thread::scope(|scope| {
         let (to_file, for_file) = pipes::queue();
         let (to_check, for_check) = pipes::queue();
-        let writing = scope.spawn(move || pipes::write_all(&for_file, writer));
+        let writing = scope.spawn(move || {
+            pipes::write_all(&for_file, &mut writer)?;
+            writer.finish()
+        });
         let checking = scope.spawn(move || pipes::feed_program(&for_check, check));
         let queues = [to_file, to_check];
         let beginning = pipes::hand_on(output, BEGINNING.len(), &queues, tell);
@@ -536,8 +549,8 @@ fn copy(
         drop(queues);
         let written = writing.join().unwrap_or_else(|_| Err(ended()));
         checking.join().map_err(|_| ended())?;
-        written?;
-        Ok(beginning?)
+        let written = written?;
+        Ok((beginning?, written))
     })
 }
 
@@ -568,6 +581,13 @@ impl Running {
             })
         });
         Ok(Self { name, child, said })
+    }
+
+    /// Has other programs go first, above all `pg_dump` and the server. Where the system refuses that, all of them are alike.
+    fn yield_to_others(&self) {
+        // Who runs us by `nice` may have asked for less.
+        let ours = getpriority_process(None).unwrap_or_default();
+        setpriority_process(Some(Pid::from_child(&self.child)), ours.max(NICE)).ok();
     }
 
     /// Waits until it has ended well.
@@ -636,6 +656,23 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_yields_has_a_lower_priority() {
+        let mut command = Command::new("cat");
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut running = Running::start("cat", command).expect("it starts");
+
+        running.yield_to_others();
+
+        let its = getpriority_process(Some(Pid::from_child(&running.child)));
+        let ours = getpriority_process(None).expect("a priority");
+        assert_eq!(its.expect("a priority"), ours.max(NICE));
+        running.end().expect("it ends");
+    }
+
+    #[test]
     fn dumps_are_called_as_the_specification_says() {
         let part = |part, recipients| WantedPart {
             part,
@@ -675,6 +712,54 @@ mod tests {
             name,
             format!("/backups/daily/meditrustal_keys_{day}_north.dump")
         );
+    }
+
+    #[test]
+    fn a_backup_of_the_same_second_has_the_name_of_the_first_that_is_free() {
+        let root = std::env::temp_dir().join(format!("meditrustal-second-{}", std::process::id()));
+        let part = |part, directory: &str| WantedPart {
+            part,
+            url: String::new(),
+            directory: root.join(directory),
+            recipients: Vec::new(),
+        };
+        let mut wanted = WantedBackup {
+            tier: Tier::Daily,
+            timed: true,
+            tenant: Tenant::usual(),
+            programs: None,
+            parts: vec![
+                part(BackupPart::Records, "records"),
+                part(BackupPart::Keys, "keys"),
+            ],
+        };
+        let now = DateTime::from_timestamp(1_796_040_000, 0).expect("a time");
+        let second = Duration::from_secs(1);
+        let is_made = |path: &Path| {
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            std::fs::write(path, "").expect("written");
+        };
+        let free = |wanted: &WantedBackup| free_paths(wanted, now).expect("there is one");
+        assert_eq!(free(&wanted), (paths_of(&wanted, now), Duration::ZERO));
+
+        is_made(&paths_of(&wanted, now)[0]);
+        // Encrypted or not: both would have the same manifest.
+        let keys = paths_of(&wanted, now + second).remove(1);
+        is_made(&keys.with_extension("dump.age"));
+
+        let later = 2 * second;
+        assert_eq!(free(&wanted), (paths_of(&wanted, now + later), later));
+        for later in [2, 3] {
+            is_made(&paths_of(&wanted, now + later * second)[0]);
+        }
+        let refused = free_paths(&wanted, now);
+        assert!(matches!(refused, Err(BackupError::There(_))), "{refused:?}");
+        // One that has only the day in its name waits for none.
+        wanted.timed = false;
+        is_made(&paths_of(&wanted, now)[0]);
+        let refused = free_paths(&wanted, now);
+        assert!(matches!(refused, Err(BackupError::There(_))), "{refused:?}");
+        std::fs::remove_dir_all(&root).ok();
     }
 
     #[test]

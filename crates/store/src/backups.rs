@@ -21,8 +21,9 @@ pub const KEYS_TABLE: &str = "patient_keys";
 /// How the comment of a database, or of a tenant's schema in one, begins whose restore has not ended.
 const UNFINISHED: &str = "meditrustal restore of ";
 
-/// As long as the dumps take: nothing is done in it meanwhile.
-const BEGIN: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+/// As long as the dumps take: nothing is done in it meanwhile but to count rows. One process counts faster than any dump reads, and several
+/// would take processors from the dumps.
+const BEGIN: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET max_parallel_workers_per_gather = 0;
     BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// A snapshot that is held open: whoever imports it sees the same rows.

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How much of a file is written before it is brought to the disk, while more is written. Unit: bytes.
-const SYNCED_EVERY: u64 = 1 << 24;
+const SYNCED_EVERY: u64 = 1 << 23;
 /// How much of a file is read at a time. Unit: bytes.
 const CHUNK: usize = 1 << 18;
 

@@ -266,6 +266,16 @@ async fn a_backup_that_is_tried_out_says_what_it_would_write_and_writes_nothing(
     assert_eq!(site.runs(&world, &made, &[]).await.code, Some(0));
     let ended = site.runs(&world, &tried, &[]).await;
     ended.is_refused("is there already");
+    // Of a second there is one: the next would get another name, as a run does, which waits for it.
+    let again = [&tried[..], &["--again"]].concat();
+    let mut there = Vec::new();
+    for _ in 0..3 {
+        let told = site.runs(&world, &again, &[]).await.json();
+        let path = text(&told["wouldWrite"][0]);
+        assert!(!there.contains(&path), "{path} in {there:?}");
+        fs::write(&path, "").expect("written");
+        there.push(path);
+    }
 }
 
 #[tokio::test]
