@@ -113,7 +113,7 @@ pub(crate) async fn ask_who_signed(
 }
 
 /// Whether retention removed the row of a place by the purge that is said to have done it: the trail says exactly what that one
-/// removed, signed by whom the registry lets pin checkpoints.
+/// removed, signed by whom the registry lets pin checkpoints, or by whom the deployment file names.
 ///
 /// # Errors
 /// The database's; [`Error::Unavailable`] where the registry cannot be asked.
