@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::{OnceCell, SemaphorePermit};
 
 use crate::template::{self, FIRST_ADMIN};
-use crate::{Person, Program, eventually, id, text};
+use crate::{Person, Program, Wiretap, eventually, id, text};
 
 const REGISTER: &str = "mutation Register($input: RegisterInput!) {
   register(input: $input) { user { id username role } }
@@ -160,6 +160,15 @@ impl World {
             .api(name, claimed_port(), &environment)
             .await;
         Program::new(started.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// Another api on the same chain and, through a [`Wiretap`], the same database.
+    pub async fn tapped_api(&self) -> (Wiretap, Program) {
+        let url = self.foundation.url_of("meditrustal_api");
+        let tap = Wiretap::before(&url.expect("there is such a role")).await;
+        let more = [("DATABASE_URL", tap.url())];
+        let api = self.another_api("tapped", &more).await;
+        (tap, api)
     }
 
     /// Another indexer on the same database and chain.

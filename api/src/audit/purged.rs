@@ -113,7 +113,7 @@ pub(crate) async fn ask_who_signed(
 }
 
 /// Whether retention removed the row of a place by the purge that is said to have done it: the trail says exactly what that one
-/// removed, signed by whom the registry lets pin checkpoints.
+/// removed, signed by whom the registry lets pin checkpoints, or by whom the deployment file names.
 ///
 /// # Errors
 /// The database's; [`Error::Unavailable`] where the registry cannot be asked.
@@ -163,7 +163,8 @@ pub(crate) struct Pinners<'a> {
 }
 
 impl<'a> Pinners<'a> {
-    /// Those that the registry of this deployment lets pin checkpoints, as far as a node says so, and these.
+    /// Those that the registry of this deployment lets pin checkpoints, as far as a node says so, those that once might, as
+    /// the deployment file says, and these.
     pub(crate) fn new(
         deployment: Option<&Deployment>,
         client: Option<&'a Client>,
@@ -173,10 +174,13 @@ impl<'a> Pinners<'a> {
             let registry = deployment.registry.to_string();
             Checkpoint::new(deployment.chain_id, &registry, 0, Hash::default()).origin
         });
+        let filed = deployment.into_iter();
+        let filed = filed.flat_map(|deployment| &deployment.earlier_checkpointers);
+        let known = filed.chain(earlier);
         Self {
             client,
             origin,
-            known: earlier.iter().map(|account| (account.0, true)).collect(),
+            known: known.map(|account| (account.0, true)).collect(),
         }
     }
 

@@ -33,7 +33,7 @@ impl CountryRule {
         self.0.has_safeguards
     }
 
-    /// Whether data goes there by nothing but the consent of the patient.
+    /// Whether data may be sent there because the patient consents, also without such a law and such safeguards.
     async fn needs_consent(&self) -> bool {
         self.0.needs_consent
     }
@@ -68,7 +68,7 @@ pub(crate) struct SetCountryRuleInput {
     is_adequate: bool,
     /// Whether there are safeguards that bind whoever receives data there.
     has_safeguards: bool,
-    /// Whether data goes there by nothing but the consent of the patient.
+    /// Whether data may be sent there because the patient consents, also without such a law and such safeguards.
     needs_consent: bool,
 }
 

@@ -39,6 +39,10 @@ pub struct Deployment {
     /// The registry of consents that it continues.
     #[serde(default)]
     pub consent_predecessor: Option<ChainAddress>,
+    /// Accounts that pinned checkpoints before and may not any more. The deploy script names none: who takes the role from
+    /// an account adds it.
+    #[serde(default)]
+    pub earlier_checkpointers: Vec<ChainAddress>,
 }
 
 const fn first_version() -> u64 {
@@ -157,6 +161,13 @@ mod tests {
         somebody.0[17] = 1;
         assert_eq!(read.is_no_wallet(somebody), None);
         assert_eq!(read.is_no_wallet(read.registrar), None);
+
+        assert!(read.earlier_checkpointers.is_empty());
+        let account = "0x52908400098527886E0F7030069857D2E4169EE7";
+        let named = format!(r#""earlierCheckpointers": ["{account}"], "block""#);
+        let named = file.replacen("\"block\"", &named, 1);
+        let named: Deployment = serde_json::from_str(&named).expect("a deployment");
+        assert_eq!(named.earlier_checkpointers, [consents]);
 
         let first = file.replace("\"version\": 2,", "");
         let first: Deployment = serde_json::from_str(&first).expect("a deployment");

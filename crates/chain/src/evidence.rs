@@ -131,6 +131,7 @@ impl Client {
             consent_registry: None,
             consent_version: None,
             consent_predecessor: None,
+            earlier_checkpointers: Vec::new(),
         };
         Ok(Self::new(url, timeout, &as_found)?)
     }

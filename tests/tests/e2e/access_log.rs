@@ -576,6 +576,31 @@ async fn conditions_narrow_the_days(world: &World, ana: &Person, dr_bo: &Person)
     ana.asks(DAYS, wrong).await.fails_with("BAD_USER_INPUT");
 }
 
+/// Each day has the times of its first and its last row.
+async fn says_from_when_to_when(world: &World, ana: &Person) {
+    const TIMES: &str =
+        "{ myAccessLogByDay(first: 100) { nodes { day who { id } firstAt lastAt } } }";
+
+    let answer = ana.asks(TIMES, json!({})).await;
+
+    let days = answer.data()["myAccessLogByDay"]["nodes"].as_array();
+    let days = days.expect("a list");
+    assert!(days.iter().any(|day| day["firstAt"] != day["lastAt"]));
+    for day in days {
+        let who = text(&day["who"]["id"]);
+        let [begins, first, last] = ["day", "firstAt", "lastAt"].map(|name| text(&day[name]));
+        let same = world
+            .sql(&format!(
+                "SELECT 1 FROM audit_logs WHERE patient_id = '{}' AND user_id = '{who}'
+                     AND event_time >= '{begins}' AND event_time < timestamptz '{begins}' + INTERVAL '1 day'
+                 HAVING min(event_time) = '{first}' AND max(event_time) = '{last}'",
+                ana.id
+            ))
+            .await;
+        assert_eq!(same.len(), 1, "{day}");
+    }
+}
+
 #[tokio::test]
 async fn a_patient_reads_who_did_how_much_on_which_day_page_by_page() {
     let world = World::start().await;
@@ -614,6 +639,7 @@ async fn a_patient_reads_who_did_how_much_on_which_day_page_by_page() {
         assert_eq!(told, expected, "{first} at a time");
     }
     conditions_narrow_the_days(&world, &ana, &dr_bo).await;
+    says_from_when_to_when(&world, &ana).await;
 
     // Whoever acts for her reads hers, and nobody else does.
     let eva = world.patient("eva").await;

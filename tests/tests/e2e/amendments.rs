@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use tests::{Answer, Person, Wiretap, World, documents, eventually, id, text};
+use tests::{Answer, Person, World, documents, eventually, id, text};
 
 const HISTORY: &str = "query History($id: UUID!, $first: Int, $after: Cursor) {
   medicalRecord(id: $id) {
@@ -370,11 +370,7 @@ async fn the_versions_of_a_page_of_records_take_no_statement_more_for_each() {
         let first = measured(&ana).await;
         amended(&ana, &first).await;
     }
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let ana = ana.at(&api);
     let heard = async |size: usize| {
         let query = format!(

@@ -248,11 +248,7 @@ async fn total_counts_are_exact_and_one_statement_where_they_are_asked_for() {
         (&ana, "myWallets", 0),
         (&kim, members.as_str(), 1),
     ];
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let idle = tap.background().await;
 
     for (person, list, total) in table {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use tests::{Person, Wiretap, World, documents, id, text};
+use tests::{Person, World, documents, id, text};
 
 use super::database::{Schema, are_equal, counts};
 
@@ -477,11 +477,7 @@ async fn are_held(owner: &Person, kim: &Person) {
 async fn every_connection_runs_as_many_statements_for_a_longer_page() {
     let world = World::start().await;
     let filled = Filled::start(&world).await;
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let schema = Schema::of(&filled.people[0].1).await;
     let listed: BTreeSet<String> = PLACES.iter().map(|place| place.0.to_owned()).collect();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Data that is sent to another country: by the country's rule, by a consent that says so, and written down as such.
 
 use serde_json::{Value, json};
-use tests::{Person, Reply, World, documents, id};
+use tests::{Person, Reply, World, documents, id, text};
 
 const RULES: &str =
     "{ countryRules { country isAdequate hasSafeguards needsConsent mayBeSentTo } }";
@@ -85,6 +85,7 @@ async fn what_is_sent_abroad_needs_a_consent_that_says_so_and_is_written_down_as
             json!(["RECORD_EXPORT", true, "SG", null]),
         ]
     );
+    says_where_to(&world, &dr_bo).await;
     // The patient's own goes where the rule lets it, and is written down alike.
     assert_eq!(takes_out(&world, &ana, &ana, "SG").await.status, 200);
     assert_eq!(
@@ -94,6 +95,30 @@ async fn what_is_sent_abroad_needs_a_consent_that_says_so_and_is_written_down_as
             json!(["RECORD_EXPORT", true, "SG", null]),
         ]
     );
+}
+
+/// `auditLogs` shows of the newest export its country, in which form the data was, when, and for how long the row is kept.
+async fn says_where_to(world: &World, person: &Person) {
+    const ROW: &str = "query Row($id: UUID!) {
+      auditLogs(first: 1, userId: $id, actionType: RECORD_EXPORT) { nodes {
+        id isCrossBorder destinationCountry encryptionStatus eventTime retentionPeriod
+      } }
+    }";
+    let admin = world.first_admin().await;
+
+    let answer = admin.asks(ROW, json!({ "id": person.id })).await;
+
+    let row = &answer.data()["auditLogs"]["nodes"][0];
+    assert_eq!(row["isCrossBorder"], true);
+    assert_eq!(row["destinationCountry"], "SG");
+    let [form, at, kept] =
+        ["encryptionStatus", "eventTime", "retentionPeriod"].map(|name| text(&row[name]));
+    let same = format!(
+        "encryption_status = '{form}' AND event_time = '{at}' AND retention_period = INTERVAL '{kept}'"
+    );
+    let (same, number) = (world.audit_rows(&same).await, text(&row["id"]));
+    let is_same = same.iter().any(|it| it["id"].to_string() == number);
+    assert!(is_same, "{row}");
 }
 
 #[tokio::test]

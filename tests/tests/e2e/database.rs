@@ -158,11 +158,7 @@ async fn no_list_runs_more_statements_for_a_longer_page() {
         .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
         .await;
     fill(&world, &ana, &dr_bo).await;
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let people = [ana.at(&api), world.first_admin().await.at(&api)];
     let schema = Schema::of(&people[0]).await;
     let lists = schema.lists();
@@ -313,11 +309,7 @@ async fn a_new_record_takes_fifteen_statements_under_the_lock_of_its_signer() {
     let world = World::start().await;
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
     ana.lets(&dr_bo, &["CREATE"]).await;
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let dr_bo = dr_bo.at(&api);
 
     let mut least = Vec::new();

@@ -533,6 +533,68 @@ async fn what_a_hold_covers_waits_until_two_administrators_release_it() {
         rows[3..],
         said(&[("DELETION_HOLD", "on_hold"), ("DELETION_HOLD", "scheduled")])
     );
+    is_listed_with_who_and_when(&world, (&ada, &adi), &hold).await;
+    what_is_no_hold_is_refused(&world, (&ada, &adi), &ana).await;
+}
+
+/// The list says of a hold that was released who placed it, who was the first to release it, and when, as its row does.
+async fn is_listed_with_who_and_when(world: &World, (ada, adi): (&Person, &Person), hold: &str) {
+    const HOLDS: &str = "{ legalHolds { nodes {
+      id placedBy placedAt releaseProposedBy releasedAt
+    } } }";
+
+    let listed = adi.asks(HOLDS, json!({})).await;
+
+    let nodes = listed.data()["legalHolds"]["nodes"].as_array();
+    let [listed] = nodes.expect("a list").as_slice() else {
+        panic!("one hold: {nodes:?}");
+    };
+    assert_eq!(id(listed), hold);
+    for name in ["placedBy", "releaseProposedBy"] {
+        assert_eq!(listed[name], ada.id.as_str(), "{name}");
+    }
+    let same = world
+        .sql(&format!(
+            "SELECT 1 FROM legal_holds
+             WHERE placed_at = '{}' AND released_at = '{}' AND placed_at < released_at",
+            text(&listed["placedAt"]),
+            text(&listed["releasedAt"])
+        ))
+        .await;
+    assert_eq!(same.len(), 1, "{listed}");
+}
+
+/// Each refusal names its field, and there is an end to the holds of one patient.
+async fn what_is_no_hold_is_refused(world: &World, (ada, adi): (&Person, &Person), ana: &Person) {
+    let of_another = a_record(&world.patient("budi").await).await;
+    let named = |answer: &Answer| answer.fails_with("BAD_USER_INPUT").extensions["field"].clone();
+    for (more, field) in [
+        (json!({ "recordIds": [of_another] }), "recordIds"),
+        (json!({ "reason": "short" }), "reason"),
+    ] {
+        let refused = holds(ada, ana, more).await;
+        assert_eq!(named(&refused), field);
+    }
+    releases(ada, "01a20aa4-0000-7000-8000-00000000c0de")
+        .await
+        .fails_with("NOT_FOUND");
+    let placed = holds(adi, ada, json!({})).await;
+    let of_ada = id(&placed.data()["placeHold"]["hold"]);
+    let own = releases(ada, &of_ada).await;
+    assert_eq!(named(&own), "id");
+
+    for _ in 0..50 {
+        let images = json!({ "dataCategories": ["IMAGING"] });
+        holds(ada, ana, images).await.data();
+    }
+    let refused = holds(ada, ana, json!({})).await;
+    let error = refused.fails_with("LIMIT_REACHED");
+    assert_eq!(error.extensions["field"], "patientId");
+    let kept = format!(
+        "SELECT 1 FROM legal_holds WHERE patient_id = '{}' AND released_at IS NULL",
+        ana.id
+    );
+    assert_eq!(world.sql(&kept).await.len(), 50);
 }
 
 #[tokio::test]

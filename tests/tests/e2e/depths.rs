@@ -230,11 +230,7 @@ async fn no_statement_is_run_for_each_node_of_a_page_at_any_depth() {
     let ana = filled.person("ana");
     has_more_records(ana, filled.person("bo")).await;
     has_more_versions(ana, &filled.fills_in("$RECORD")).await;
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let schema = Schema::of(ana).await;
     let idle = tap.background().await;
 

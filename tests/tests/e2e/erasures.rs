@@ -205,6 +205,7 @@ async fn a_category_is_erased_closed_on_the_chain_and_certified() {
         steps(&world, &request).await,
         ["BEGIN", "RECORDS", "CERTIFICATE"]
     );
+    is_told_as_completed(&world, &ana, &request).await;
 
     let answer = ana.asks(CERTIFICATE, json!({ "id": request })).await;
     let certificate = &answer.data()["deletionCertificate"];
@@ -228,6 +229,28 @@ async fn a_category_is_erased_closed_on_the_chain_and_certified() {
         .await
         .fails_with("NOT_FOUND");
     is_sound(&world).await;
+}
+
+/// Its subject is told when a request was made, verified and carried out, as its row says.
+async fn is_told_as_completed(world: &World, ana: &Person, request: &str) {
+    const REQUESTS: &str = "{ dataDeletionRequests { nodes {
+      id status requestedAt verifiedAt completedAt
+    } } }";
+
+    let answer = ana.asks(REQUESTS, json!({})).await;
+
+    let told = &answer.data()["dataDeletionRequests"]["nodes"][0];
+    assert_eq!(id(told), request);
+    assert_eq!(told["status"], "COMPLETED");
+    let [made, proved, done] =
+        ["requestedAt", "verifiedAt", "completedAt"].map(|name| text(&told[name]));
+    let same = world
+        .sql(&format!(
+            "SELECT 1 FROM data_deletion_requests
+             WHERE requested_at = '{made}' AND verified_at = '{proved}' AND completed_at = '{done}'"
+        ))
+        .await;
+    assert_eq!(same.len(), 1, "{told}");
 }
 
 #[tokio::test]

@@ -234,11 +234,7 @@ async fn more_objects_of_one_type_run_no_more_statements() {
         ))
         .await;
     world.seals().await;
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let idle = tap.background().await;
 
     for (person, list, query) in [(&ana, "consents", CONSENTS), (&kim, "auditLogs", ROWS)] {

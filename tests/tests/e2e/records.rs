@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use tests::{Person, Wiretap, World, documents, id, text};
+use tests::{Person, World, documents, id, text};
 
 const PAGE: &str = "query Page($first: Int!, $after: Cursor) {
   medicalRecords(first: $first, after: $after) {
@@ -465,11 +465,7 @@ async fn a_longer_list_takes_no_more_statements() {
         by.creates(&patients[nth % 3], "VITAL_SIGNS", &signs)
     }))
     .await;
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let dr_bo = dr_bo.at(&api);
     let list = async |first: usize| {
         let query = "query L($first: Int!) { medicalRecords(first: $first) { nodes {

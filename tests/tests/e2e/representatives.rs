@@ -626,6 +626,41 @@ async fn a_proposal_that_is_rejected_or_changed_is_approved_by_nobody() {
 }
 
 #[tokio::test]
+async fn a_patient_has_ten_representatives_whoever_appoints_another() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let (kim, lee) = (world.admin("kim").await, world.admin("lee").await);
+    let proposed = proposes(&kim, &ani, &ibu, REASON).await;
+    let proposal = proposed.data()["proposeRepresentative"]["proposal"].clone();
+    let until = async |day: u32| {
+        let mut input = terms(&ibu, &["READ_RECORDS"]);
+        input["validUntil"] = json!(format!("2039-01-{day:02}T00:00:00Z"));
+        ani.asks(APPOINT, json!({ "input": input })).await
+    };
+    let mut made = Vec::new();
+    for day in 1..=10 {
+        let answer = until(day).await;
+        made.push(answer.data()["appointRepresentative"]["representative"].clone());
+    }
+
+    let refused = [until(11).await, approves(&lee, &proposal).await];
+
+    for answer in &refused {
+        let error = answer.fails_with("LIMIT_REACHED");
+        assert_eq!(error.extensions["field"], "representativeId");
+    }
+    let written = "action_type = 'ACCESS_DENIED' AND new_value ->> 'reason' = 'LIMIT_REACHED'";
+    assert_eq!(world.audit_rows(written).await.len(), 1);
+    // What is there already is answered again, and one that has ended makes room.
+    let again = until(1).await;
+    let same = &again.data()["appointRepresentative"]["representative"];
+    assert_eq!(same["id"], made[0]["id"]);
+    ends(&ani, &made[9]).await.data();
+    approves(&lee, &proposal).await.data();
+    until(10).await.fails_with("LIMIT_REACHED");
+}
+
+#[tokio::test]
 async fn refusals_of_an_appointment_name_their_field() {
     let world = World::start().await;
     let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);

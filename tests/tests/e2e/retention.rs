@@ -7,9 +7,10 @@ use std::time::Duration;
 use dev::scratch::Scratch;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
+use tests::registry::{CHECKPOINT_ROLE, revoke_role};
 use tests::{Person, World, documents, eventually, id, text};
 
-use crate::{audit_check, audit_promise};
+use crate::{audit_check, audit_promise, relay::ADMINISTRATOR};
 
 /// How long each type is kept by default. Unit: years.
 const YEARS: [(&str, i32); 8] = [
@@ -414,7 +415,35 @@ async fn what_says_of_a_purge_is_believed_before_it_has_its_place_and_an_export_
         is_well.then_some(())
     })
     .await;
+    counts_where_the_deployment_file_names_the_account(&world, &dr_bo, promise).await;
     is_missed_where_no_purge_says_so(&world, &dr_bo, promise).await;
+}
+
+/// The account that signed the purges may pin checkpoints no longer: they count where the deployment file names it.
+async fn counts_where_the_deployment_file_names_the_account(
+    world: &World,
+    person: &Person,
+    promise: &Value,
+) {
+    let signer = "SELECT signer FROM audit_checkpoints LIMIT 1";
+    let signer = text(&world.sql(signer).await[0]["signer"]);
+    let file = world.foundation.dir().join("deployment.json");
+    let file = fs::read_to_string(file).expect("there is one");
+    let mut deployment: Value = serde_json::from_str(&file).expect("it is JSON");
+    deployment["earlierCheckpointers"] = json!([signer]);
+    let file = world.file("deployment.json");
+    fs::write(&file, deployment.to_string()).expect("written");
+    let environment = [("MEDITRUSTAL_DEPLOYMENT_FILE", file.as_str())];
+    let api = world.another_api("renamed", &environment).await;
+    let revoked = revoke_role(CHECKPOINT_ROLE, &signer);
+    world.calls_registry(ADMINISTRATOR, revoked).await;
+    let (is_well, said) = audit_check::runs(world, "verify --dry-run", true).await;
+    assert!(!is_well && said.contains("REMOVED"), "{said}");
+
+    let became = audit_promise::became(&person.at(&api), promise).await;
+
+    assert_eq!(became["state"], "PURGED", "{became}");
+    assert!(audit_promise::found(world).await.is_empty());
 }
 
 /// Somebody names another purge of a row that is gone: whoever asks about its promise opens a finding.

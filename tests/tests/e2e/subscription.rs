@@ -753,11 +753,7 @@ async fn follow_by_sockets(api: &Program, person: &Person) -> Vec<Socket> {
 #[tokio::test]
 async fn a_stream_costs_what_it_tells_and_not_what_happens_to_everybody() {
     let world = World::start().await;
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
     let ben = world.patient("ben").await;
     ana.lets(&bo, &["SEARCH"]).await;
@@ -862,11 +858,7 @@ fn asked_about_doctors(tap: &Wiretap) -> (usize, usize) {
 #[tokio::test]
 async fn doctors_streams_are_woken_for_those_who_may_let_them_in_and_for_nobody_else() {
     let world = World::start().await;
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let (ana, ben) = (world.patient("ana").await, world.patient("ben").await);
     let cara = world.patient("cara").await;
     let (bo, kim) = (world.doctor("bo").await, world.admin("kim").await);
@@ -932,11 +924,7 @@ async fn doctors_streams_are_woken_for_those_who_may_let_them_in_and_for_nobody_
 #[tokio::test]
 async fn what_an_entry_costs_does_not_grow_with_the_administrators_streams() {
     let world = World::start().await;
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let (ana, kim) = (world.patient("ana").await, world.admin("kim").await);
     let mut sockets = follow_by_sockets(&api, &kim).await;
     have_begun(&world, &kim).await;

@@ -59,8 +59,9 @@ pub(crate) enum AuditPromiseState {
     Met,
     /// The row is there, with this hash, and gets its place within seconds.
     Waiting,
-    /// The row was removed when it had been kept as long as it says, and a signed row of the audit trail says so. Its hash keeps its
-    /// place in the tree.
+    /// Retention removed the row when its `retentionPeriod` was over. A row `RETENTION_PURGE` of the audit trail says so, signed by an
+    /// account that pins checkpoints, or that pinned them before and is named by the operator. The hash of the removed row keeps
+    /// its place in the tree.
     Purged,
     /// There is no row with this number and hash. If the service gave both, the row was removed or changed.
     Broken,

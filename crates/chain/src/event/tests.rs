@@ -23,6 +23,7 @@ fn deployment() -> Deployment {
         consent_registry: None,
         consent_version: None,
         consent_predecessor: None,
+        earlier_checkpointers: Vec::new(),
     }
 }
 
