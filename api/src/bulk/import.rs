@@ -877,10 +877,7 @@ impl ImportRun {
             });
         }
         self.forget_refused(entry.number, &result);
-        // Nothing is stored of what would be.
-        if let Ok(imported) = &result
-            && !self.is_dry
-        {
+        if let Ok(imported) = &result {
             let not_awaited = self.promised.learn(&entry.links.promised, imported);
             entry.links.notes.extend(not_awaited);
         }

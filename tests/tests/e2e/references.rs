@@ -608,6 +608,10 @@ async fn files_of_earlier_windows_are_kept_for_all_patients_as_long_as_there_is_
         of(1, "a", "long"),
         of(2, "b", "long"),
         of(1, "c", "beyond"),
+        // The second of two files behind a document is nobody's.
+        of(1, "d", "twice"),
+        called("twice", b"%PDF-1.7 twice"),
+        called("twice", b"%PDF-1.7 twice"),
     ];
     let map = format!("{}=Patient/1&{}=Patient/2", ana.id, ben.id);
     let bearer = dr_bo.bearer();
@@ -617,22 +621,27 @@ async fn files_of_earlier_windows_are_kept_for_all_patients_as_long_as_there_is_
         ("x-patients", map.as_str()),
     ];
 
-    let (path, upload) = ("/import?source=h", lines.join("\n"));
-    let told = Report::of(world.api.takes("POST", path, &headers, upload).await);
+    let brought = async |path: &str| {
+        let upload = lines.join("\n");
+        Report::of(world.api.takes("POST", path, &headers, upload).await)
+    };
 
-    let expected = [
-        "KEPT",
-        "SKIPPED",
-        "SKIPPED",
-        "CREATED",
-        "CREATED",
-        "CREATED",
-        "WITH_DOCUMENT",
-    ];
-    let expected = expected.map(|it| json!(it));
-    assert_eq!(told.each("outcome"), expected, "{:?}", told.lines);
-    assert_eq!(told.lines[6]["entry"], 1);
-    assert_eq!(told.end["reasons"], json!({ "UNCLAIMED": 2 }));
+    let dry = brought("/import?source=h&dryRun=true").await;
+    let told = brought("/import?source=h").await;
+
+    let attached = "WOULD_BE_ATTACHED";
+    for (report, outcome, behind, before) in [
+        (&dry, "WOULD_BE_CREATED", attached, attached),
+        (&told, "CREATED", "ATTACHED", "WITH_DOCUMENT"),
+    ] {
+        let mut expected = vec!["KEPT", "SKIPPED", "SKIPPED"];
+        expected.extend([outcome; 4]);
+        expected.extend([behind, "SKIPPED", before]);
+        let expected: Vec<Value> = expected.into_iter().map(|it| json!(it)).collect();
+        assert_eq!(report.each("outcome"), expected, "{:?}", report.lines);
+        assert_eq!(report.lines[9]["entry"], 1);
+        assert_eq!(report.end["reasons"], json!({ "UNCLAIMED": 3 }));
+    }
     for (line, person) in [(3, &ana), (4, &ben)] {
         let record = text(&told.lines[line]["recordId"]);
         assert_eq!(told.lines[line]["attachments"], 1);

@@ -21,16 +21,15 @@ impl ImportRun {
             ..Links::default()
         };
         let is_wanted = self.is_wanted(number, &file);
+        let places = self.promised.take_places(&file);
         if self.is_dry {
-            let is_claimed = is_wanted || self.promised.is_expected(&file);
-            let result = if is_claimed {
+            let result = if is_wanted || !places.is_empty() {
                 Imported::Attached(None)
             } else {
                 self.unclaimed(number, &file)
             };
             return self.push(number, kind, links, Outcome::Came(Ok(result)));
         }
-        let places = self.promised.take_places(&file);
         if places.is_empty() {
             // What promises it was refused, or has it, or is told behind it.
             let result = if is_wanted {
