@@ -39,8 +39,8 @@ impl PromisedFiles {
         self.files.contains_key(&file.sha256)
     }
 
-    /// Learns which record a document has become, or would, that promises files in these places; gives what is to be said of those that are
-    /// not waited for.
+    /// Learns which record a document has become, or would become, that promises files in these places; gives what is to be said of
+    /// those that are not waited for.
     pub(crate) fn learn(&mut self, promised: &[AwaitedFile], imported: &Imported) -> Vec<Issue> {
         let (record, purpose) = match imported {
             Imported::Stored(stored) | Imported::Amended(stored)
