@@ -107,15 +107,16 @@ impl ImportRun {
         let is_again = self.again.is_some();
         links.promised.retain(|file| {
             let sha256 = &file.sha256;
+            // Also where its window has the same file: what became of the earlier one is told by its last document.
+            let before = earlier.claim(sha256, number);
             let found = match held.kept.get(sha256) {
                 _ if is_again => {
                     let at = late.kept.get(sha256).map(|(_, at)| *at);
                     late.reader.clone().zip(at)
                 }
                 Some((first, at)) if *first < number => held.reader.clone().zip(Some(*at)),
-                // It comes behind its document.
-                Some(_) => None,
-                None => earlier.claim(sha256, number),
+                // Its window has it behind the document, or not at all.
+                Some(_) | None => before,
             };
             let Some((reader, at)) = found else {
                 return true;
