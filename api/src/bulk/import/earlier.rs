@@ -21,22 +21,33 @@ impl ImportRun {
         if self.has_arrived || self.is_broken {
             return Ok(());
         }
+        if self.has_room_for_earlier(number, file).await? {
+            self.named.remember(file);
+        } else {
+            self.named.forget_shared_names(file);
+        }
+        Ok(())
+    }
+
+    /// Whether a file is kept for them, or there is room for what is known of one that is not stored beside records: documents are told
+    /// that.
+    async fn has_room_for_earlier(
+        &mut self,
+        number: u64,
+        file: &TakenFile,
+    ) -> Result<bool, ImportEnd> {
         let is_claimed = self.is_wanted(number, file) || self.promised.is_expected(file);
         if !self.named.has_room_behind(is_claimed) {
-            return Ok(());
+            return Ok(false);
         }
-        // Of one that is not stored beside records, documents are told so.
-        if self.named.has_storable(file) {
-            let most = self.transfer.app.transfers.held_bytes;
-            let most = if is_claimed { most / 2 } else { most };
-            let head = [[FILE].as_slice(), &number.to_be_bytes()].concat();
-            let kept = self.earlier.keep(&head, file, most).await;
-            if !kept.map_err(|error| no_spool(&error))? {
-                return Ok(());
-            }
+        if !self.named.has_storable(file) {
+            return Ok(true);
         }
-        self.named.remember(file);
-        Ok(())
+        let most = self.transfer.app.transfers.held_bytes;
+        let most = if is_claimed { most / 2 } else { most };
+        let head = [[FILE].as_slice(), &number.to_be_bytes()].concat();
+        let kept = self.earlier.keep(&head, file, most).await;
+        kept.map_err(|error| no_spool(&error))
     }
 
     /// Has the documents of the window that begins find those files.

@@ -88,6 +88,21 @@ impl NamedFiles {
         known.or_insert_with(|| facts.without_names());
     }
 
+    /// Has documents of later windows find no other file by a name of this one, for which there is no room.
+    pub(crate) fn forget_shared_names(&mut self, file: &TakenFile) {
+        let Some(facts) = self.files.get(&file.sha256) else {
+            return;
+        };
+        for name in &facts.names {
+            let meant = self.names.get(name).copied().flatten();
+            if let Some(known) = self.earlier_names.get_mut(name)
+                && *known != meant
+            {
+                *known = None;
+            }
+        }
+    }
+
     /// Learns of a file that has come.
     pub(crate) fn learn(&mut self, names: &[String], file: &TakenFile) {
         let is_known = self.files.contains_key(&file.sha256);
@@ -495,6 +510,13 @@ mod tests {
         named.clear();
         assert_eq!(meant(&named, 1), None);
         assert_eq!(meant(&named, 2), Some(one.sha256));
+        // So it is where there is no room for the second, unless it is the same file.
+        for (file, expected) in [(&one, Some(one.sha256)), (&other, None)] {
+            named.learn(&names(2), file);
+            named.forget_shared_names(file);
+            named.clear();
+            assert_eq!(meant(&named, 2), expected);
+        }
     }
 
     #[test]
