@@ -1,5 +1,6 @@
 //! `POST /import`: NDJSON or a `Bundle`, read as it arrives, a line of report for each entry in its order; behind those another one
-//! for each document whose `Medication` or file came in a later window (`lacking`, `late`).
+//! for each file that was kept for documents of later windows (`earlier`), and for each document whose `Medication` or file came in a
+//! later window (`lacking`, `late`).
 //!
 //! A broken entry stops no other. A connection that breaks loses nothing that was reported: the client
 //! sends the same again, or goes on `from` where it was told. At most [`WINDOW`] entries and
@@ -11,6 +12,8 @@
 //! stored, and what comes is the next one.
 
 mod dry;
+mod earlier;
+mod earlier_files;
 mod held;
 mod kept;
 mod lacking;
@@ -49,6 +52,7 @@ use tokio::time::Interval;
 use tracing::Instrument as _;
 
 use self::{
+    earlier_files::EarlierFiles,
     held::HeldEntries,
     kept::KeptFiles,
     lacking_documents::{CompletedDocument, LackingDocuments},
@@ -143,6 +147,7 @@ pub(crate) async fn answer(request: TransferRequest, body: Body) -> Response {
                 medications: None,
                 lacking: None,
                 late: LateFiles::default(),
+                earlier: EarlierFiles::default(),
                 again: None,
                 has_arrived: false,
                 is_broken: false,
@@ -326,6 +331,8 @@ struct ImportRun {
     lacking: Option<LackingDocuments>,
     /// The files that come in a later window than such a document.
     late: LateFiles,
+    /// The files of earlier windows.
+    earlier: EarlierFiles,
     /// The documents that are looked at again, by the numbers of their entries.
     again: Option<HashMap<u64, CompletedDocument>>,
     /// Whether all has arrived.
@@ -385,7 +392,7 @@ impl ImportRun {
             }
             if !is_arriving && self.window.is_empty() {
                 self.has_arrived = true;
-                return match self.finish_all().await {
+                return match self.finish_last().await {
                     Ok(()) => self.work_lacking().await,
                     Err(end) => end,
                 };
@@ -462,6 +469,12 @@ impl ImportRun {
         }
     }
 
+    /// The same of the last window, and tells what became of files that were kept for it.
+    async fn finish_last(&mut self) -> Result<(), ImportEnd> {
+        self.finish_all().await?;
+        self.tell_kept().await
+    }
+
     /// Says from time to time that it goes on, and whether it may, while nothing is stored that could be told.
     async fn keep_on(&mut self) -> Result<(), ImportEnd> {
         tokio::select! {
@@ -487,6 +500,7 @@ impl ImportRun {
             self.references.begin_window();
         }
         self.named.clear();
+        self.open_earlier().await?;
         self.held = Some(HeldEntries::begin().await?);
         Ok(())
     }
@@ -863,10 +877,7 @@ impl ImportRun {
             });
         }
         self.forget_refused(entry.number, &result);
-        // Nothing is stored of what would be.
-        if let Ok(imported) = &result
-            && !self.is_dry
-        {
+        if let Ok(imported) = &result {
             let not_awaited = self.promised.learn(&entry.links.promised, imported);
             entry.links.notes.extend(not_awaited);
         }

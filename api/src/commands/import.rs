@@ -149,6 +149,8 @@ struct EntryCounts {
     checked: u64,
     would_be_amended: u64,
     attached: u64,
+    /// Files that are told of once more when all has arrived.
+    kept: u64,
     /// Files that are not beside their records, which are there: the caller may not store them.
     files_refused: u64,
     /// The same: there were too many to wait for.
@@ -524,6 +526,7 @@ impl ImportProgress {
             Some("WOULD_BE_CREATED") => self.counts.checked += 1,
             Some("WOULD_BE_AMENDED") => self.counts.would_be_amended += 1,
             Some("ATTACHED" | "WOULD_BE_ATTACHED" | "WITH_DOCUMENT") => self.counts.attached += 1,
+            Some("KEPT") => self.counts.kept += 1,
             _ => self.counts.refused += 1,
         }
         self.counts.files_refused += line["attachmentsRefused"].as_u64().unwrap_or_default();
@@ -552,6 +555,7 @@ impl ImportProgress {
             "wouldBeCreated": counts.checked,
             "wouldBeAmended": counts.would_be_amended,
             "attached": counts.attached,
+            "kept": counts.kept,
             "attachmentsRefused": counts.files_refused,
             "attachmentsNotAwaited": counts.files_not_awaited,
             "reported": self.reported,
@@ -574,6 +578,7 @@ impl ImportProgress {
             (told.checked, "would be stored"),
             (told.would_be_amended, "would be stored as next versions"),
             (told.attached, "files of records"),
+            (told.kept, "files kept for documents behind them"),
             (told.files_refused, "files that may not be stored"),
             (told.files_not_awaited, "files to be sent by themselves"),
             (unresolved, "references to what is not stored"),
@@ -616,14 +621,17 @@ mod tests {
         let mut progress = ImportProgress::new(Box::new(std::io::sink()), 1);
         for line in [
             r#"{"entry":1,"outcome":"CREATED"}"#,
+            r#"{"entry":2,"outcome":"KEPT"}"#,
             r#"{"entry":3,"outcome":"SKIPPED"}"#,
+            r#"{"entry":2,"outcome":"WITH_DOCUMENT"}"#,
             r#"{"entry":1,"outcome":"AMENDED"}"#,
         ] {
             progress.take(line.as_bytes()).unwrap();
         }
-        assert_eq!((progress.next, progress.reported), (4, 2));
+        assert_eq!((progress.next, progress.reported), (4, 3));
         let counts = &progress.counts;
         let counted = (counts.created, counts.skipped, counts.amended);
         assert_eq!(counted, (1, 1, 1));
+        assert_eq!((counts.kept, counts.attached, counts.refused), (1, 1, 0));
     }
 }

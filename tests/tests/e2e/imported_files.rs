@@ -517,7 +517,7 @@ async fn files_that_come_behind_documents_that_refer_to_each_other_are_put_aside
 }
 
 /// A report that promises this file and does not hold it.
-fn promising(file: &[u8], id: &str) -> Value {
+pub(crate) fn promising(file: &[u8], id: &str) -> Value {
     let (sha256, sha1) = hashes(file);
     let mut document = report(
         b"",

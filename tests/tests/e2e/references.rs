@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::transfer::{BUNDLE, NDJSON, Report, dangling, heart_rate, references, stored};
 use tests::{Person, World, id, text};
 
-use crate::imported_files::{binary, chunks, gets, naming, stored_form};
+use crate::imported_files::{binary, chunks, gets, naming, promising, stored_form};
 use crate::sources::{BASE, brings, bundle, document, entry, measured};
 
 /// How many heart rates refer to each other: some 40 kB each, so that they are more than two windows of 1 MiB.
@@ -354,9 +354,30 @@ async fn a_medication_is_read_in_what_refers_to_it_by_whichever_name_and_wheneve
     assert_eq!(again.lines[0]["recordId"], with.lines[1]["recordId"]);
 }
 
+/// More than one window of heart rates that refer to nothing.
+fn filling() -> Vec<String> {
+    let note = "resting, seated. ".repeat(2_400);
+    let one = |nth: usize| {
+        let more = format!(r#""id":"{nth}","note":[{{"text":"{nth}: {note}"}}]"#);
+        measured(72, &more)
+    };
+    (0..LONG).map(one).collect()
+}
+
+/// A file by itself that has this id.
+fn called(id: &str, file: &[u8]) -> String {
+    let mut binary = binary(file);
+    binary["id"] = json!(id);
+    binary.to_string()
+}
+
+/// A report of which the file is one of this id.
+fn naming_id(id: &str, of: &str) -> Value {
+    naming(&format!("Binary/{of}"), id, &json!({}))
+}
+
 /// Two windows of an import: in the first are documents of which the drugs and files come in the second, or in none.
 fn two_windows(file: &[u8]) -> Vec<String> {
-    let note = "resting, seated. ".repeat(2_400);
     let taken = |named: &str| {
         json!({
             "resourceType": "MedicationStatement", "id": named, "status": "active", "effectiveDateTime": "2026-01-02",
@@ -364,27 +385,18 @@ fn two_windows(file: &[u8]) -> Vec<String> {
         })
         .to_string()
     };
-    let report = |id: &str, of: &str| naming(&format!("Binary/{of}"), id, &json!({}));
     // Nobody can say which record it is, when it comes again.
-    let mut nameless = report("r4", "f4");
+    let mut nameless = naming_id("r4", "f4");
     nameless.as_object_mut().expect("an object").remove("id");
-    let called = |id: &str, file: &[u8]| {
-        let mut binary = binary(file);
-        binary["id"] = json!(id);
-        binary.to_string()
-    };
     let reports = [
-        report("r1", "f1"),
-        report("r2", "never"),
-        report("r3", "f3"),
+        naming_id("r1", "f1"),
+        naming_id("r2", "never"),
+        naming_id("r3", "f3"),
         nameless,
     ];
     let mut lines = vec![taken("m"), taken("never")];
     lines.extend(reports.iter().map(Value::to_string));
-    lines.extend((0..LONG).map(|nth| {
-        let more = format!(r#""id":"{nth}","note":[{{"text":"{nth}: {note}"}}]"#);
-        measured(72, &more)
-    }));
+    lines.extend(filling());
     let medication = r#"{"resourceType":"Medication","id":"m","code":{"text":"Ramipril 5 MG"}}"#;
     lines.push(medication.to_owned());
     lines.extend([
@@ -474,14 +486,176 @@ async fn what_comes_in_a_later_window_is_in_the_next_version() {
     assert_eq!((stored(&world).await, chunks(&world).await), expected);
 
     // Another import may bring what never came.
-    let mut late = binary(file);
-    late["id"] = json!("never");
-    let mended = [lines[3].clone(), late.to_string()];
+    let mended = [lines[3].clone(), called("never", file)];
     let mended = brings(&world, &ana, "&source=h", &mended).await;
     assert_eq!(
         mended.each("outcome"),
         ["AMENDED", "ATTACHED"].map(|it| json!(it))
     );
+}
+
+/// Two windows of an import: in the first are files that documents of both name or promise, or of one of them, or of none.
+fn files_first(early: &[u8], both: &[u8], promised: &[u8]) -> Vec<String> {
+    let mut lines = vec![
+        called("f1", early),
+        called("never", b"%PDF-1.7 nobody's"),
+        called("f2", both),
+        naming_id("r1", "f2").to_string(),
+        called("f3", b"<html>\0"),
+        binary(promised).to_string(),
+    ];
+    lines.extend(filling());
+    lines.extend([
+        naming_id("r2", "f1").to_string(),
+        naming_id("r3", "f1").to_string(),
+        naming_id("r4", "f2").to_string(),
+        naming_id("r5", "f3").to_string(),
+        // The same file once more, in the window of its document.
+        binary(promised).to_string(),
+        promising(promised, "r6").to_string(),
+    ]);
+    lines
+}
+
+#[tokio::test]
+async fn a_file_of_an_earlier_window_is_in_the_first_version() {
+    let world = with_small_windows().await;
+    let (ana, ben) = (world.patient("ana").await, world.patient("ben").await);
+    let (early, both, promised) = (
+        b"%PDF-1.7 of the first window".as_slice(),
+        b"%PDF-1.7 of both windows".as_slice(),
+        b"%PDF-1.7 promised".as_slice(),
+    );
+    let lines = files_first(early, both, promised);
+
+    let dry = brings(&world, &ana, "&source=h&dryRun=true", &lines).await;
+    let nothing = (stored(&world).await, chunks(&world).await);
+    let first = brings(&world, &ana, "&source=h", &lines).await;
+    let after_first = (stored(&world).await, chunks(&world).await);
+    let again = brings(&world, &ana, "&source=h", &lines).await;
+
+    assert_eq!(first.end["ended"], "COMPLETE", "{:?}", first.end);
+    // Those that were kept are told of twice.
+    let numbers = (1..=lines.len()).chain([1, 2, 6]);
+    let numbers: Vec<Value> = numbers.map(|number| json!(number)).collect();
+    for (report, outcome, claimed) in [
+        (&dry, "WOULD_BE_CREATED", "WOULD_BE_ATTACHED"),
+        (&first, "CREATED", "WITH_DOCUMENT"),
+        (&again, "ALREADY_THERE", "WITH_DOCUMENT"),
+    ] {
+        assert_eq!(report.each("entry"), numbers, "{:?}", report.end);
+        let mut expected = vec!["KEPT", "KEPT", claimed, outcome, "SKIPPED", "KEPT"];
+        expected.extend([outcome; LONG + 4]);
+        expected.extend([claimed, outcome]);
+        expected.extend([claimed, "SKIPPED", claimed]);
+        let expected: Vec<Value> = expected.into_iter().map(|it| json!(it)).collect();
+        assert_eq!(report.each("outcome"), expected);
+        let of_files = &report.end["byResourceType"]["Binary"];
+        let expected = json!({ "KEPT": 3, "SKIPPED": 2, claimed: 4 });
+        assert_eq!((of_files, &report.end["kept"]), (&expected, &json!(3)));
+        assert_eq!(report.end["reasons"], json!({ "UNCLAIMED": 2 }));
+        assert_eq!(report.end["notes"], json!({ "attachment-not-taken": 1 }));
+    }
+    assert_eq!(nothing, (0, 0), "a trial stores nothing");
+    assert_eq!(after_first, (LONG as u64 + 6, 5));
+    // The same again changes nothing.
+    assert_eq!((stored(&world).await, chunks(&world).await), after_first);
+    let behind = 6 + LONG;
+    for (line, file) in [(0, early), (1, early), (2, both), (5, promised)] {
+        let line = &first.lines[behind + line];
+        assert_eq!(
+            (&line["version"], &line["attachments"]),
+            (&json!(1), &json!(1))
+        );
+        let record = text(&line["recordId"]);
+        let kept = document(&ana, &line["recordId"]).await;
+        if file != promised {
+            assert_eq!(kept["presentedForm"], stored_form(&record, file));
+        }
+        assert_eq!(gets(&world, &ana, &record).await.body.as_bytes(), file);
+    }
+
+    // An import that goes on behind the files finds them, and tells nothing of what is before it.
+    let rest = brings(&world, &ben, "&source=h&from=7", &lines).await;
+    let numbers: Vec<Value> = (7..=lines.len()).map(|number| json!(number)).collect();
+    assert_eq!(rest.each("entry"), numbers, "{:?}", rest.end);
+    let mut expected = vec![json!("CREATED"); LONG + 4];
+    expected.extend([json!("WITH_DOCUMENT"), json!("CREATED")]);
+    assert_eq!(rest.each("outcome"), expected);
+    let attachments = rest.each("attachments")[LONG..].to_vec();
+    let (one, none) = (json!(1), Value::Null);
+    let expected = [&one, &one, &one, &none, &none, &one].map(Value::clone);
+    assert_eq!(attachments, expected);
+}
+
+#[tokio::test]
+async fn files_of_earlier_windows_are_kept_for_all_patients_as_long_as_there_is_room() {
+    let world = with_small_windows().await;
+    let (ana, ben) = (world.patient("ana").await, world.patient("ben").await);
+    let dr_bo = world.doctor("bo").await;
+    ana.lets(&dr_bo, &["CREATE"]).await;
+    ben.lets(&dr_bo, &["CREATE"]).await;
+    // As long as a window.
+    let long = |filling: u8| {
+        let mut file = b"%PDF-1.7 ".to_vec();
+        file.resize(1_200_000, filling);
+        file
+    };
+    let file = long(b'0');
+    let of = |patient: u8, id: &str, of: &str| {
+        let mut report = naming_id(id, of);
+        report["subject"] = json!({ "reference": format!("Patient/{patient}") });
+        report.to_string()
+    };
+    let lines = [
+        called("long", &file),
+        called("beyond", b"%PDF-1.7 beyond the room"),
+        called("longer", &long(b'1')),
+        of(1, "a", "long"),
+        of(2, "b", "long"),
+        of(1, "c", "beyond"),
+        // The second of two files behind a document is nobody's.
+        of(1, "d", "twice"),
+        called("twice", b"%PDF-1.7 twice"),
+        called("twice", b"%PDF-1.7 twice"),
+    ];
+    let map = format!("{}=Patient/1&{}=Patient/2", ana.id, ben.id);
+    let bearer = dr_bo.bearer();
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", NDJSON),
+        ("x-patients", map.as_str()),
+    ];
+
+    let brought = async |path: &str| {
+        let upload = lines.join("\n");
+        Report::of(world.api.takes("POST", path, &headers, upload).await)
+    };
+
+    let dry = brought("/import?source=h&dryRun=true").await;
+    let told = brought("/import?source=h").await;
+
+    let attached = "WOULD_BE_ATTACHED";
+    for (report, outcome, behind, before) in [
+        (&dry, "WOULD_BE_CREATED", attached, attached),
+        (&told, "CREATED", "ATTACHED", "WITH_DOCUMENT"),
+    ] {
+        let mut expected = vec!["KEPT", "SKIPPED", "SKIPPED"];
+        expected.extend([outcome; 4]);
+        expected.extend([behind, "SKIPPED", before]);
+        let expected: Vec<Value> = expected.into_iter().map(|it| json!(it)).collect();
+        assert_eq!(report.each("outcome"), expected, "{:?}", report.lines);
+        assert_eq!(report.lines[9]["entry"], 1);
+        assert_eq!(report.end["reasons"], json!({ "UNCLAIMED": 3 }));
+    }
+    for (line, person) in [(3, &ana), (4, &ben)] {
+        let record = text(&told.lines[line]["recordId"]);
+        assert_eq!(told.lines[line]["attachments"], 1);
+        let read = gets(&world, person, &record).await;
+        assert!(read.body.as_bytes() == file, "{}", read.status);
+    }
+    let without = document(&ana, &told.lines[5]["recordId"]).await;
+    assert_eq!(without["presentedForm"][0]["url"], "Binary/beyond");
 }
 
 #[tokio::test]

@@ -289,6 +289,7 @@ impl ImportRun {
             let [file] = files;
             // Which records promise it is known once they are stored.
             self.finish().await?;
+            self.keep_earlier(number, &file).await?;
             self.attach(number, length, file);
             return Ok(true);
         }

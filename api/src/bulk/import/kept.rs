@@ -1,5 +1,5 @@
-//! Files that came before the documents that promise them: read from where they were put aside, one after the other, once the
-//! record is there, and stored beside it before its entry is reported.
+//! Files that came before the documents that promise them, in their window or an earlier one: read from where they were put aside,
+//! one after the other, once the record is there, and stored beside it before its entry is reported.
 
 use tokio::sync::Semaphore;
 use vault::row::Content;
@@ -28,11 +28,18 @@ pub(super) const HEAD: usize = 9;
 /// Files that a document promises and that came before it.
 #[derive(Debug)]
 pub(super) struct KeptFiles {
-    reader: SpoolReader,
     /// Where there is room for them in memory.
     room: LongEntries,
-    /// By their places in the document, from 1.
-    files: Vec<(u32, SpoolPlace)>,
+    files: Vec<KeptFile>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct KeptFile {
+    /// Its place in the document, from 1.
+    place: u32,
+    reader: SpoolReader,
+    at: SpoolPlace,
 }
 
 impl KeptFiles {
@@ -51,11 +58,11 @@ impl KeptFiles {
             }
             Ok(_) | Err(_) => return (result, told),
         };
-        for (place, at) in self.files {
+        for KeptFile { place, reader, at } in self.files {
             // In this order: nobody who has room waits for a turn.
             let _turn = KEPT_AT_ONCE.acquire().await;
             let _room = self.room.take(at.length).await;
-            let piece = self.reader.read(at).await;
+            let piece = reader.read(at).await;
             let Some(file) = piece.ok().and_then(file_of) else {
                 result = Err(Error::Internal);
                 break;
@@ -93,30 +100,37 @@ impl ImportRun {
 
     /// Takes those of the promised files that came before their document, which is this entry, or is looked at again, from where they
     /// were put aside.
-    pub(super) fn take_kept(&self, held: &HeldEntries, number: u64, links: &mut Links) {
+    pub(super) fn take_kept(&mut self, held: &HeldEntries, number: u64, links: &mut Links) {
         let mut files = Vec::new();
+        let (late, earlier) = (&self.late, &mut self.earlier);
         // What a document that is looked at again promises came in a later window.
         let is_again = self.again.is_some();
-        let (known, reader) = if is_again {
-            (&self.late.kept, &self.late.reader)
-        } else {
-            (&held.kept, &held.reader)
-        };
         links.promised.retain(|file| {
-            let kept = known.get(&file.sha256);
-            let Some((_, at)) = kept.filter(|(first, _)| is_again || *first < number) else {
+            let sha256 = &file.sha256;
+            // Also where its window has the same file: what became of the earlier one is told by its last document.
+            let before = earlier.claim(sha256, number);
+            let found = match held.kept.get(sha256) {
+                _ if is_again => {
+                    let at = late.kept.get(sha256).map(|(_, at)| *at);
+                    late.reader.clone().zip(at)
+                }
+                Some((first, at)) if *first < number => held.reader.clone().zip(Some(*at)),
+                // Its window has it behind the document, or not at all.
+                Some(_) | None => before,
+            };
+            let Some((reader, at)) = found else {
                 return true;
             };
-            files.push((file.place, *at));
+            files.push(KeptFile {
+                place: file.place,
+                reader,
+                at,
+            });
             false
         });
         // What was reported before has its files.
-        if number >= self.from
-            && !files.is_empty()
-            && let Some(reader) = reader.clone()
-        {
+        if number >= self.from && !files.is_empty() {
             links.kept = Some(KeptFiles {
-                reader,
                 room: self.transfer.app.transfers.long_entries.clone(),
                 files,
             });

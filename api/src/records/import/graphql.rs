@@ -291,9 +291,13 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
         attachments_refused: number(files.refused),
     };
     Ok(match one.result {
-        Ok(Imported::Skipped | Imported::Unclaimed | Imported::Deletion | Imported::Checked(_)) => {
-            told(ImportOutcome::Skipped, None)
-        }
+        Ok(
+            Imported::Kept
+            | Imported::Skipped
+            | Imported::Unclaimed
+            | Imported::Deletion
+            | Imported::Checked(_),
+        ) => told(ImportOutcome::Skipped, None),
         Ok(Imported::Attached(_) | Imported::WithDocument) => told(ImportOutcome::Attached, None),
         Ok(Imported::Stored(written)) => {
             let outcome = match written.source {

@@ -41,6 +41,9 @@ pub(crate) struct NamedFiles {
     /// What is called so, by its SHA-256; `None` where two are.
     names: HashMap<u128, Option<[u8; 32]>>,
     files: HashMap<[u8; 32], FileFacts>,
+    /// The same of files of earlier windows that are there for documents of later ones.
+    earlier_names: HashMap<u128, Option<[u8; 32]>>,
+    earlier_files: HashMap<[u8; 32], FileFacts>,
     /// The last entry that names this file, by a name or a SHA-256.
     wanted: HashMap<u128, u64>,
     /// The names of what had not come with its window, in documents that are looked at again when all has arrived.
@@ -51,11 +54,53 @@ pub(crate) struct NamedFiles {
 }
 
 impl NamedFiles {
-    /// Forgets all of them: what comes may claim none that came before. What is looked for in later windows stays.
+    /// Forgets all of them but those that are remembered: what comes may claim no other that came before. What is looked for in later
+    /// windows stays.
     pub(crate) fn clear(&mut self) {
         self.names.clear();
         self.files.clear();
         self.wanted.clear();
+    }
+
+    /// Whether another file can be remembered for documents of later windows: one that a document claims already, in half of the room.
+    pub(crate) fn has_room_behind(&self, is_claimed: bool) -> bool {
+        let share = if is_claimed { 2 } else { 1 };
+        let (files, names) = (self.earlier_files.len(), self.earlier_names.len());
+        files < MAX_FILES / share && names < MAX_NAMES / share
+    }
+
+    /// Has documents of later windows find a file of this one, all of which has come.
+    pub(crate) fn remember(&mut self, file: &TakenFile) {
+        let Some(facts) = self.files.get(&file.sha256) else {
+            return;
+        };
+        for name in &facts.names {
+            let Some(meant) = self.names.get(name).copied() else {
+                continue;
+            };
+            let known = self.earlier_names.entry(*name).or_insert(meant);
+            // What two files are called means neither, here, too.
+            if *known != meant {
+                *known = None;
+            }
+        }
+        let known = self.earlier_files.entry(file.sha256);
+        known.or_insert_with(|| facts.without_names());
+    }
+
+    /// Has documents of later windows find no other file by a name of this one, for which there is no room.
+    pub(crate) fn forget_shared_names(&mut self, file: &TakenFile) {
+        let Some(facts) = self.files.get(&file.sha256) else {
+            return;
+        };
+        for name in &facts.names {
+            let meant = self.names.get(name).copied().flatten();
+            if let Some(known) = self.earlier_names.get_mut(name)
+                && *known != meant
+            {
+                *known = None;
+            }
+        }
     }
 
     /// Learns of a file that has come.
@@ -214,23 +259,31 @@ impl NamedFiles {
 
     /// Whether anything that has come is called so.
     fn is_known(&self, names: &[u128]) -> bool {
-        names.iter().any(|name| self.names.contains_key(name))
+        let (here, earlier) = (&self.names, &self.earlier_names);
+        let is_known = |name: &u128| here.contains_key(name) || earlier.contains_key(name);
+        names.iter().any(is_known)
     }
 
-    /// The file that an address means.
+    /// The file that an address means: of its window, or else of an earlier one.
     fn meant(&self, url: &str, scope: NameScope<'_>) -> Option<[u8; 32]> {
-        let names = origin::names_meant(url, scope);
-        let mut known = names
-            .iter()
-            .filter_map(|name| self.names.get(&self.hashes.of(name)));
-        *known.next()?
+        let names = self.hashes_of(url, scope);
+        let known = names.iter().find_map(|name| self.names.get(name));
+        let known = known.or_else(|| names.iter().find_map(|name| self.earlier_names.get(name)));
+        *known?
+    }
+
+    /// What is known of the file that an address means.
+    fn facts_of(&self, sha256: &[u8; 32]) -> Option<&FileFacts> {
+        let known = self.files.get(sha256);
+        known.or_else(|| self.earlier_files.get(sha256))
     }
 
     /// Has a document promise the files that it names and that have come, and notes which of them cannot be stored. Gives the
     /// SHA-256 of those that it promises now.
     pub(crate) fn claim(&self, one: &mut Prepared, source: Option<&str>) -> Vec<[u8; 32]> {
         let mut claimed = Vec::new();
-        if self.files.is_empty() || !one.names_files() {
+        let has_none = self.files.is_empty() && self.earlier_files.is_empty();
+        if has_none || !one.names_files() {
             return claimed;
         }
         // Places are counted in the order of the canonical form.
@@ -249,7 +302,7 @@ impl NamedFiles {
             place += 1;
             let meant = url_of(attachment).and_then(|url| self.meant(url, scope));
             let Some((sha256, facts)) =
-                meant.and_then(|sha256| Some((sha256, self.files.get(&sha256)?)))
+                meant.and_then(|sha256| Some((sha256, self.facts_of(&sha256)?)))
             else {
                 return;
             };
@@ -275,6 +328,16 @@ impl FileFacts {
             content_type: ContentType::ALL
                 .into_iter()
                 .find(|content_type| is_of(*content_type, content)),
+            names: Vec::new(),
+        }
+    }
+
+    /// The same without what it is called.
+    fn without_names(&self) -> Self {
+        Self {
+            size: self.size,
+            sha1: self.sha1.clone(),
+            content_type: self.content_type,
             names: Vec::new(),
         }
     }
@@ -418,6 +481,57 @@ mod tests {
         named.learn(&addresses[1..], &other);
         assert_eq!(named.meant("Binary/1", nowhere), None);
         assert_eq!(named.meant("Binary/1", scope), Some(one.sha256));
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_window_is_meant_where_none_of_the_same_window_is_called_so() {
+        let mut named = NamedFiles::default();
+        let (one, other) = (file(b"%PDF-1.7 one"), file(b"%PDF-1.7 other"));
+        let scope = NameScope::default();
+        let names = |id: u8| [format!("Binary/{id}")];
+        let meant = |named: &NamedFiles, id: u8| named.meant(&format!("Binary/{id}"), scope);
+        for id in [1, 2, 3] {
+            named.learn(&names(id), &one);
+        }
+        named.learn(&names(3), &other);
+        named.remember(&one);
+        named.clear();
+
+        assert_eq!(meant(&named, 1), Some(one.sha256));
+        let facts = named.facts_of(&one.sha256);
+        assert!(facts.is_some_and(FileFacts::is_stored));
+        assert_eq!(meant(&named, 3), None, "two of the window were called so");
+        // What comes in the window of a document goes before.
+        named.learn(&names(1), &other);
+        assert_eq!(meant(&named, 1), Some(other.sha256));
+        assert_eq!(meant(&named, 2), Some(one.sha256));
+        // Two of earlier windows mean neither.
+        named.remember(&other);
+        named.clear();
+        assert_eq!(meant(&named, 1), None);
+        assert_eq!(meant(&named, 2), Some(one.sha256));
+        // So it is where there is no room for the second, unless it is the same file.
+        for (file, expected) in [(&one, Some(one.sha256)), (&other, None)] {
+            named.learn(&names(2), file);
+            named.forget_shared_names(file);
+            named.clear();
+            assert_eq!(meant(&named, 2), expected);
+        }
+    }
+
+    #[test]
+    fn files_that_documents_claim_take_half_of_the_room_for_later_windows() {
+        let mut named = NamedFiles::default();
+        let facts = FileFacts::of(&file(b"%PDF-1.7 one"));
+        for nth in 0..MAX_FILES {
+            let is_first_half = nth < MAX_FILES / 2;
+            assert!(named.has_room_behind(false));
+            assert_eq!(named.has_room_behind(true), is_first_half);
+            let mut sha256 = [0; 32];
+            sha256[..8].copy_from_slice(&nth.to_be_bytes());
+            named.earlier_files.insert(sha256, facts.without_names());
+        }
+        assert!(!named.has_room_behind(false));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use fhir::{Issue, IssueCode, Severity};
 
 use super::{
     files::{AwaitedFile, TakenFile},
-    report::Imported,
+    report::{ForeseenOutcome, Imported},
 };
 use crate::records::{attachments::AttachmentRequest, draft::SourceAnswer};
 
@@ -39,21 +39,35 @@ impl PromisedFiles {
         self.files.contains_key(&file.sha256)
     }
 
-    /// Learns which record a document has become that promises files in these places; gives what is to be said of those that are
-    /// not waited for.
+    /// Learns which record a document has become, or would become, that promises files in these places; gives what is to be said of
+    /// those that are not waited for.
     pub(crate) fn learn(&mut self, promised: &[AwaitedFile], imported: &Imported) -> Vec<Issue> {
-        let (Imported::Stored(stored) | Imported::Amended(stored)) = imported else {
-            return Vec::new();
+        let (record, purpose) = match imported {
+            Imported::Stored(stored) | Imported::Amended(stored)
+                if stored.source != Some(SourceAnswer::Outdated) =>
+            {
+                (stored.record.id, Some(stored.purpose))
+            }
+            // Nothing is stored there: what waits for a file is counted.
+            Imported::Checked(foreseen) if foreseen.outcome != ForeseenOutcome::Outdated => {
+                (foreseen.record, None)
+            }
+            Imported::Stored(_)
+            | Imported::Amended(_)
+            | Imported::Checked(_)
+            | Imported::Attached(_)
+            | Imported::WithDocument
+            | Imported::Kept
+            | Imported::Skipped
+            | Imported::Unclaimed
+            | Imported::Deletion => return Vec::new(),
         };
-        if stored.source == Some(SourceAnswer::Outdated) {
-            return Vec::new();
-        }
         let mut not_awaited = Vec::new();
         for promised in promised {
             let asked = AttachmentRequest {
-                record: stored.record.id,
+                record,
                 place: promised.place,
-                purpose: Some(stored.purpose),
+                purpose,
             };
             if !self.wait(promised.sha256, asked) {
                 not_awaited.push(told(&promised.path));

@@ -28,6 +28,8 @@ pub(crate) enum Imported {
     Attached(Option<RecordId>),
     /// A file that is stored with a document whose line comes behind its own, and says what became of it.
     WithDocument,
+    /// A file that no document of its window claims, kept for those of later windows: another line says what became of it.
+    Kept,
     /// It is nothing that a record is made of.
     Skipped,
     /// It is a file, and no record that is there by now waits for it.
@@ -85,6 +87,7 @@ impl Imported {
             Self::Checked(foreseen) => Some((foreseen.record, foreseen.patient)),
             Self::Attached(_)
             | Self::WithDocument
+            | Self::Kept
             | Self::Skipped
             | Self::Unclaimed
             | Self::Deletion => None,
@@ -98,6 +101,7 @@ impl Imported {
             Self::Checked(_)
             | Self::Attached(_)
             | Self::WithDocument
+            | Self::Kept
             | Self::Skipped
             | Self::Unclaimed
             | Self::Deletion => false,
@@ -121,6 +125,7 @@ impl Imported {
             Self::Attached(Some(_)) => "ATTACHED",
             Self::Attached(None) => "WOULD_BE_ATTACHED",
             Self::WithDocument => "WITH_DOCUMENT",
+            Self::Kept => "KEPT",
             Self::Skipped | Self::Unclaimed | Self::Deletion => "SKIPPED",
         }
     }
@@ -239,9 +244,9 @@ pub(crate) fn line(
         Ok(imported @ Imported::Attached(Some(record))) => json!({
             "entry": number, "outcome": imported.outcome(), "recordId": record,
         }),
-        Ok(imported @ (Imported::Attached(None) | Imported::WithDocument)) => json!({
-            "entry": number, "outcome": imported.outcome(),
-        }),
+        Ok(imported @ (Imported::Attached(None) | Imported::WithDocument | Imported::Kept)) => {
+            json!({ "entry": number, "outcome": imported.outcome() })
+        }
         Ok(imported @ Imported::Skipped) => json!({
             "entry": number, "outcome": imported.outcome(), "resourceType": kind,
         }),
@@ -314,6 +319,7 @@ pub(crate) fn end(totals: &Totals, reported: u64, interrupted: Option<(ErrorCode
         ("outdated", totals.of("OUTDATED")),
         ("attached", totals.of("ATTACHED")),
         ("withDocument", totals.of("WITH_DOCUMENT")),
+        ("kept", totals.of("KEPT")),
         ("wouldBeCreated", totals.of("WOULD_BE_CREATED")),
         ("wouldBeAmended", totals.of("WOULD_BE_AMENDED")),
         ("wouldBeAttached", totals.of("WOULD_BE_ATTACHED")),

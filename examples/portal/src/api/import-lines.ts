@@ -4,7 +4,7 @@ import type { ImportOutcome } from '../gql/graphql';
 /** A line of the report: of an entry, or the last one. */
 export interface ImportLine {
   readonly entry?: number;
-  readonly outcome?: ImportOutcome | 'ATTACHED' | 'WITH_DOCUMENT' | 'WOULD_BE_AMENDED' | 'WOULD_BE_ATTACHED' | 'WOULD_BE_CREATED';
+  readonly outcome?: ImportOutcome | 'ATTACHED' | 'KEPT' | 'WITH_DOCUMENT' | 'WOULD_BE_AMENDED' | 'WOULD_BE_ATTACHED' | 'WOULD_BE_CREATED';
   readonly recordId?: string;
   readonly resourceType?: string;
   readonly code?: string;

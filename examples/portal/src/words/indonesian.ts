@@ -241,6 +241,7 @@ export const indonesian = {
   'Family': 'Keluarga',
   'Field of medicine': 'Bidang kedokteran',
   'File': 'Berkas',
+  'File kept for a document behind it': 'Berkas yang disimpan untuk dokumen setelahnya',
   'File stored beside its record': 'Berkas disimpan bersama rekam medisnya',
   'File that comes with its document': 'Berkas yang menyertai dokumennya',
   'File that would be stored': 'Berkas yang akan disimpan',

@@ -237,6 +237,7 @@ const importOutcomes: Record<NonNullable<ImportLine['outcome']>, English> = {
   AMENDED: 'Stored as the next version',
   ATTACHED: 'File stored beside its record',
   CREATED: 'Stored',
+  KEPT: 'File kept for a document behind it',
   OUTDATED: 'A newer version is there',
   REFUSED: 'Refused',
   SKIPPED: 'No record is made of it',
