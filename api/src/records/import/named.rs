@@ -488,12 +488,12 @@ mod tests {
         let mut named = NamedFiles::default();
         let (one, other) = (file(b"%PDF-1.7 one"), file(b"%PDF-1.7 other"));
         let scope = NameScope::default();
-        let names = |id: u8| [format!("Binary/{id}")];
+        let addresses = |id: u8| [format!("Binary/{id}")];
         let meant = |named: &NamedFiles, id: u8| named.meant(&format!("Binary/{id}"), scope);
         for id in [1, 2, 3] {
-            named.learn(&names(id), &one);
+            named.learn(&addresses(id), &one);
         }
-        named.learn(&names(3), &other);
+        named.learn(&addresses(3), &other);
         named.remember(&one);
         named.clear();
 
@@ -502,7 +502,7 @@ mod tests {
         assert!(facts.is_some_and(FileFacts::is_stored));
         assert_eq!(meant(&named, 3), None, "two of the window were called so");
         // What comes in the window of a document goes before.
-        named.learn(&names(1), &other);
+        named.learn(&addresses(1), &other);
         assert_eq!(meant(&named, 1), Some(other.sha256));
         assert_eq!(meant(&named, 2), Some(one.sha256));
         // Two of earlier windows mean neither.
@@ -512,7 +512,7 @@ mod tests {
         assert_eq!(meant(&named, 2), Some(one.sha256));
         // So it is where there is no room for the second, unless it is the same file.
         for (file, expected) in [(&one, Some(one.sha256)), (&other, None)] {
-            named.learn(&names(2), file);
+            named.learn(&addresses(2), file);
             named.forget_shared_names(file);
             named.clear();
             assert_eq!(meant(&named, 2), expected);
