@@ -97,10 +97,11 @@ impl Sweep {
     /// Compares the next batch; gives how many findings it opened and resolved.
     pub(crate) async fn tick(&mut self, writer: &ChainWriter) -> Result<(u64, u64), IndexerError> {
         let now = Instant::now();
+        writer.claim_findings().await?;
         let mut conn = writer.pool.acquire().await?;
         let registry = &writer.registry;
         let due = self.pace.due(&mut conn, now).await?;
-        let open = reconciliation::open_findings(&mut conn, OPEN_AT_ONCE).await?;
+        let open = reconciliation::open_findings(&mut conn, registry, OPEN_AT_ONCE).await?;
         let registrars = writer.registrars(&mut conn).await?;
 
         let place = self.begin(&mut conn, registry).await?;

@@ -60,7 +60,8 @@ impl ChainWriter {
         let at_once = usize::try_from(due).unwrap_or(0);
         let is_full = events.len() >= at_once;
         let last = events.last().map(|it| it.sequence);
-        let open = findings::open_about_events(&mut conn, chain, EventCheck::Places).await?;
+        let check = EventCheck::Places;
+        let open = findings::open_about_events(&mut conn, registry, chain, check).await?;
         let asked = |events: &[UnpairedEvent], sequence: i64| {
             events.iter().any(|it| it.sequence == sequence)
         };
