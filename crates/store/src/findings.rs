@@ -496,7 +496,8 @@ pub struct OpenTrailFinding {
     pub reason: String,
 }
 
-/// The open findings about rows of the trail, the oldest first: at most 10,000. Served by `idx_integrity_findings_open`.
+/// The open findings about rows of the trail, the oldest first: at most 10,000. Served by
+/// `integrity_findings_registry_key`.
 ///
 /// # Errors
 /// [`StoreError`].
