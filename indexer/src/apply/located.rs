@@ -57,7 +57,7 @@ impl ChainWriter {
             let kinds: Vec<FindingKind> = kinds
                 .filter(|kind| *kind == FindingKind::RowTampered || chain_of(*kind) == Some(chain))
                 .collect();
-            while self.claim_some(registry, &kinds).await? {}
+            while self.claim_some((chain, registry), &kinds).await? {}
         }
         Ok(())
     }
@@ -65,12 +65,12 @@ impl ChainWriter {
     /// The next of them; gives whether there may be more.
     async fn claim_some(
         &self,
-        registry: &Registry,
+        (chain, registry): (EventChain, &Registry),
         kinds: &[FindingKind],
     ) -> Result<bool, IndexerError> {
         let mut conn = self.pool.acquire().await?;
         let limit = i64::try_from(CLAIMED_AT_ONCE).unwrap_or(i64::MAX);
-        let some = findings::unclaimed(&mut conn, registry, kinds, limit).await?;
+        let some = findings::unclaimed(&mut conn, registry, chain, kinds, limit).await?;
         drop(conn);
         if some.is_empty() {
             return Ok(false);

@@ -8,6 +8,7 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::{EventChain, event_row};
 use crate::{StoreError, Tx, cursor::Registry, rows};
 
 /// An open finding of a registry that does not name it.
@@ -26,17 +27,19 @@ pub struct UnclaimedFinding {
 }
 
 /// The open findings of these kinds that name no registry, and whose evidence names this one or none, oldest first: the version before
-/// opened them, or somebody else wrote them. About events, only those whose evidence names it. Served by
-/// `integrity_findings_registry_key`.
+/// opened them, or somebody else wrote them. About events, only those of this sequence. Served by `integrity_findings_registry_key`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn unclaimed(
     conn: &mut PgConnection,
     registry: &Registry,
+    chain: EventChain,
     kinds: &[FindingKind],
     limit: i64,
 ) -> Result<Vec<UnclaimedFinding>, StoreError> {
+    // As UUIDs are compared: a number below 0 is behind all others.
+    let (first_event, last_event) = (event_row(chain, 0), event_row(chain, -1));
     let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
     let found = sqlx::query!(
         r#"SELECT finding.id AS "id!", finding.kind AS "kind!", finding.record_id AS "record_id?",
@@ -57,16 +60,18 @@ pub async fn unclaimed(
              AND finding.registry IS NULL
              AND finding.kind = ANY($3)
              AND CASE finding.kind
-                 WHEN 'ROW_TAMPERED' THEN finding.table_name = 'chain_events' AND finding.details ->> 'registry' = $2
+                 WHEN 'ROW_TAMPERED' THEN finding.table_name = 'chain_events' AND finding.row_id BETWEEN $4 AND $5
                  ELSE finding.table_name IS NULL
              END
              AND COALESCE(finding.details ->> 'chainId' = $1::bigint::text, TRUE)
              AND COALESCE(finding.details ->> 'registry' = $2, TRUE)
            ORDER BY finding.opened_at, finding.id
-           LIMIT $4"#,
+           LIMIT $6"#,
         registry.chain_id,
         registry.address,
         &kinds,
+        first_event,
+        last_event,
         limit,
     )
     .fetch_all(conn)
@@ -111,7 +116,7 @@ pub async fn claim(
     Ok(())
 }
 
-/// Resolves these; gives those that were open.
+/// Resolves these; gives those that were open and that nobody has claimed meanwhile.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -125,6 +130,7 @@ pub async fn resolve_doubles(
          SET resolved_at = CURRENT_TIMESTAMP
          WHERE id = ANY($1)
            AND resolved_at IS NULL
+           AND registry IS NULL
          RETURNING id",
         &ids,
     )
