@@ -25,8 +25,7 @@ use store::{
     cursor::{Move, Registry},
     feed,
     feed::FeedEntry,
-    findings::{self, Subject},
-    health, inspect,
+    findings, health, inspect,
     receipts::following as receipts,
     reconciliation, signers,
 };
@@ -233,13 +232,7 @@ impl ChainWriter {
         let found = open(self, &mut tx, opened, &origin, &mut trail, &mut news).await?;
         let mut closed = 0;
         for gone in resolved {
-            let ids = findings::resolve(
-                &mut tx,
-                gone.kind,
-                Subject::Record(gone.record, gone.record_hash),
-            )
-            .await?;
-            for id in ids {
+            for id in findings::resolve(&mut tx, gone.kind, self.subject(gone)).await? {
                 closed += 1;
                 trail.push(audit_entry_finding(gone, id, "RESOLVED", &origin));
                 news.push(feed_entry_finding(gone, id, FeedKind::FindingResolved));
@@ -395,15 +388,10 @@ async fn open(
     // Told at the end of the transaction: what is suspected twice in it is told once.
     let mut opened = HashSet::new();
     for found in suspicions {
-        let SuspectedFinding {
-            kind,
-            record,
-            record_hash,
-            ..
-        } = found;
-        let about = Subject::Record(*record, *record_hash);
+        let kind = found.kind;
         let details = writer.located_details(found);
-        let Some(id) = findings::open_untold(tx, *kind, about, &details).await? else {
+        let about = writer.subject(found);
+        let Some(id) = findings::open_untold(tx, kind, about, &details).await? else {
             continue;
         };
         if !opened.insert(id.0) {

@@ -3,7 +3,7 @@
 //! to be believed alone: before anything is undone, and before anything is called final.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -27,10 +27,10 @@ struct NodeEndpoint {
     silent_until: Mutex<Option<Instant>>,
 }
 
-/// All of them; one is asked, until it fails.
-#[derive(Debug)]
+/// All of them; one is asked, until it fails. A copy asks the same one for as long as it is there.
+#[derive(Debug, Clone)]
 pub(crate) struct Endpoints {
-    all: Vec<NodeEndpoint>,
+    all: Arc<[NodeEndpoint]>,
     failover: Failover,
 }
 
@@ -42,7 +42,7 @@ impl Endpoints {
             client,
             silent_until: Mutex::new(None),
         });
-        let all: Vec<NodeEndpoint> = all.collect();
+        let all: Arc<[NodeEndpoint]> = all.collect();
         Self {
             failover: Failover::new(all.len(), first_rest),
             all,

@@ -12,6 +12,7 @@ use chain::Client;
 use store::{Pool, StoreError, checkpoints, cursor, cursor::Registry, leases};
 use tokio_util::sync::CancellationToken;
 
+use self::event_places::PlaceQuestion;
 use crate::{
     apply::ChainWriter,
     deadline::{in_time, until, within},
@@ -69,6 +70,8 @@ pub(crate) struct LeaderState {
     behind: Option<(u64, Instant)>,
     /// How far the catching up is; `None` where there is nothing to catch up with.
     catching_up: Option<Progress>,
+    /// Where nodes are being asked that events are.
+    pub(crate) place_question: Option<PlaceQuestion>,
 }
 
 /// Where the chain is.
@@ -273,6 +276,7 @@ impl ChainFollower {
             noted_at: Instant::now(),
             behind: None,
             catching_up: None,
+            place_question: None,
         })
     }
 

@@ -290,7 +290,10 @@ impl Indexer {
                     return Err(error);
                 }
             };
-            if let Some(leader) = &leader {
+            if let Some(leader) = &mut leader {
+                if !listens {
+                    leader.place_question = None;
+                }
                 if rest && news && !self.stop.is_cancelled() {
                     self.announce(leader);
                     news = false;
@@ -316,10 +319,10 @@ impl Indexer {
         self.follower.turn_away(error)
     }
 
-    /// Compares the next rows, and has a node that answers say where the next events are.
+    /// Compares the next rows, and has a node that answers asked where the next events are.
     async fn sweep_if_due(
         &mut self,
-        leader: &LeaderState,
+        leader: &mut LeaderState,
         is_answered: bool,
     ) -> Result<(), IndexerError> {
         let early = self
@@ -343,21 +346,21 @@ impl Indexer {
         Ok(())
     }
 
-    /// Asks where the next events are that no other row is of, without a connection of the database meanwhile. Gives how many
-    /// findings were opened and resolved: none where there is no answer.
-    async fn sweep_places(&mut self, leader: &LeaderState) -> Result<(u64, u64), IndexerError> {
-        let mut told = Vec::new();
-        for asked in in_time(self.sweep.events_to_ask(&leader.writer)).await? {
-            let answers = Box::pin(self.follower.place_answers(leader, &asked));
-            let Some(answers) = until(&self.stop, answers).await else {
-                return Ok((0, 0));
-            };
-            match answers {
-                Some(answers) => told.push((asked, answers)),
-                None => self.sweep.ask_later(),
+    /// Takes what nodes said of where events are, and has them asked for the next ones: what is not answered yet is left until the
+    /// next time. Gives how many findings were opened and resolved.
+    async fn sweep_places(&mut self, leader: &mut LeaderState) -> Result<(u64, u64), IndexerError> {
+        let mut counts = (0, 0);
+        if let Some(question) = leader.place_question.take_if(|it| it.is_answered()) {
+            let told = question.answers().await;
+            counts = in_time(self.sweep.compare_places(&leader.writer, &told)).await?;
+        }
+        if leader.place_question.is_none() {
+            let asked = in_time(self.sweep.events_to_ask(&leader.writer)).await?;
+            if !asked.is_empty() {
+                leader.place_question = Some(self.follower.ask_for_places(leader, asked));
             }
         }
-        in_time(self.sweep.compare_places(&leader.writer, &told)).await
+        Ok(counts)
     }
 
     fn announce(&self, leader: &LeaderState) {

@@ -1,7 +1,8 @@
 //! Comparing what is stored with what the chain said, a batch at a time, round and round, as fast as it takes to be through in
-//! time: records with their anchors, these with their events, receipts with theirs, each event with the one before it, and where the
-//! chain has those that no other row is of. A table smaller than a batch is looked at whole each time, and what is new at once. Where a round stands is kept: a
-//! restart goes on there.
+//! time: records with their anchors, these with their events, receipts with theirs, each event with the one before it, and all events
+//! but our own anchors with where the chain has them. The node's answer to that is not waited for: it is compared in the batch that finds
+//! it there. A table smaller than a batch is looked at whole each time, and what is new at once. Where a round stands is kept: a restart
+//! goes on there.
 
 mod judge;
 mod pace;
@@ -30,9 +31,11 @@ use uuid::Uuid;
 pub(crate) use self::judge::misplaced;
 use self::pace::{Pace, TickRows};
 use crate::{
-    apply::{ChainWriter, ConsentSweep, EventSweep, places::AskedEvents},
+    apply::{
+        ChainWriter, ConsentSweep, EventSweep,
+        places::{AskedEvents, ToldEvents},
+    },
     error::IndexerError,
-    fetch::PlaceAnswer,
     reconcile::{SuspectedFinding, paused},
 };
 
@@ -49,8 +52,8 @@ pub(crate) struct Sweep {
     /// `None` before it was read.
     place: Option<SweepPlace>,
     consents: ConsentSweep,
-    /// How many events of each registry the chain is asked for in the next tick. Unit: events.
-    places_due: i64,
+    /// How fast the chain is asked for places: an answer may take longer than a tick.
+    place_pace: Pace,
     /// Until when it is not asked, because a node gave no answer; `None` once one was given.
     not_asked_until: Option<Instant>,
 }
@@ -77,7 +80,7 @@ impl Sweep {
             pace: Pace::new(round),
             place: None,
             consents: ConsentSweep::default(),
-            places_due: 0,
+            place_pace: Pace::new(round),
             not_asked_until: None,
         }
     }
@@ -97,10 +100,11 @@ impl Sweep {
     /// Compares the next batch; gives how many findings it opened and resolved.
     pub(crate) async fn tick(&mut self, writer: &ChainWriter) -> Result<(u64, u64), IndexerError> {
         let now = Instant::now();
+        writer.claim_findings().await?;
         let mut conn = writer.pool.acquire().await?;
         let registry = &writer.registry;
         let due = self.pace.due(&mut conn, now).await?;
-        let open = reconciliation::open_findings(&mut conn, OPEN_AT_ONCE).await?;
+        let open = reconciliation::open_findings(&mut conn, registry, OPEN_AT_ONCE).await?;
         let registrars = writer.registrars(&mut conn).await?;
 
         let place = self.begin(&mut conn, registry).await?;
@@ -186,7 +190,6 @@ impl Sweep {
         place: SweepPlace,
         reached: SweepPlace,
     ) -> Result<(u64, u64), IndexerError> {
-        self.places_due = due.places;
         self.consents.after_receipt = place.after_receipt;
         let of_consents = writer
             .sweep_consents(&mut self.consents, due.receipts)
@@ -211,51 +214,49 @@ impl Sweep {
 
     /// The events that the chain is asked for now, of each registry: one, where a node gave no answer to more.
     pub(crate) async fn events_to_ask(
-        &self,
+        &mut self,
         writer: &ChainWriter,
     ) -> Result<Vec<AskedEvents>, IndexerError> {
-        let rests = self
-            .not_asked_until
-            .is_some_and(|until| Instant::now() < until);
+        let now = Instant::now();
+        let rests = self.not_asked_until.is_some_and(|until| now < until);
         let Some(place) = self.place.filter(|_| !rests) else {
             return Ok(Vec::new());
         };
+        let mut conn = writer.pool.acquire().await?;
+        let due = self.place_pace.due(&mut conn, now).await?;
+        drop(conn);
         let registries = [
             (EventChain::Records, place.after_place),
             (EventChain::Consents, place.after_consent_place),
         ];
-        let due = match self.not_asked_until {
+        let at_once = match self.not_asked_until {
             Some(_) => 1,
-            None => self.places_due,
+            None => due.places,
         };
         let mut asked = Vec::new();
         for (chain, after) in registries {
+            let due = (due.events, at_once);
             asked.extend(writer.events_to_ask(chain, after, due).await?);
         }
+        self.place_pace.done(now);
         Ok(asked)
     }
 
-    /// A node gave no answer: it is left alone for a while, and asked for the first of the same again.
-    pub(crate) fn ask_later(&mut self) {
-        self.not_asked_until = Some(Instant::now() + MAX_REST);
-    }
-
     /// Holds events against what the chain says of where they are, and keeps what was reached; gives how many findings it opened and
-    /// resolved.
+    /// resolved. A node that gave no answer is left alone for a while, and asked for the first of the same again.
     pub(crate) async fn compare_places(
         &mut self,
         writer: &ChainWriter,
-        told: &[(AskedEvents, Vec<PlaceAnswer>)],
+        told: &[ToldEvents],
     ) -> Result<(u64, u64), IndexerError> {
         let Some(place) = self.place else {
             return Ok((0, 0));
         };
+        let is_silent = told.iter().any(|it| it.answers.is_none());
+        self.not_asked_until = is_silent.then(|| Instant::now() + MAX_REST);
         let (mut reached, mut counts) = (place, (0, 0));
-        if !told.is_empty() {
-            let now = Instant::now();
-            self.not_asked_until = self.not_asked_until.filter(|until| now < *until);
-        }
-        for (asked, answers) in told {
+        for ToldEvents { asked, answers } in told {
+            let Some(answers) = answers else { continue };
             let (opened, resolved) = writer.apply_places(asked, answers).await?;
             counts = (counts.0 + opened, counts.1 + resolved);
             match asked.chain {

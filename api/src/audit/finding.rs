@@ -35,7 +35,7 @@ pub(crate) async fn pinned_elsewhere(
         "reason": "OTHER_CHECKPOINT", "size": pinned.size, "epoch": pinned.epoch, "root": root.to_string(),
         "chainId": registry.chain_id, "registry": registry.address,
     });
-    let about = Subject::Record(None, Some(root));
+    let about = Subject::Registry(registry, None, Some(root));
     let size = pinned.size;
     if write_down(tx, about, &details).await? {
         tracing::error!(
@@ -90,7 +90,11 @@ pub(crate) async fn settle(
 }
 
 /// Whether it was not written down before.
-async fn write_down(tx: &mut Tx<'_>, about: Subject, details: &Value) -> Result<bool, StoreError> {
+async fn write_down(
+    tx: &mut Tx<'_>,
+    about: Subject<'_>,
+    details: &Value,
+) -> Result<bool, StoreError> {
     let Some(id) = findings::open_unrecorded(tx, KIND, about, details).await? else {
         return Ok(false);
     };
@@ -106,7 +110,7 @@ fn event(kind: FeedKind, finding: FindingId) -> FeedEntry {
     }
 }
 
-fn failure(about: Subject, finding: FindingId) -> AuditEntry {
+fn failure(about: Subject<'_>, finding: FindingId) -> AuditEntry {
     AuditEntry {
         resource_type: ResourceType::Finding,
         resource_id: about.row().unwrap_or(finding.0),

@@ -44,7 +44,7 @@ pub struct EndpointHealth {
 }
 
 /// One node.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct EndpointState {
     /// How often it has failed since it last did what it should.
     failures_in_a_row: u32,
@@ -57,7 +57,7 @@ struct EndpointState {
 }
 
 /// All of them; one is asked, until it fails.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failover {
     all: Vec<EndpointState>,
     used: usize,

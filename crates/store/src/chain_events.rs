@@ -190,7 +190,7 @@ pub async fn blocks_up_to(
     .await?)
 }
 
-/// Where a live event says it is that no other row here is of.
+/// Where a live event says it is, of which no other row here says all of that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnpairedEvent {
     /// Its number in the registry's sequence.
@@ -205,15 +205,16 @@ pub struct UnpairedEvent {
     pub log_index: i64,
 }
 
-/// The live events behind this number that no other row here is of, in order: roles, limits, pauses, batches and the like. Served by
-/// `idx_chain_events_unpaired`.
+/// The live events from one number to another, in order, of which no other row here says all of where they are: all but anchors by
+/// these accounts, ours. Served by `chain_events_sequence_key`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn unpaired_after(
+pub async fn unpaired_between(
     conn: &mut PgConnection,
     registry: &Registry,
-    after: i64,
+    registrars: &[String],
+    (first, last): (i64, i64),
     limit: i64,
 ) -> Result<Vec<UnpairedEvent>, StoreError> {
     Ok(sqlx::query_as!(
@@ -222,27 +223,30 @@ pub async fn unpaired_after(
          FROM chain_events
          WHERE chain_id = $1
            AND registry = $2
-           AND sequence > $3
+           AND sequence BETWEEN $3 AND $4
            AND undone_at IS NULL
-           AND kind NOT IN ('RECORD_ANCHORED', 'RECORD_CLOSED', 'CONSENT_CHANGED', 'CHECKPOINT_ANCHORED')
+           AND NOT (kind = 'RECORD_ANCHORED' AND actor = ANY($5))
          ORDER BY sequence
-         LIMIT $4",
+         LIMIT $6",
         registry.chain_id,
         registry.address,
-        after,
+        first,
+        last,
+        registrars,
         limit,
     )
     .fetch_all(conn)
     .await?)
 }
 
-/// Those of these events that are live, and that no other row here is of. Served by `idx_chain_events_unpaired`.
+/// Those of these events that [`unpaired_between`] gives, too. Served by `chain_events_sequence_key`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn unpaired_of(
     conn: &mut PgConnection,
     registry: &Registry,
+    registrars: &[String],
     sequences: &[i64],
 ) -> Result<Vec<UnpairedEvent>, StoreError> {
     Ok(sqlx::query_as!(
@@ -253,11 +257,12 @@ pub async fn unpaired_of(
            AND registry = $2
            AND sequence = ANY($3)
            AND undone_at IS NULL
-           AND kind NOT IN ('RECORD_ANCHORED', 'RECORD_CLOSED', 'CONSENT_CHANGED', 'CHECKPOINT_ANCHORED')
+           AND NOT (kind = 'RECORD_ANCHORED' AND actor = ANY($4))
          ORDER BY sequence",
         registry.chain_id,
         registry.address,
         sequences,
+        registrars,
     )
     .fetch_all(conn)
     .await?)

@@ -1,4 +1,7 @@
-//! What was found wrong: opened once, closed by what resolves it.
+//! What was found wrong: opened once, closed by what resolves it. What one registry says is no matter of another: its findings are
+//! neither opened nor closed by those of another one about the same.
+
+mod unclaimed;
 
 use domain::{
     ids::{FindingId, PatientKeyId, RecordId, UserId},
@@ -11,13 +14,16 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, rows};
+pub use self::unclaimed::{UnclaimedFinding, claim, resolve_doubles, unclaimed};
+use crate::{StoreError, Tx, cursor::Registry, rows};
 
 /// What a finding is about.
 #[derive(Debug, Clone, Copy)]
-pub enum Subject {
-    /// A record, a hash, or both.
+pub enum Subject<'a> {
+    /// A record, a hash, or both, whatever a registry says.
     Record(Option<RecordId>, Option<DataHash>),
+    /// What a registry says of a record, of a hash, or of both; of itself, where it is neither.
+    Registry(&'a Registry, Option<RecordId>, Option<DataHash>),
     /// A patient's key.
     Key(PatientKeyId),
     /// A row that decides.
@@ -25,7 +31,7 @@ pub enum Subject {
     /// A row of the trail or of its tree, by its number.
     Trail(TrailTable, i64),
     /// An event of the chain, by its number in the registry's sequence, whether there is a row of it or not.
-    Event(EventChain, i64),
+    Event(&'a Registry, EventChain, i64),
 }
 
 /// One of the two registries whose events are stored.
@@ -89,9 +95,11 @@ struct FindingColumns {
     patient_key_id: Option<Uuid>,
     table_name: Option<&'static str>,
     row_id: Option<Uuid>,
+    chain_id: Option<i64>,
+    registry: Option<String>,
 }
 
-impl Subject {
+impl Subject<'_> {
     /// The id of the row that it is about, as the findings have it.
     pub fn row(self) -> Option<Uuid> {
         self.columns().row_id
@@ -105,6 +113,13 @@ impl Subject {
                 record_hash: hash.map(|hash| hash.to_string()),
                 ..none
             },
+            Self::Registry(registry, id, hash) => FindingColumns {
+                record_id: id.map(|id| id.0),
+                record_hash: hash.map(|hash| hash.to_string()),
+                chain_id: Some(registry.chain_id),
+                registry: Some(registry.address.clone()),
+                ..none
+            },
             Self::Key(id) => FindingColumns {
                 patient_key_id: Some(id.0),
                 ..none
@@ -114,9 +129,11 @@ impl Subject {
                 row_id: Some(id),
                 ..none
             },
-            Self::Event(chain, sequence) => FindingColumns {
+            Self::Event(registry, chain, sequence) => FindingColumns {
                 table_name: Some(EVENTS),
                 row_id: Some(event_row(chain, sequence)),
+                chain_id: Some(registry.chain_id),
+                registry: Some(registry.address.clone()),
                 ..none
             },
             Self::Trail(table, number) => FindingColumns {
@@ -136,33 +153,36 @@ enum Open {
 }
 
 /// Opens a finding, or finds the same one open. `None` where that was resolved in this moment.
-/// Served by `integrity_findings_open_key`.
+/// Served by `integrity_findings_registry_key`.
 async fn open(
     tx: &mut Tx<'_>,
     kind: FindingKind,
     about: &FindingColumns,
     details: &Value,
 ) -> Result<Option<Open>, StoreError> {
+    let fresh = FindingId::fresh();
     let id = sqlx::query_scalar!(
         "INSERT INTO integrity_findings
-            (id, kind, record_id, record_hash, patient_key_id, table_name, row_id, details)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (kind, record_id, record_hash, patient_key_id, table_name, row_id)
+            (id, kind, record_id, record_hash, patient_key_id, table_name, row_id, chain_id, registry, details)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (kind, record_id, record_hash, patient_key_id, table_name, row_id, chain_id, registry)
              WHERE resolved_at IS NULL DO NOTHING
          RETURNING id",
-        FindingId::fresh().0,
+        fresh.0,
         kind.as_str(),
         about.record_id,
         about.record_hash,
         about.patient_key_id,
         about.table_name,
         about.row_id,
+        about.chain_id,
+        about.registry,
         details,
     )
     .fetch_optional(&mut **tx)
     .await?;
-    if let Some(id) = id {
-        return Ok(Some(Open::Now(FindingId(id))));
+    if id.is_some() || (about.registry.is_none() && is_written(tx, fresh).await?) {
+        return Ok(Some(Open::Now(fresh)));
     }
     let id = sqlx::query_scalar!(
         "SELECT id
@@ -173,17 +193,32 @@ async fn open(
            AND record_hash IS NOT DISTINCT FROM $3
            AND patient_key_id IS NOT DISTINCT FROM $4
            AND table_name IS NOT DISTINCT FROM $5
-           AND row_id IS NOT DISTINCT FROM $6",
+           AND row_id IS NOT DISTINCT FROM $6
+           AND chain_id IS NOT DISTINCT FROM $7
+           AND registry IS NOT DISTINCT FROM $8",
         kind.as_str(),
         about.record_id,
         about.record_hash,
         about.patient_key_id,
         about.table_name,
         about.row_id,
+        about.chain_id,
+        about.registry,
     )
     .fetch_optional(&mut **tx)
     .await?;
     Ok(id.map(|id| Open::Before(FindingId(id))))
+}
+
+/// Whether a finding was written. Of one without a registry the statement that wrote it says nothing: the trigger
+/// `integrity_findings_without_registry` wrote it.
+async fn is_written(tx: &mut Tx<'_>, id: FindingId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM integrity_findings WHERE id = $1) AS "is_written!""#,
+        id.0,
+    )
+    .fetch_one(&mut **tx)
+    .await?)
 }
 
 /// Opens a finding, and gives it where its audit row has to be written: where it is new, and where the audit
@@ -195,7 +230,7 @@ async fn open(
 pub async fn open_unrecorded(
     tx: &mut Tx<'_>,
     kind: FindingKind,
-    subject: Subject,
+    subject: Subject<'_>,
     details: &Value,
 ) -> Result<Option<FindingId>, StoreError> {
     let about = subject.columns();
@@ -233,7 +268,7 @@ pub async fn open_unrecorded(
 pub async fn open_untold(
     tx: &mut Tx<'_>,
     kind: FindingKind,
-    subject: Subject,
+    subject: Subject<'_>,
     details: &Value,
 ) -> Result<Option<FindingId>, StoreError> {
     let about = subject.columns();
@@ -252,15 +287,15 @@ pub async fn open_untold(
     Ok((!is_told).then_some(id))
 }
 
-/// Resolves what is open of this kind about this subject; without a hash, of whatever hash. Gives the findings
-/// it closed.
+/// Resolves what is open of this kind about this subject; without a hash, of whatever hash. What another registry says stays open.
+/// Gives the findings it closed.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn resolve(
     tx: &mut Tx<'_>,
     kind: FindingKind,
-    subject: Subject,
+    subject: Subject<'_>,
 ) -> Result<Vec<FindingId>, StoreError> {
     let about = subject.columns();
     let ids = sqlx::query_scalar!(
@@ -273,6 +308,8 @@ pub async fn resolve(
            AND patient_key_id IS NOT DISTINCT FROM $4
            AND table_name IS NOT DISTINCT FROM $5
            AND row_id IS NOT DISTINCT FROM $6
+           AND chain_id IS NOT DISTINCT FROM $7
+           AND registry IS NOT DISTINCT FROM $8
          RETURNING id",
         kind.as_str(),
         about.record_id,
@@ -280,6 +317,8 @@ pub async fn resolve(
         about.patient_key_id,
         about.table_name,
         about.row_id,
+        about.chain_id,
+        about.registry,
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -309,7 +348,7 @@ pub async fn open_about(
     Ok(ids.into_iter().map(RecordId).collect())
 }
 
-/// Which of these rows have an open finding. Served by `integrity_findings_open_key`.
+/// Which of these rows have an open finding. Served by `integrity_findings_registry_key`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -410,13 +449,14 @@ pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, 
         .collect()
 }
 
-/// The numbers of the events of a registry that findings of this check are open about, the lowest first: at most 1,000 of both
-/// registries. Served by `integrity_findings_open_key`.
+/// The numbers of the events of a registry that findings of this check are open about, the lowest first: at most 1,000. Served by
+/// `integrity_findings_registry_key`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn open_about_events(
     conn: &mut PgConnection,
+    registry: &Registry,
     chain: EventChain,
     check: EventCheck,
 ) -> Result<Vec<i64>, StoreError> {
@@ -426,10 +466,14 @@ pub async fn open_about_events(
            WHERE kind = 'ROW_TAMPERED'
              AND table_name = 'chain_events'
              AND row_id IS NOT NULL
+             AND chain_id = $1
+             AND registry = $2
              AND resolved_at IS NULL
-             AND (details ->> 'column' IS NOT NULL) = $1
+             AND (details ->> 'column' IS NOT NULL) = $3
            ORDER BY row_id
            LIMIT 1000"#,
+        registry.chain_id,
+        registry.address,
         check == EventCheck::Places,
     )
     .fetch_all(conn)
@@ -452,7 +496,8 @@ pub struct OpenTrailFinding {
     pub reason: String,
 }
 
-/// The open findings about rows of the trail, the oldest first: at most 10,000. Served by `idx_integrity_findings_open`.
+/// The open findings about rows of the trail, the oldest first: at most 10,000. Served by
+/// `integrity_findings_registry_key`.
 ///
 /// # Errors
 /// [`StoreError`].

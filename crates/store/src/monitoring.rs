@@ -350,7 +350,7 @@ pub struct OpenFindings {
     pub open: i64,
 }
 
-/// The findings that are open, by kind. Served by `integrity_findings_open_key`.
+/// The findings that are open, by kind. Served by `integrity_findings_registry_key`.
 ///
 /// # Errors
 /// [`StoreError`].

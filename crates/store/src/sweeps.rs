@@ -109,8 +109,6 @@ pub struct RowEstimates {
     pub events: i64,
     /// Receipts of consents.
     pub receipts: i64,
-    /// Events that no other row is of.
-    pub unpaired: i64,
 }
 
 /// How many there are: nothing is counted. A table that nobody has analysed yet has none, or fewer than none. By the primary key
@@ -133,11 +131,7 @@ pub async fn estimates(conn: &mut PgConnection) -> Result<RowEstimates, StoreErr
             COALESCE(
                 (SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('consent_receipts')),
                 0
-            ) AS "receipts!",
-            COALESCE(
-                (SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('idx_chain_events_unpaired')),
-                0
-            ) AS "unpaired!""#,
+            ) AS "receipts!""#,
     )
     .fetch_one(conn)
     .await?;

@@ -14,7 +14,6 @@ use store::{
     StoreError, Tx, audit, chain_events,
     cursor::{self, Move, Registry},
     feed, findings,
-    findings::Subject,
     receipts::following::{self as receipts, ConsentEvent},
 };
 use uuid::Uuid;
@@ -183,7 +182,9 @@ impl ChainWriter {
             return Ok((0, 0));
         };
         let mut conn = self.pool.acquire().await?;
-        let open_before = receipts::open_findings(&mut conn, place.after_finding, PAGE).await?;
+        let registry = &line.registry;
+        let after = place.after_finding;
+        let open_before = receipts::open_findings(&mut conn, registry, after, PAGE).await?;
         let late = receipts::unconfirmed(&mut conn, &line.registry).await?;
         let (chain, after) = (self.registry.chain_id, place.after_receipt);
         let page = receipts::settled(&mut conn, chain, after, None, receipts_due).await?;
@@ -231,8 +232,7 @@ impl ChainWriter {
                 continue;
             }
             let gone = consents::resolved(before.kind, before.details_hash);
-            let about = Subject::Record(None, Some(before.details_hash));
-            for id in findings::resolve(&mut tx, before.kind, about).await? {
+            for id in findings::resolve(&mut tx, before.kind, self.subject(&gone)).await? {
                 resolved += 1;
                 trail.push(audit_entry_finding(&gone, id, "RESOLVED", &origin));
                 news.push(feed_entry_finding(&gone, id, FeedKind::FindingResolved));

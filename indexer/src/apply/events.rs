@@ -123,7 +123,7 @@ impl ChainWriter {
         let (mut trail, mut news) = (Vec::new(), Vec::new());
         for broken in broken {
             let found = links::suspected(registry, *broken);
-            let about = Subject::Event(chain, broken.sequence);
+            let about = Subject::Event(registry, chain, broken.sequence);
             let id = findings::open_untold(&mut tx, found.kind, about, &found.details).await?;
             let Some(id) = id else {
                 continue;
@@ -142,7 +142,7 @@ impl ChainWriter {
         }
         let gone = links::resolved();
         for sequence in right {
-            let about = Subject::Event(chain, *sequence);
+            let about = Subject::Event(registry, chain, *sequence);
             for id in findings::resolve(&mut tx, gone.kind, about).await? {
                 resolved += 1;
                 trail.push(audit_entry_finding(&gone, id, "RESOLVED", &origin));
@@ -178,7 +178,9 @@ impl EventLine<'_> {
         }
         let mut right = Vec::new();
         let mut others = 0;
-        for sequence in findings::open_about_events(conn, self.chain, EventCheck::Links).await? {
+        let check = EventCheck::Links;
+        let open = findings::open_about_events(conn, self.registry, self.chain, check).await?;
+        for sequence in open {
             let is_compared = if (1..=end).contains(&sequence) {
                 (first..=last).contains(&sequence)
             } else {

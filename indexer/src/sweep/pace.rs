@@ -13,7 +13,7 @@ const LEAST: i64 = 100;
 const MOST: i64 = 5_000;
 
 /// How many events of a registry the chain is asked for at least and at most, because each may be in a block of its own, which is a
-/// question. Unit: events. With a batch each two seconds that is 216,000 a day, and 1.7 million.
+/// question. Unit: events. With a batch each two seconds that is 216,000 a day, and 1.7 million, where a node answers in that time.
 const LEAST_PLACES: i64 = 5;
 const MOST_PLACES: i64 = 40;
 
@@ -70,7 +70,7 @@ impl Pace {
             records: share(rows.records, elapsed, self.round).clamp(LEAST, MOST),
             events: share(rows.events, elapsed, self.round).clamp(LEAST, MOST),
             receipts: share(rows.receipts, elapsed, self.round).clamp(LEAST, MOST),
-            places: share(rows.unpaired, elapsed, self.round).clamp(LEAST_PLACES, MOST_PLACES),
+            places: share(rows.events, elapsed, self.round).clamp(LEAST_PLACES, MOST_PLACES),
         })
     }
 

@@ -57,6 +57,7 @@ mod exports;
 mod failover;
 mod fhir_consents;
 mod finality;
+mod findings_of_chains;
 mod flood;
 mod global_ids;
 mod guide_profiles;

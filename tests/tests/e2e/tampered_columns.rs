@@ -232,8 +232,8 @@ const ELSEWHERE: [(&str, &[&str]); 3] = [
 ];
 
 /// What is written into an event of each kind, of either registry. It is found whatever the kind, because each event's head commits to
-/// what it says and to all before it. Where it is, the head does not say: of an anchor, a closing, a receipt and a checkpoint that is
-/// held against their rows, and of the other kinds against the chain.
+/// what it says and to all before it. Where it is, the head does not say: of an anchor of ours that is held against its row, and of all
+/// others against the chain.
 const OF_ANY_EVENT: [&str; 10] = [
     "UPDATE chain_events SET chain_id = 1",
     "UPDATE chain_events SET registry = '0x' || lpad(id::text, 40, '0')",
@@ -247,7 +247,7 @@ const OF_ANY_EVENT: [&str; 10] = [
     "DELETE FROM chain_events",
 ];
 
-/// What is written into where an event is that no other row is of: a column, and another value.
+/// What is written into where an event is that is held against the chain: a column, and another value.
 const OF_ANY_PLACE: [(&str, &str); 4] = [
     ("block_number", "block_number + 1"),
     ("block_hash", "'0x' || lpad(id::text, 64, '6')"),
@@ -470,12 +470,11 @@ async fn what_is_written_into_an_event_of_any_kind_and_into_a_receipt_is_found()
         .await;
         put_back(&world, &["chain_events"]).await;
     }
-    let has_no_row =
-        |it: &&Value| it["kind"] != "RECORD_ANCHORED" && it["kind"] != "CONSENT_CHANGED";
-    let alone: Vec<&Value> = events.iter().filter(has_no_row).collect();
-    let ids: Vec<String> = alone.iter().map(|it| it["id"].to_string()).collect();
+    let is_asked_for = |it: &&Value| it["kind"] != "RECORD_ANCHORED";
+    let asked: Vec<&Value> = events.iter().filter(is_asked_for).collect();
+    let ids: Vec<String> = asked.iter().map(|it| it["id"].to_string()).collect();
     let chain = world.foundation.deployment.chain_id;
-    let wanted = alone.iter().map(|it| {
+    let wanted = asked.iter().map(|it| {
         let registry = text(&it["registry"]);
         (number_of(it), registry, chain.to_string())
     });

@@ -286,6 +286,7 @@ async fn the_indexer_writes_what_it_follows_and_nothing_else() {
             "UPDATE consent_receipts SET chain_state = 'CONFIRMED', block_number = 1",
             "INSERT INTO integrity_feed (kind) VALUES ('FINDING_OPENED')",
             "INSERT INTO integrity_findings (kind, details) VALUES ('HASH_MISMATCH', '{}')",
+            "UPDATE integrity_findings SET chain_id = chain_id, registry = registry",
         ],
     )
     .await;

@@ -266,13 +266,14 @@ pub struct OpenConsentFinding {
     pub opened_at: DateTime<Utc>,
 }
 
-/// The open findings about consents after this one, oldest first: at most so many. Served by
-/// `idx_integrity_findings_open`.
+/// The open findings of this registry about consents after this one, oldest first: at most so many. Served by
+/// `integrity_findings_registry_key`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn open_findings(
     conn: &mut PgConnection,
+    registry: &Registry,
     after: Option<(DateTime<Utc>, FindingId)>,
     limit: i64,
 ) -> Result<Vec<OpenConsentFinding>, StoreError> {
@@ -282,12 +283,16 @@ pub async fn open_findings(
            WHERE kind IN ('UNKNOWN_CONSENT', 'CONSENT_MISMATCH')
              AND resolved_at IS NULL
              AND record_hash IS NOT NULL
+             AND chain_id = $4
+             AND registry = $5
              AND ($1::timestamptz IS NULL OR (opened_at, id) > ($1, $2))
            ORDER BY opened_at, id
            LIMIT $3"#,
         after.map(|(opened_at, _)| opened_at),
         after.map(|(_, id)| id.0),
         limit,
+        registry.chain_id,
+        registry.address,
     )
     .fetch_all(conn)
     .await?;

@@ -448,13 +448,15 @@ pub struct OpenFinding {
     pub is_told: bool,
 }
 
-/// The indexer's open findings, oldest first. One whose hash is none was written by somebody else and is passed
-/// over: it names nothing that could be looked at again. Served by `idx_integrity_feed_finding_id`.
+/// The open findings of the indexer of this registry, oldest first. One whose hash is none was written by somebody else and is
+/// passed over: it names nothing that could be looked at again. Served by `integrity_findings_registry_key` and
+/// `idx_integrity_feed_finding_id`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn open_findings(
     conn: &mut PgConnection,
+    registry: &Registry,
     limit: i64,
 ) -> Result<Vec<OpenFinding>, StoreError> {
     let found = sqlx::query!(
@@ -467,8 +469,12 @@ pub async fn open_findings(
                'MISSING_ON_CHAIN', 'UNKNOWN_ON_CHAIN', 'HASH_MISMATCH', 'FOREIGN_REGISTRAR',
                'ENDED_ON_CHAIN', 'REGISTRY_PAUSED'
            )
+           AND chain_id = $1
+           AND registry = $2
          ORDER BY opened_at, id
-         LIMIT $1"#,
+         LIMIT $3"#,
+        registry.chain_id,
+        registry.address,
         limit,
     )
     .fetch_all(conn)

@@ -1,0 +1,3 @@
+ALTER TABLE integrity_findings
+    DROP COLUMN chain_id,
+    DROP COLUMN registry;

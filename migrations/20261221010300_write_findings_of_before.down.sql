@@ -1,0 +1,2 @@
+DROP TRIGGER integrity_findings_without_registry ON integrity_findings;
+DROP FUNCTION write_finding_without_registry();

@@ -1,0 +1,4 @@
+-- no-transaction
+CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS integrity_findings_open_key
+    ON integrity_findings (kind, record_id, record_hash, patient_key_id, table_name, row_id) NULLS NOT DISTINCT
+    WHERE resolved_at IS NULL;
