@@ -70,7 +70,7 @@ pub(crate) struct LeaderState {
     behind: Option<(u64, Instant)>,
     /// How far the catching up is; `None` where there is nothing to catch up with.
     catching_up: Option<Progress>,
-    /// Where nodes are being asked that events are.
+    /// What nodes are being asked about the places of events; `None` where nothing is.
     pub(crate) place_question: Option<PlaceQuestion>,
 }
 

@@ -292,6 +292,7 @@ impl Indexer {
             };
             if let Some(leader) = &mut leader {
                 if !listens {
+                    // Of the node that was asked, nobody knows now whether it is on our chain.
                     leader.place_question = None;
                 }
                 if rest && news && !self.stop.is_cancelled() {

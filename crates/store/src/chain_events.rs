@@ -190,7 +190,7 @@ pub async fn blocks_up_to(
     .await?)
 }
 
-/// Where a live event says it is, of which no other row here says all of that.
+/// A live event whose place on the chain no other row here says in full, with that place as its own row says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnpairedEvent {
     /// Its number in the registry's sequence.
@@ -205,8 +205,8 @@ pub struct UnpairedEvent {
     pub log_index: i64,
 }
 
-/// The live events from one number to another, in order, of which no other row here says all of where they are: all but anchors by
-/// these accounts, ours. Served by `chain_events_sequence_key`.
+/// The live events from one number to another, in order, whose places no other row here says in full: all but the anchors by
+/// `registrars`, our accounts. At most `limit`. Served by `chain_events_sequence_key`: no more rows are read than the range has.
 ///
 /// # Errors
 /// [`StoreError`].
