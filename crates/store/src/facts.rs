@@ -18,6 +18,7 @@ use crate::{
     StoreError,
     consents::{self, ConsentOfPatient, ConsentRow, named},
     memberships::{KnownMemberships, KnownRow},
+    rows,
     seals::AuthorityRow,
     users::{Present, PresentRow},
 };
@@ -217,9 +218,9 @@ pub async fn of_person(
     let (mut log_ins, mut known, mut of_patients) = (Vec::new(), Vec::new(), Vec::new());
     for row in found {
         match row.part {
-            LOG_IN => log_ins.extend(row.log_in()),
-            MEMBERSHIP => known.extend(row.membership()),
-            _ => of_patients.extend(row.consent()),
+            LOG_IN => log_ins.push(rows::whole(row.log_in(), "log-in")?),
+            MEMBERSHIP => known.push(rows::whole(row.membership(), "membership")?),
+            _ => of_patients.push(rows::whole(row.consent(), "account")?),
         }
     }
     Ok(PersonFacts {

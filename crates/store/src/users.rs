@@ -104,15 +104,15 @@ macro_rules! listed_rows {
     };
 }
 
-struct UserRow {
-    id: Uuid,
-    email: String,
-    username: String,
-    role: String,
-    is_active: bool,
-    blockchain_address: Option<String>,
-    organization_id: Option<Uuid>,
-    created_at: DateTime<Utc>,
+pub(crate) struct UserRow {
+    pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) username: String,
+    pub(crate) role: String,
+    pub(crate) is_active: bool,
+    pub(crate) blockchain_address: Option<String>,
+    pub(crate) organization_id: Option<Uuid>,
+    pub(crate) created_at: DateTime<Utc>,
 }
 
 impl TryFrom<UserRow> for User {
