@@ -223,6 +223,7 @@ pub async fn of_person(
             _ => of_patients.push(rows::whole(row.consent(), "account")?),
         }
     }
+    of_patients.sort_by_key(|it| (it.account.id, it.consent.as_ref().map(|consent| consent.id)));
     Ok(PersonFacts {
         present: Present::of(log_ins)?,
         memberships: KnownMemberships::of(known)?,

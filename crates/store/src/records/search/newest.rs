@@ -1,7 +1,7 @@
 //! The newest current records of single patients, with the people whom they name and their anchors: what most lists look for,
 //! for all of a batch in one statement.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use chrono::{DateTime, Utc};
 use domain::{ids::UserId, users::User};
@@ -203,6 +203,9 @@ pub async fn newest_of(
                 .anchors
                 .extend(rows::whole(row.anchor(), "anchor")?.read()),
         }
+    }
+    for page in newest.pages.values_mut() {
+        page.sort_by_key(|record| Reverse((record.created_at, record.id)));
     }
     Ok(newest)
 }
