@@ -252,7 +252,7 @@ impl Facts {
     }
 
     /// The consents of a patient that hold now; of one who was not locked, none. Where one person alone asks, those
-    /// that concern them (`domain::access::overview::concerns`).
+    /// that concern them (`domain::access::overview::concerns`), and some others.
     pub(crate) fn consents_of(&self, patient: UserId) -> &[Consent] {
         self.consents.get(&patient).map_or(&[], Vec::as_slice)
     }
