@@ -190,7 +190,7 @@ impl FactRow {
     }
 }
 
-/// Who stands behind these log-ins of one person, at the moment that the clock says ([`crate::users::now`]), and
+/// Who stands behind these log-ins of one person, one at least, at the moment that the clock says ([`crate::users::now`]), and
 /// what of these patients' consents concerns the person. Served by `idx_memberships_user_id`, `idx_audit_logs_memberships` and
 /// `idx_data_processing_consents_open`.
 ///
@@ -223,6 +223,8 @@ pub async fn of_person(
             _ => of_patients.push(rows::whole(row.consent(), "account")?),
         }
     }
+    // As `memberships::known_of` has them: of more than are remembered, and of two in one organisation, the first ones count.
+    known.sort_by_key(|row| row.id);
     of_patients.sort_by_key(|it| (it.account.id, it.consent.as_ref().map(|consent| consent.id)));
     Ok(PersonFacts {
         present: Present::of(log_ins)?,
