@@ -134,18 +134,23 @@ impl Facts {
                 are_sealed: true,
             });
         };
+        let (present, (consents, are_sealed)) = if let Some(one) = sole_person(sessions) {
+            let sessions: Vec<SessionId> = sessions.iter().map(|(_, session)| *session).collect();
+            seals.facts_of(tx, (one, &sessions), patients).await?
+        } else {
+            let present = seals.present(tx, sessions).await?;
+            let consents = if patients.is_empty() {
+                (Vec::new(), true)
+            } else {
+                seals.in_force(tx, patients, present.now).await?
+            };
+            (present, consents)
+        };
         let PresentActors {
             now,
             actors,
             written,
-        } = seals.present(tx, sessions).await?;
-        let (consents, are_sealed) = if patients.is_empty() {
-            (Vec::new(), true)
-        } else if let Some(actor) = sole_actor(sessions, &actors) {
-            seals.concerning(tx, patients, actor, now).await?
-        } else {
-            seals.in_force(tx, patients, now).await?
-        };
+        } = present;
         let pairs = callers
             .iter()
             .filter_map(|it| Some((it.user, it.on_behalf_of?)));
@@ -247,20 +252,17 @@ impl Facts {
     }
 
     /// The consents of a patient that hold now; of one who was not locked, none. Where one person alone asks, those
-    /// that concern them (`domain::access::overview::concerns`).
+    /// that concern them (`domain::access::overview::concerns`), and some others.
     pub(crate) fn consents_of(&self, patient: UserId) -> &[Consent] {
         self.consents.get(&patient).map_or(&[], Vec::as_slice)
     }
 }
 
-/// Who asks, where that is one person, who is known.
-fn sole_actor<'a>(
-    sessions: &[(UserId, SessionId)],
-    actors: &'a HashMap<SessionId, Actor>,
-) -> Option<&'a Actor> {
-    let actor = actors.values().next()?;
-    let is_sole = sessions.iter().all(|(user, _)| *user == actor.id);
-    is_sole.then_some(actor)
+/// Who asks, where that is one person.
+fn sole_person(sessions: &[(UserId, SessionId)]) -> Option<UserId> {
+    let (first, _) = *sessions.first()?;
+    let is_sole = sessions.iter().all(|(user, _)| *user == first);
+    is_sole.then_some(first)
 }
 
 fn by_patient(consents: Vec<Consent>) -> HashMap<UserId, Vec<Consent>> {

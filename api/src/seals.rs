@@ -29,6 +29,7 @@ use domain::{
 };
 use store::{
     PgConnection, Pool, StoreError, Tx, break_glass, consents,
+    facts::{self, PersonFacts},
     reads::LogPosition,
     representatives, seals, sessions,
     users::{self, Present, SessionClaim},
@@ -141,16 +142,46 @@ impl Seals {
             claims,
             written,
         } = users::present(conn, sessions).await?;
-        let actors = claims
-            .into_iter()
-            .filter_map(|(session, claim)| Some((session, self.actor(claim, now)?)));
-        let mut actors: HashMap<SessionId, Actor> = actors.collect();
+        let mut actors = self.actors(claims, now);
         self.add_memberships(conn, actors.values_mut(), now).await?;
         Ok(PresentActors {
             now,
             actors,
             written,
         })
+    }
+
+    /// The same of one person's sessions; and of the consents of these patients that count then those that can change what is
+    /// decided about the person, and whether all of them are as they were sealed. One statement, after the locks of all of them
+    /// are held. The seals of the other consents are checked soon.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn facts_of(
+        &self,
+        conn: &mut PgConnection,
+        (person, sessions): (UserId, &[SessionId]),
+        patients: &[UserId],
+    ) -> Result<(PresentActors, (Vec<Consent>, bool)), StoreError> {
+        let PersonFacts {
+            present,
+            memberships,
+            consents,
+        } = facts::of_person(conn, person, sessions, patients).await?;
+        let Present {
+            now,
+            claims,
+            written,
+        } = present;
+        let mut actors = self.actors(claims, now);
+        self.say_memberships(actors.values_mut(), memberships, now);
+        self.left_out.add(&consents.left_out);
+        let present = PresentActors {
+            now,
+            actors,
+            written,
+        };
+        Ok((present, self.consents(consents)))
     }
 
     /// The same of one session.
@@ -165,6 +196,17 @@ impl Seals {
     ) -> Result<Option<Actor>, StoreError> {
         let mut present = self.present(conn, &[(user, session)]).await?;
         Ok(present.actors.remove(&session))
+    }
+
+    fn actors(
+        &self,
+        claims: HashMap<SessionId, SessionClaim>,
+        now: DateTime<Utc>,
+    ) -> HashMap<SessionId, Actor> {
+        let actors = claims
+            .into_iter()
+            .filter_map(|(session, claim)| Some((session, self.actor(claim, now)?)));
+        actors.collect()
     }
 
     fn actor(&self, claim: SessionClaim, now: DateTime<Utc>) -> Option<Actor> {
@@ -436,22 +478,6 @@ impl Seals {
         now: DateTime<Utc>,
     ) -> Result<(Vec<Consent>, bool), StoreError> {
         Ok(self.consents(consents::in_force(conn, patients, now).await?))
-    }
-
-    /// Of the same those that can change what is decided about this actor. The seals of the others are checked soon.
-    ///
-    /// # Errors
-    /// The database's.
-    pub(crate) async fn concerning(
-        &self,
-        conn: &mut PgConnection,
-        patients: &[UserId],
-        actor: &Actor,
-        now: DateTime<Utc>,
-    ) -> Result<(Vec<Consent>, bool), StoreError> {
-        let stored = consents::concerning(conn, patients, actor, now).await?;
-        self.left_out.add(&stored.left_out);
-        Ok(self.consents(stored))
     }
 
     /// Those that are as they were sealed, and whether all of them are. None of a patient of whom a refusal

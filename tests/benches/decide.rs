@@ -1,22 +1,21 @@
 //! Deciding about a patient of whom 1,000 consents are stored: the rule alone, over all of them, and with the locks, the clock,
 //! the doctor's log-in and memberships, and the consents that concern them read and their seals checked, as the api does it; beside it
-//! the same with all that are in force. The end of the transaction is told by itself: a decision shares it with what it is about.
+//! the same with all that are in force, read as where several people ask. The end of the transaction is told by itself: a decision shares it with what it is about.
 //!
 //! As many of them are in force as may be at once; the others were withdrawn. One of those in force lets the doctor in.
-//! Of each message to the server it is told how long its answer took.
+//! Of each step it is told how long it took.
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use domain::access::{AccessRequest, Action, Actor, decide};
 use domain::consents::{Consent, MAX_CONSENTS_IN_FORCE};
 use domain::ids::{SessionId, UserId};
 use domain::organizations::CurrentMemberships;
 use domain::purpose::Purpose;
 use domain::records::{Availability, RecordType};
-use domain::seals::StoredConsents;
 use domain::users::Role;
-use store::users::Present;
+use store::facts::{self, PersonFacts};
 use store::{Plans, PoolSettings, StoreError, Transaction, Tx, consents, memberships, users};
 use tests::bench::{Arguments, Bar, Figure, Report, analyze, progress};
 use tests::{Person, World, text};
@@ -86,8 +85,13 @@ async fn measure() {
         let what = format!("{what}: p{of}");
         report.beside(what, part(&mut whole.ends, of), limit, Bar::None);
     }
-    let what = "messages to the server for a decision";
-    report.figure(what, Figure::Count(MESSAGES), Bar::None);
+    let messages = |reading: Reading| Figure::Count(reading.messages());
+    report.beside(
+        "messages to the server for a decision",
+        messages(Reading::Concerning),
+        messages(Reading::All),
+        Bar::None,
+    );
     let rows = |consents: &[Consent]| Figure::Count(consents.len() as u64);
     report.beside(
         "consents read for a decision",
@@ -101,23 +105,30 @@ async fn measure() {
     report.print("decide");
 }
 
-/// What a whole decision consists of. All but the last are one message to the server each.
-const STEPS: [&str; 5] = [
+/// What a whole decision consists of.
+const STEPS: [&str; 3] = [
     "beginning, with locks",
-    "clock and log-in",
-    "memberships",
-    "consents",
+    "clock, log-in, memberships and consents",
     "seals and rule",
 ];
-const MESSAGES: u64 = STEPS.len() as u64 - 1;
 
 /// Which consents a decision reads.
 #[derive(Clone, Copy)]
 enum Reading {
-    /// Those that concern the doctor.
+    /// Those that concern the doctor, with everything else by one statement.
     Concerning,
-    /// All that are in force.
+    /// All that are in force, by a statement of their own, as where several people ask.
     All,
+}
+
+impl Reading {
+    /// How many messages to the server it takes, with that which begins the transaction.
+    const fn messages(self) -> u64 {
+        match self {
+            Self::Concerning => 2,
+            Self::All => 4,
+        }
+    }
 }
 
 /// Whole decisions, and their steps.
@@ -185,12 +196,6 @@ struct Decider {
     session: SessionId,
 }
 
-/// What a decision goes by, as it is stored.
-struct Read {
-    present: Present,
-    stored: StoredConsents,
-}
-
 impl Decider {
     async fn of(world: &World, ana: &Person, dr_bo: &Person) -> Self {
         let url = world.foundation.url_of("meditrustal_api");
@@ -219,34 +224,29 @@ impl Decider {
 
     /// The doctor's account and log-in and the consents, read under the locks of both in the transaction, and when each message was
     /// answered.
-    async fn reads(&self, reading: Reading) -> (Transaction, Read, Vec<Instant>) {
+    async fn reads(&self, reading: Reading) -> (Transaction, PersonFacts, Vec<Instant>) {
         let mut ends = Vec::with_capacity(STEPS.len());
         let both = [self.patient, self.doctor];
         let tx = self.pool.begin_locked(WAIT, Plans::Kept, both).await;
         let mut tx = tx.expect("a transaction and its locks");
         ends.push(Instant::now());
-        let present = users::present(&mut tx, &[(self.doctor, self.session)]).await;
-        let present = present.expect("the clock and the log-in");
+        let read = self.facts(&mut tx, reading).await;
+        let read = read.expect("the clock, the log-in, memberships and consents");
+        let memberships = &read.memberships.stored;
+        assert!(memberships.is_empty(), "the doctor has none");
         ends.push(Instant::now());
-        let memberships = memberships::known_of(&mut tx, &[self.doctor]).await;
-        let memberships = memberships.expect("memberships");
-        assert!(memberships.stored.is_empty(), "the doctor has none");
-        ends.push(Instant::now());
-        let stored = self.stored(&mut tx, reading, present.now).await;
-        let stored = stored.expect("consents");
-        ends.push(Instant::now());
-        (tx, Read { present, stored }, ends)
+        (tx, read, ends)
     }
 
     /// The consents whose seals are right, of an account and a log-in whose seals are.
-    fn opened(&self, read: Read) -> Vec<Consent> {
+    fn opened(&self, read: PersonFacts) -> Vec<Consent> {
         let claims = read.present.claims.into_values();
         for claim in claims {
             let session = claim.session.expect("the log-in");
             self.keyring.open_row(claim.account).expect("its seal");
             self.keyring.open_row(session).expect("its seal");
         }
-        let stored = read.stored.consents.into_iter();
+        let stored = read.consents.consents.into_iter();
         let opened = stored.filter_map(|sealed| self.keyring.open_row(sealed).ok());
         opened.collect()
     }
@@ -256,16 +256,22 @@ impl Decider {
         self.opened(read)
     }
 
-    async fn stored(
-        &self,
-        tx: &mut Tx<'_>,
-        reading: Reading,
-        now: DateTime<Utc>,
-    ) -> Result<StoredConsents, StoreError> {
+    async fn facts(&self, tx: &mut Tx<'_>, reading: Reading) -> Result<PersonFacts, StoreError> {
         let patients = [self.patient];
         match reading {
-            Reading::Concerning => consents::concerning(tx, &patients, &self.actor(), now).await,
-            Reading::All => consents::in_force(tx, &patients, now).await,
+            Reading::Concerning => {
+                facts::of_person(tx, self.doctor, &[self.session], &patients).await
+            }
+            Reading::All => {
+                let present = users::present(tx, &[(self.doctor, self.session)]).await?;
+                let memberships = memberships::known_of(tx, &[self.doctor]).await?;
+                let consents = consents::in_force(tx, &patients, present.now).await?;
+                Ok(PersonFacts {
+                    present,
+                    memberships,
+                    consents,
+                })
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! Finding records. Nothing is opened; what is shown of each is written down, first.
 //!
 //! Lists that wait together share a transaction, as single records do by the record disclosure
-//! (`docs/decisions/0019-lists-share-a-transaction.md`): who asks, what consents hold, the audit rows, the
-//! people and the anchors are one statement each for all of them, and the commit is one.
+//! (`docs/decisions/0019-lists-share-a-transaction.md`): who asks, what consents hold, the newest records with their
+//! people and anchors, and the audit rows are one statement each for all of them, and the commit is one.
 
 mod find;
 mod newest;
@@ -28,7 +28,7 @@ use store::{
     reads::Reads,
     records::{
         self, Record,
-        search::{Order, PageKey},
+        search::{Order, PageKey, WithRecords},
     },
     users,
 };
@@ -100,6 +100,17 @@ pub(crate) struct With {
     pub(crate) anchors: bool,
     /// Envelopes, to be opened: those whose content the caller may read.
     pub(crate) content: bool,
+}
+
+impl With {
+    /// What any of these wants with the newest records, all of which are found at once.
+    fn newest(batch: &[Arc<ListRequest>]) -> WithRecords {
+        let any = |wants: fn(Self) -> bool| batch.iter().any(|asked| wants(asked.search.with));
+        WithRecords {
+            people: any(|with| with.people),
+            anchors: any(|with| with.anchors),
+        }
+    }
 }
 
 /// What was found.
@@ -311,7 +322,9 @@ impl RecordReader {
         let written = facts.written.filter(|_| are_locked);
         let mut sources = Sources::new(&self.reads, &mut tx, written, plans);
         let newest = batch.iter().map(|asked| newest_page(asked, &facts));
-        let mut newest = sources.newest(newest.collect()).await?;
+        let mut newest = sources
+            .newest(newest.collect(), With::newest(batch))
+            .await?;
         for (nth, (asked, scope)) in batch.iter().zip(&scopes).enumerate() {
             let searcher = match Searcher::of(asked, &facts) {
                 Ok(searcher) => searcher,
@@ -356,7 +369,9 @@ impl RecordReader {
                 Ok(page)
             }));
         }
-        let related = Related::read(sources, &RelatedIds::of(&pages.iter().flatten())).await?;
+        let related = Related::of(newest.related());
+        let wanted = RelatedIds::of(&pages.iter().flatten(), &related);
+        let related = related.read(sources, &wanted).await?;
         audit::insert(&mut tx, &entries).await?;
         tx.commit().await?;
         let pages = pages.into_iter();
@@ -376,7 +391,7 @@ fn purpose_of(asked: &ListRequest, actor: Actor) -> Purpose {
     said.unwrap_or_else(|| actor.default_purpose(asked.search.criteria.patient))
 }
 
-/// What is to be fetched for all pages of a group.
+/// What is to be fetched for all pages of a group, besides what came with them.
 struct RelatedIds {
     people: Vec<UserId>,
     anchors: Vec<RecordId>,
@@ -384,11 +399,13 @@ struct RelatedIds {
 }
 
 impl RelatedIds {
-    fn of<'a>(pages: &(impl Iterator<Item = &'a Page<'a>> + Clone)) -> Self {
+    fn of<'a>(pages: &(impl Iterator<Item = &'a Page<'a>> + Clone), known: &Related) -> Self {
         let of = |wanted: fn(With) -> bool| pages.clone().filter(move |page| wanted(page.wants()));
+        let people = of(|with| with.people).flat_map(Page::people);
+        let anchors = of(|with| with.anchors).flat_map(Page::ids);
         Self {
-            people: distinct(of(|with| with.people).flat_map(Page::people)),
-            anchors: distinct(of(|with| with.anchors).flat_map(Page::ids)),
+            people: distinct(people.filter(|id| !known.people.contains_key(id))),
+            anchors: distinct(anchors.filter(|id| !known.anchors.contains_key(id))),
             opened: distinct(of(|with| with.content).flat_map(Page::opened)),
         }
     }
@@ -398,8 +415,8 @@ impl RelatedIds {
     }
 }
 
-/// What was fetched for all pages of a group, one statement each.
-#[derive(Default)]
+/// What is shown with the records of all pages of a group: what came with the newest, and of the others what was fetched, one
+/// statement each.
 struct Related {
     people: HashMap<UserId, Arc<User>>,
     anchors: HashMap<RecordId, Anchor>,
@@ -407,30 +424,46 @@ struct Related {
 }
 
 impl Related {
-    async fn read(sources: Sources<'_>, wanted: &RelatedIds) -> Result<Self, StoreError> {
+    fn of((people, anchors): (Vec<User>, Vec<Anchor>)) -> Self {
+        let people = people.into_iter();
+        let anchors = anchors.into_iter();
+        Self {
+            people: people.map(|user| (user.id, Arc::new(user))).collect(),
+            anchors: anchors.map(|anchor| (anchor.record, anchor)).collect(),
+            sealed: HashMap::new(),
+        }
+    }
+
+    /// With what else is wanted.
+    async fn read(mut self, sources: Sources<'_>, wanted: &RelatedIds) -> Result<Self, StoreError> {
         if wanted.are_none() {
-            return Ok(Self::default());
+            return Ok(self);
         }
         let (primary, reads, replica) = sources.last().await;
-        if let Some(mut replica) = replica {
-            let reading = Self::fetch(&mut replica, wanted);
-            if let Some(found) = reads.read(reading).await {
-                return Ok(found);
-            }
-        }
-        Self::fetch(primary, wanted).await
+        let found = match replica {
+            Some(mut replica) => reads.read(Self::fetch(&mut replica, wanted)).await,
+            None => None,
+        };
+        let found = match found {
+            Some(found) => found,
+            None => Self::fetch(primary, wanted).await?,
+        };
+        self.people.extend(found.people);
+        self.anchors.extend(found.anchors);
+        self.sealed = found.sealed;
+        Ok(self)
     }
 
     async fn fetch(tx: &mut Tx<'_>, wanted: &RelatedIds) -> Result<Self, StoreError> {
-        let mut related = Self::default();
+        let mut people = Vec::new();
         if !wanted.people.is_empty() {
-            let found = users::by_ids(tx, &wanted.people).await?.into_iter();
-            related.people = found.map(|user| (user.id, Arc::new(user))).collect();
+            people = users::by_ids(tx, &wanted.people).await?;
         }
+        let mut anchors = Vec::new();
         if !wanted.anchors.is_empty() {
-            let found = anchors::by_records(tx, &wanted.anchors).await?.into_iter();
-            related.anchors = found.map(|anchor| (anchor.record, anchor)).collect();
+            anchors = anchors::by_records(tx, &wanted.anchors).await?;
         }
+        let mut related = Self::of((people, anchors));
         if !wanted.opened.is_empty() {
             let found = records::sealed(tx, &wanted.opened).await?.into_iter();
             related.sealed = found.map(|row| (row.id, Arc::new(row))).collect();

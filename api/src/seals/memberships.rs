@@ -74,30 +74,42 @@ impl Seals {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let doctors = actors.filter(|actor| actor.role == Role::Doctor);
-        let mut doctors: Vec<&mut Actor> = doctors.collect();
+        let doctors: Vec<&mut Actor> = doctors.collect();
         if doctors.is_empty() {
             return Ok(());
         }
         let ids: Vec<UserId> = doctors.iter().map(|actor| actor.id).collect();
-        let known = self.memberships_of(conn, &ids, now).await?;
-        for actor in &mut doctors {
-            actor.memberships = known.get(&actor.id).copied().unwrap_or_default();
-        }
+        let known = memberships::known_of(conn, &ids).await?;
+        self.say_memberships(doctors, known, now);
         Ok(())
     }
 
-    async fn memberships_of(
+    /// Says of these people to which organisations they belong by what is known of doctors' memberships.
+    pub(super) fn say_memberships<'a>(
         &self,
-        conn: &mut PgConnection,
-        doctors: &[UserId],
+        actors: impl IntoIterator<Item = &'a mut Actor>,
+        known: KnownMemberships,
         now: DateTime<Utc>,
-    ) -> Result<HashMap<UserId, CurrentMemberships>, StoreError> {
-        let mut known = HashMap::<UserId, Belongings>::new();
+    ) {
+        let known = self.belongings(known, now);
+        for actor in actors {
+            if actor.role == Role::Doctor {
+                actor.memberships = known.get(&actor.id).copied().unwrap_or_default();
+            }
+        }
+    }
+
+    fn belongings(
+        &self,
+        known: KnownMemberships,
+        now: DateTime<Utc>,
+    ) -> HashMap<UserId, CurrentMemberships> {
         // What is gone, or open again with an older seal, is known to the trail alone.
         let KnownMemberships {
             stored,
             contradicted,
-        } = memberships::known_of(conn, doctors).await?;
+        } = known;
+        let mut known = HashMap::<UserId, Belongings>::new();
         for (_, doctor) in &contradicted {
             known.entry(*doctor).or_default().add(&Belonging::Unknown);
         }
@@ -107,7 +119,7 @@ impl Seals {
         }
         let known = known.into_iter();
         let all = known.map(|(doctor, known)| (doctor, known.memberships()));
-        Ok(all.collect())
+        all.collect()
     }
 
     fn belonging(

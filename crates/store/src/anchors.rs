@@ -176,6 +176,63 @@ impl Anchor {
     }
 }
 
+/// An anchor, beside the closing of its record.
+pub(crate) struct AnchorRow {
+    pub(crate) record_id: Uuid,
+    pub(crate) record_hash: String,
+    pub(crate) state: String,
+    pub(crate) tx_hash: String,
+    pub(crate) registrar: Option<String>,
+    pub(crate) block_number: Option<i64>,
+    pub(crate) block_hash: Option<String>,
+    pub(crate) log_index: Option<i64>,
+    pub(crate) sequence: Option<i64>,
+    pub(crate) confirmed_at: Option<DateTime<Utc>>,
+    pub(crate) finalized_at: Option<DateTime<Utc>>,
+    pub(crate) closing_reason: Option<i16>,
+    pub(crate) closing_state: Option<String>,
+    pub(crate) closing_tx_hash: Option<String>,
+    pub(crate) closed_by: Option<String>,
+    pub(crate) closing_block: Option<i64>,
+}
+
+impl AnchorRow {
+    /// What it says; `None`, which is logged, where that cannot be read.
+    pub(crate) fn read(self) -> Option<Anchor> {
+        let record = self.record_id;
+        let anchor = (|| {
+            Ok(Anchor {
+                record: RecordId(record),
+                record_hash: rows::hash(&self.record_hash)?,
+                state: rows::text(&self.state, "anchor state")?,
+                tx_hash: self.tx_hash,
+                registrar: self.registrar,
+                block_number: self.block_number,
+                block_hash: self.block_hash,
+                log_index: self.log_index,
+                sequence: self.sequence,
+                confirmed_at: self.confirmed_at,
+                finalized_at: self.finalized_at,
+                closing: None,
+            })
+        })();
+        let closing = self.closing_reason.zip(self.closing_state);
+        let closing = closing.map(|(reason, state)| {
+            Ok(Closing {
+                reason: closings::reason(reason)?,
+                state: rows::text(&state, "closing state")?,
+                tx_hash: self.closing_tx_hash,
+                by: self.closed_by,
+                block_number: self.closing_block,
+            })
+        });
+        Some(Anchor {
+            closing: closing.and_then(|read| rows::readable(read, "closing", record)),
+            ..rows::readable(anchor, "anchor", record)?
+        })
+    }
+}
+
 /// The anchors of these records. One that cannot be read is logged and passed over, and so is the closing of another:
 /// the rest of a list is shown all the same.
 ///
@@ -186,7 +243,8 @@ pub async fn by_records(
     records: &[RecordId],
 ) -> Result<Vec<Anchor>, StoreError> {
     let records: Vec<Uuid> = records.iter().map(|id| id.0).collect();
-    let found = sqlx::query!(
+    let found = sqlx::query_as!(
+        AnchorRow,
         r#"SELECT anchor.record_id AS "record_id!", anchor.record_hash AS "record_hash!",
                 anchor.state AS "state!", anchor.tx_hash AS "tx_hash!", anchor.registrar,
                 anchor.block_number, anchor.block_hash, anchor.log_index, anchor.sequence,
@@ -201,38 +259,5 @@ pub async fn by_records(
     )
     .fetch_all(conn)
     .await?;
-    let read = found.into_iter().filter_map(|row| {
-        let record = row.record_id;
-        let anchor = (|| {
-            Ok(Anchor {
-                record: RecordId(record),
-                record_hash: rows::hash(&row.record_hash)?,
-                state: rows::text(&row.state, "anchor state")?,
-                tx_hash: row.tx_hash,
-                registrar: row.registrar,
-                block_number: row.block_number,
-                block_hash: row.block_hash,
-                log_index: row.log_index,
-                sequence: row.sequence,
-                confirmed_at: row.confirmed_at,
-                finalized_at: row.finalized_at,
-                closing: None,
-            })
-        })();
-        let closing = row.closing_reason.zip(row.closing_state);
-        let closing = closing.map(|(reason, state)| {
-            Ok(Closing {
-                reason: closings::reason(reason)?,
-                state: rows::text(&state, "closing state")?,
-                tx_hash: row.closing_tx_hash,
-                by: row.closed_by,
-                block_number: row.closing_block,
-            })
-        });
-        Some(Anchor {
-            closing: closing.and_then(|read| rows::readable(read, "closing", record)),
-            ..rows::readable(anchor, "anchor", record)?
-        })
-    });
-    Ok(read.collect())
+    Ok(found.into_iter().filter_map(AnchorRow::read).collect())
 }

@@ -2,7 +2,7 @@
 //!
 //! Whoever decides takes the shared lock of each person concerned: the patients, and the accounts that ask.
 //! Whoever changes what decides (consents, accounts, log-ins) takes it exclusively. Both read the clock
-//! after they have it ([`crate::users::present`], [`crate::users::now`]), so that the trail is in the order in which
+//! after they have it ([`crate::facts::of_person`], [`crate::users::present`], [`crate::users::now`]), so that the trail is in the order in which
 //! things happened (`docs/decisions/0031-a-withdrawal-is-a-barrier.md`).
 //!
 //! A lock ends with its transaction. Take all of a transaction in one call, **first**: they are taken in one

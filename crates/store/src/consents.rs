@@ -93,11 +93,18 @@ struct OfPatient {
     third_parties: Option<Value>,
     seal: Option<Vec<u8>>,
     seal_key: Option<String>,
-    is_left_out: Option<bool>,
+}
+
+/// A patient's account with one of its consents, if there are any.
+pub(crate) struct ConsentOfPatient {
+    pub(crate) account: AuthorityRow,
+    pub(crate) consent: Option<ConsentRow>,
+    /// Whether it says that there are consents which were not asked for.
+    pub(crate) is_left_out: bool,
 }
 
 impl OfPatient {
-    fn split(mut self) -> (AuthorityRow, Option<ConsentRow>) {
+    fn split(mut self) -> ConsentOfPatient {
         let account = AuthorityRow {
             id: self.account_id,
             email: mem::take(&mut self.email),
@@ -113,7 +120,11 @@ impl OfPatient {
             seal: self.account_seal.take(),
             seal_key: self.account_seal_key.take(),
         };
-        (account, self.consent())
+        ConsentOfPatient {
+            account,
+            consent: self.consent(),
+            is_left_out: false,
+        }
     }
 
     fn consent(self) -> Option<ConsentRow> {
@@ -133,10 +144,10 @@ impl OfPatient {
     }
 }
 
-/// Asks for the accounts with the ids in `$1`, each with those of its consents for which `$holds`, with every
-/// refusal that it names, whatever its row says, and with one of those for which `$left_out`, if there are any.
+/// Asks for the accounts with the ids in `$1`, each with those of its consents for which `$holds`, and with every
+/// refusal that it names, whatever its row says.
 macro_rules! of_patients {
-    ($holds:tt, $left_out:tt, $($argument:expr),+ $(,)?) => {
+    ($holds:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             OfPatient,
             r#"SELECT
@@ -148,29 +159,19 @@ macro_rules! of_patients {
                 consent.consent_given_at AS "consent_given_at?", consent.consent_expires_at,
                 consent.consent_withdrawn_at, consent.data_categories AS "data_categories?",
                 consent.processing_activities AS "processing_activities?", consent.third_parties,
-                consent.seal, consent.seal_key, consent.is_left_out AS "is_left_out?"
+                consent.seal, consent.seal_key
              FROM users AS account
              LEFT JOIN LATERAL (
                  SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                        data_categories, processing_activities, third_parties, seal, seal_key,
-                        FALSE AS is_left_out
+                        data_categories, processing_activities, third_parties, seal, seal_key
                  FROM data_processing_consents
                  WHERE user_id = account.id
                    AND "# + $holds + r#"
                  UNION ALL
                  SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                        data_categories, processing_activities, third_parties, seal, seal_key, FALSE
+                        data_categories, processing_activities, third_parties, seal, seal_key
                  FROM data_processing_consents
                  WHERE id = ANY(account.refusals)
-                 UNION ALL
-                 (
-                     SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                            data_categories, processing_activities, third_parties, seal, seal_key, TRUE
-                     FROM data_processing_consents
-                     WHERE user_id = account.id
-                       AND "# + $left_out + r#"
-                     LIMIT 1
-                 )
              ) AS consent ON TRUE
              WHERE account.id = ANY($1)
              ORDER BY account.id, consent.id"#,
@@ -180,12 +181,17 @@ macro_rules! of_patients {
 }
 
 /// Rows in the order of accounts and consents, each once. A consent that cannot be read is named.
-fn gather(found: Vec<OfPatient>) -> Result<StoredConsents, StoreError> {
+pub(crate) fn gather(
+    found: impl IntoIterator<Item = ConsentOfPatient>,
+) -> Result<StoredConsents, StoreError> {
     let mut all = StoredConsents::default();
     let (mut account, mut consent) = (None, None);
     for row in found {
-        let is_left_out = row.is_left_out == Some(true);
-        let (of, row) = row.split();
+        let ConsentOfPatient {
+            account: of,
+            consent: row,
+            is_left_out,
+        } = row;
         let owner = of.id;
         if is_left_out {
             all.left_out.push(UserId(owner));
@@ -317,13 +323,12 @@ pub async fn in_force(
     let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
     let found = of_patients!(
         "is_in_force(consent_given_at, consent_expires_at, consent_withdrawn_at, $2)",
-        "FALSE",
         &patients,
         now,
     )
     .fetch_all(conn)
     .await?;
-    gather(found)
+    gather(found.into_iter().map(OfPatient::split))
 }
 
 /// The same by the clock of the statement, for who checks them after an answer and decides nothing by them.
@@ -338,41 +343,11 @@ pub async fn in_force_now(
     let found = of_patients!(
         "/* after an answer */
          is_in_force(consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp())",
-        "FALSE",
         &patients,
     )
     .fetch_all(conn)
     .await?;
-    gather(found)
-}
-
-/// Of the same those that can change what is decided about an actor (`domain::access::overview::concerns`): every refusal, and what
-/// names the actor in person, by role, or by an organisation that the actor belongs to, left, or may belong to. Of a
-/// patient who has others in force, one of them, and that it was so, in `left_out`. Served by
-/// `idx_data_processing_consents_open`.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn concerning(
-    conn: &mut PgConnection,
-    patients: &[UserId],
-    actor: &Actor,
-    now: DateTime<Utc>,
-) -> Result<StoredConsents, StoreError> {
-    let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
-    let named = NamedActor::of(actor);
-    let found = of_patients!(
-        "is_in_force(consent_given_at, consent_expires_at, consent_withdrawn_at, $2)
-         AND (processing_activities ? 'DENY' OR COALESCE(third_parties, '[]') @> ANY($3))",
-        "is_in_force(consent_given_at, consent_expires_at, consent_withdrawn_at, $2)
-         AND NOT (processing_activities ? 'DENY' OR COALESCE(third_parties, '[]') @> ANY($3))",
-        &patients,
-        now,
-        &named.refused,
-    )
-    .fetch_all(conn)
-    .await?;
-    gather(found)
+    gather(found.into_iter().map(OfPatient::split))
 }
 
 /// The consents in force that let an actor search for a purpose, as far as whom they name and what for
@@ -414,7 +389,6 @@ pub async fn reaching(
              OR COALESCE(third_parties, '[]') = '[]')
          AND is_in_force(
              consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp())",
-        "FALSE",
         &near,
         &covering,
         &named.lets_in(),
@@ -422,7 +396,7 @@ pub async fn reaching(
     )
     .fetch_all(conn)
     .await?;
-    gather(found).map(Some)
+    gather(found.into_iter().map(OfPatient::split)).map(Some)
 }
 
 /// Where a page of consents goes on.

@@ -22,6 +22,7 @@ pub mod deep_check;
 pub mod deletion;
 pub mod erasure_ledger;
 mod error;
+pub mod facts;
 pub mod feed;
 pub mod findings;
 pub mod health;

@@ -254,26 +254,41 @@ pub struct KnownMemberships {
     pub contradicted: Vec<(Uuid, UserId)>,
 }
 
+impl KnownMemberships {
+    pub(crate) fn of(found: Vec<KnownRow>) -> Result<Self, StoreError> {
+        let mut known = Self::default();
+        for row in found {
+            let doctor = UserId(row.user_id);
+            if row.is_contradicted {
+                known.contradicted.push((row.id, doctor));
+            } else if let Some(row) = row.stored() {
+                known.stored.push((doctor, row.try_into()?));
+            }
+        }
+        Ok(known)
+    }
+}
+
 /// A membership with its organisation, or one that the trail contradicts, of which there is nothing but its id.
-struct KnownRow {
-    id: Uuid,
-    user_id: Uuid,
-    is_contradicted: bool,
-    organization_id: Option<Uuid>,
-    valid_from: Option<DateTime<Utc>>,
-    valid_until: Option<DateTime<Utc>>,
-    ended_at: Option<DateTime<Utc>>,
-    created_at: Option<DateTime<Utc>>,
-    seal: Option<Vec<u8>>,
-    seal_key: Option<String>,
-    name: Option<String>,
-    country: Option<String>,
-    is_active: Option<bool>,
-    organization_created_at: Option<DateTime<Utc>>,
-    organization_updated_at: Option<DateTime<Utc>>,
-    organization_seal: Option<Vec<u8>>,
-    organization_seal_key: Option<String>,
-    may_be_sent_to: bool,
+pub(crate) struct KnownRow {
+    pub(crate) id: Uuid,
+    pub(crate) user_id: Uuid,
+    pub(crate) is_contradicted: bool,
+    pub(crate) organization_id: Option<Uuid>,
+    pub(crate) valid_from: Option<DateTime<Utc>>,
+    pub(crate) valid_until: Option<DateTime<Utc>>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+    pub(crate) created_at: Option<DateTime<Utc>>,
+    pub(crate) seal: Option<Vec<u8>>,
+    pub(crate) seal_key: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) country: Option<String>,
+    pub(crate) is_active: Option<bool>,
+    pub(crate) organization_created_at: Option<DateTime<Utc>>,
+    pub(crate) organization_updated_at: Option<DateTime<Utc>>,
+    pub(crate) organization_seal: Option<Vec<u8>>,
+    pub(crate) organization_seal_key: Option<String>,
+    pub(crate) may_be_sent_to: bool,
 }
 
 impl KnownRow {
@@ -301,7 +316,8 @@ impl KnownRow {
 }
 
 /// The rows of [`of_doctors`] and what [`crate::seals::contradicted_memberships`] finds, in one statement: every decision about
-/// a doctor asks both. Served by `idx_memberships_user_id` and `idx_audit_logs_memberships`.
+/// a doctor asks both; where one person asks, [`crate::facts::of_person`] does. Served by `idx_memberships_user_id` and
+/// `idx_audit_logs_memberships`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -346,16 +362,7 @@ pub async fn known_of(
     )
     .fetch_all(conn)
     .await?;
-    let mut known = KnownMemberships::default();
-    for row in found {
-        let doctor = UserId(row.user_id);
-        if row.is_contradicted {
-            known.contradicted.push((row.id, doctor));
-        } else if let Some(row) = row.stored() {
-            known.stored.push((doctor, row.try_into()?));
-        }
-    }
-    Ok(known)
+    KnownMemberships::of(found)
 }
 
 /// How many of a doctor's memberships are not over at `now`, and how many of an organisation's, as far as their rows say.

@@ -45,6 +45,11 @@ pub(crate) fn readable_and_not<K, T>(
     (rows, unreadable)
 }
 
+/// What every row of its kind has, out of a statement whose rows are of several kinds.
+pub(crate) fn whole<T>(read: Option<T>, what: &'static str) -> Result<T, StoreError> {
+    read.ok_or(StoreError::Unreadable { what })
+}
+
 /// Reads a JSONB column.
 pub(crate) fn json<T: for<'de> serde::Deserialize<'de>>(
     value: serde_json::Value,

@@ -552,7 +552,7 @@ pub async fn replace_seal(
 }
 
 /// What the audit trail says of memberships and their rows do not: added for these doctors and gone, or ended and open
-/// again. The memberships' ids. A decision asks the same by [`crate::memberships::known_of`]. Served by `idx_audit_logs_memberships`.
+/// again. The memberships' ids. A decision asks the same by [`crate::memberships::known_of`] and [`crate::facts::of_person`]. Served by `idx_audit_logs_memberships`.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -104,15 +104,15 @@ macro_rules! listed_rows {
     };
 }
 
-struct UserRow {
-    id: Uuid,
-    email: String,
-    username: String,
-    role: String,
-    is_active: bool,
-    blockchain_address: Option<String>,
-    organization_id: Option<Uuid>,
-    created_at: DateTime<Utc>,
+pub(crate) struct UserRow {
+    pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) username: String,
+    pub(crate) role: String,
+    pub(crate) is_active: bool,
+    pub(crate) blockchain_address: Option<String>,
+    pub(crate) organization_id: Option<Uuid>,
+    pub(crate) created_at: DateTime<Utc>,
 }
 
 impl TryFrom<UserRow> for User {
@@ -334,33 +334,33 @@ pub struct SessionClaim {
     pub session: Option<Sealed<Session>>,
 }
 
-struct PresentRow {
-    now: DateTime<Utc>,
-    written: Option<i64>,
-    timeline: Option<i32>,
-    session_id: Option<Uuid>,
-    id: Option<Uuid>,
-    email: Option<String>,
-    username: Option<String>,
-    role: Option<String>,
-    is_active: Option<bool>,
-    is_system: Option<bool>,
-    organization_id: Option<Uuid>,
-    hashed_password: Option<String>,
-    blockchain_address: Option<String>,
-    has_second_factor: Option<bool>,
-    refusals: Option<Vec<Uuid>>,
-    seal: Option<Vec<u8>>,
-    seal_key: Option<String>,
-    refresh_token: Option<String>,
-    family_id: Option<Uuid>,
-    parent_id: Option<Uuid>,
-    expires_at: Option<DateTime<Utc>>,
-    idle_expires_at: Option<DateTime<Utc>>,
-    used_at: Option<DateTime<Utc>>,
-    second_factor_at: Option<DateTime<Utc>>,
-    session_seal: Option<Vec<u8>>,
-    session_seal_key: Option<String>,
+pub(crate) struct PresentRow {
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) written: Option<i64>,
+    pub(crate) timeline: Option<i32>,
+    pub(crate) session_id: Option<Uuid>,
+    pub(crate) id: Option<Uuid>,
+    pub(crate) email: Option<String>,
+    pub(crate) username: Option<String>,
+    pub(crate) role: Option<String>,
+    pub(crate) is_active: Option<bool>,
+    pub(crate) is_system: Option<bool>,
+    pub(crate) organization_id: Option<Uuid>,
+    pub(crate) hashed_password: Option<String>,
+    pub(crate) blockchain_address: Option<String>,
+    pub(crate) has_second_factor: Option<bool>,
+    pub(crate) refusals: Option<Vec<Uuid>>,
+    pub(crate) seal: Option<Vec<u8>>,
+    pub(crate) seal_key: Option<String>,
+    pub(crate) refresh_token: Option<String>,
+    pub(crate) family_id: Option<Uuid>,
+    pub(crate) parent_id: Option<Uuid>,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    pub(crate) idle_expires_at: Option<DateTime<Utc>>,
+    pub(crate) used_at: Option<DateTime<Utc>>,
+    pub(crate) second_factor_at: Option<DateTime<Utc>>,
+    pub(crate) session_seal: Option<Vec<u8>>,
+    pub(crate) session_seal_key: Option<String>,
 }
 
 impl PresentRow {
@@ -409,6 +409,31 @@ pub struct Present {
     pub claims: HashMap<SessionId, SessionClaim>,
     /// Where the primary's log is then.
     pub written: Option<LogPosition>,
+}
+
+impl Present {
+    /// Of rows each of which has the clock; there is one at least.
+    pub(crate) fn of(found: Vec<PresentRow>) -> Result<Self, StoreError> {
+        let first = found
+            .first()
+            .ok_or(StoreError::Unreadable { what: "clock" })?;
+        let now = first.now;
+        let written = LogPosition::of(first.written, first.timeline);
+        let mut claims = HashMap::with_capacity(found.len());
+        for mut row in found {
+            let (id, session) = (row.session_id, row.session());
+            let (Some(id), Some(account)) = (id, row.account()) else {
+                continue;
+            };
+            let account = account.try_into()?;
+            claims.insert(SessionId(id), SessionClaim { account, session });
+        }
+        Ok(Self {
+            now,
+            claims,
+            written,
+        })
+    }
 }
 
 /// Who stands behind these sessions at this moment, by log-in, with the database's clock ([`now`]). An
@@ -473,25 +498,7 @@ pub async fn present(
     )
     .fetch_all(conn)
     .await?;
-    let first = found
-        .first()
-        .ok_or(StoreError::Unreadable { what: "clock" })?;
-    let now = first.now;
-    let written = LogPosition::of(first.written, first.timeline);
-    let mut claims = HashMap::with_capacity(found.len());
-    for mut row in found {
-        let (id, session) = (row.session_id, row.session());
-        let (Some(id), Some(account)) = (id, row.account()) else {
-            continue;
-        };
-        let account = account.try_into()?;
-        claims.insert(SessionId(id), SessionClaim { account, session });
-    }
-    Ok(Present {
-        now,
-        claims,
-        written,
-    })
+    Present::of(found)
 }
 
 /// The time of this transaction's decision, by the database's clock: read when it is asked for first after

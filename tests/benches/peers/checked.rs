@@ -22,9 +22,11 @@ use domain::consents::Consent;
 use domain::ids::{RecordId, RequestId, UserId};
 use domain::organizations::CurrentMemberships;
 use domain::purpose::Purpose;
-use domain::users::Role;
+use domain::seals::StoredConsents;
 use serde_json::{Value, json};
-use store::{Plans, Pool, PoolSettings, Tx, audit, barrier, consents, memberships, records, users};
+use store::facts::{self, PersonFacts};
+use store::users::Present;
+use store::{Plans, Pool, PoolSettings, Tx, audit, barrier, records, users};
 use tests::World;
 use tokio::net::TcpListener;
 use vault::keyring::Keyring;
@@ -100,6 +102,14 @@ struct Asking {
     origin: Origin,
 }
 
+/// What is decided by.
+struct Known {
+    now: DateTime<Utc>,
+    actor: Actor,
+    /// Of the patients' consents those that concern the caller.
+    consents: Vec<Consent>,
+}
+
 impl Asking {
     fn entry(&self, action: AuditAction, purpose: Purpose) -> AuditEntry {
         AuditEntry::new(self.bearer.user, action, purpose, &self.origin)
@@ -125,7 +135,7 @@ impl Peer {
         let mut tx = self.pool.begin().await.ok()?;
         let user = caller.bearer.user;
         barrier::lock_shared(&mut tx, [user]).await.ok()?;
-        let (_, actor) = self.actor(&mut tx, caller.bearer).await?;
+        let Known { actor, .. } = self.known(&mut tx, caller.bearer, &[]).await?;
         let found = users::by_ids(&mut tx, &[actor.id]).await.ok()?.pop()?;
         let entry = AuditEntry {
             resource_id: actor.id.0,
@@ -146,8 +156,11 @@ impl Peer {
         let asking = [caller.bearer.user];
         let patients = barrier::lock_shared_with_records(&mut tx, asking, &[id]).await;
         let patients = patients.ok()?;
-        let (now, actor) = self.actor(&mut tx, caller.bearer).await?;
-        let consents = self.consents(&mut tx, &patients, &actor, now).await?;
+        let Known {
+            now,
+            actor,
+            consents,
+        } = self.known(&mut tx, caller.bearer, &patients).await?;
         let record = records::by_ids(&mut tx, &[id]).await.ok()?.pop()?;
         let purpose = actor.default_purpose(Some(record.patient));
         let decision = decide(
@@ -192,25 +205,26 @@ impl Peer {
         Some([start, document.as_slice(), end].concat())
     }
 
-    /// The caller as the database knows them, if the account and the log-in are as they were sealed.
-    async fn actor(&self, tx: &mut Tx<'_>, bearer: Bearer) -> Option<(DateTime<Utc>, Actor)> {
-        let asked = [(bearer.user, bearer.session)];
-        let users::Present {
+    /// What is decided by, if the account and the log-in are as they were sealed, read by one statement as the api reads it.
+    async fn known(&self, tx: &mut Tx<'_>, bearer: Bearer, patients: &[UserId]) -> Option<Known> {
+        let read = facts::of_person(tx, bearer.user, &[bearer.session], patients).await;
+        let PersonFacts {
+            present,
+            memberships,
+            consents,
+        } = read.ok()?;
+        let Present {
             now, mut claims, ..
-        } = users::present(tx, &asked).await.ok()?;
+        } = present;
         let claim = claims.remove(&bearer.session)?;
         let account = self.keyring.open_row(claim.account).ok()?;
         let session = self.keyring.open_row(claim.session?).ok()?;
         if !account.is_active || session.parent.is_some() || now >= session.expires_at {
             return None;
         }
-        if account.role == Role::Doctor {
-            // Those of the benchmark belong to no organisation, which has to be asked.
-            let doctors = [account.user];
-            let known = memberships::known_of(tx, &doctors).await.ok()?;
-            if !known.stored.is_empty() || !known.contradicted.is_empty() {
-                return None;
-            }
+        // Those of the benchmark belong to no organisation, which has to be asked.
+        if !memberships.stored.is_empty() || !memberships.contradicted.is_empty() {
+            return None;
         }
         let actor = Actor {
             id: account.user,
@@ -220,19 +234,16 @@ impl Peer {
             acts_for: None,
             second_factor: session.second_factor_at.is_some(),
         };
-        Some((now, actor))
+        Some(Known {
+            now,
+            actor,
+            consents: self.consents(consents)?,
+        })
     }
 
-    /// The consents of these patients in force that concern the caller; none are believed where an account or a consent is not as it was sealed, or a
-    /// refusal is missing.
-    async fn consents(
-        &self,
-        tx: &mut Tx<'_>,
-        patients: &[UserId],
-        actor: &Actor,
-        now: DateTime<Utc>,
-    ) -> Option<Vec<Consent>> {
-        let stored = consents::concerning(tx, patients, actor, now).await.ok()?;
+    /// The consents that were read; none are believed where an account or a consent is not as it was sealed, or a refusal is
+    /// missing.
+    fn consents(&self, stored: StoredConsents) -> Option<Vec<Consent>> {
         let opened = stored.consents.into_iter();
         let opened: Result<Vec<Consent>, _> = opened.map(|it| self.keyring.open_row(it)).collect();
         let consents = opened.ok()?;

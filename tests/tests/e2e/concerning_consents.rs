@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use domain::access::Actor;
 use domain::access::overview::{AccessSubject, concerns};
 use domain::consents::{Consent, Grantee};
-use domain::ids::{OrganizationId, UserId};
+use domain::ids::{OrganizationId, SessionId, UserId};
 use domain::organizations::{CurrentMembership, CurrentMemberships, OrganizationReach};
 use domain::seals::{Sealed, StoredConsents};
 use domain::users::Role;
@@ -39,11 +39,13 @@ fn parsed(id: &str) -> uuid::Uuid {
     id.parse().expect("an id")
 }
 
-/// Six consents and four refusals of ana's, to people, roles, organisations and everybody.
-async fn gives_ten(ana: &Person, [bo, cy]: [&Person; 2], [hospital, clinic]: [&String; 2]) {
+/// Eight consents and four refusals of ana's, to people, roles, organisations and everybody.
+async fn gives_twelve(ana: &Person, [bo, cy]: [&Person; 2], [hospital, clinic]: [&String; 2]) {
     for (activities, grantees) in [
         (["READ"], json!([{ "user": bo.id }])),
         (["READ"], json!([{ "user": cy.id }])),
+        (["SEARCH"], json!([{ "user": bo.id }])),
+        (["SEARCH"], json!([{ "user": cy.id }])),
         (["READ"], json!([{ "role": "DOCTOR" }])),
         (["READ"], json!([{ "role": "PATIENT" }])),
         (
@@ -76,13 +78,13 @@ async fn a_decision_reads_every_refusal_and_what_names_who_asks() {
     );
     let hospital = world.organization("RS Harapan", "ID").await;
     let clinic = world.organization("Klinik", "ID").await;
-    gives_ten(&ana, [&dr_bo, &dr_cy], [&hospital, &clinic]).await;
+    gives_twelve(&ana, [&dr_bo, &dr_cy], [&hospital, &clinic]).await;
     let patient = UserId(parsed(&ana.id));
     let mut conn = world.connects_as("meditrustal_api").await;
     let now = store::users::now(&mut conn).await.expect("the clock");
     let all = store::consents::in_force(&mut conn, &[patient], now).await;
     let all = rows(all.expect("consents"));
-    assert_eq!(all.len(), 10);
+    assert_eq!(all.len(), 12);
 
     let hospital = OrganizationId(parsed(&hospital));
     let belongs = CurrentMembership {
@@ -92,41 +94,59 @@ async fn a_decision_reads_every_refusal_and_what_names_who_asks() {
         until: None,
     };
     let nowhere = CurrentMemberships::default();
+    let of_doctors = [
+        nowhere,
+        CurrentMemberships::of([belongs]),
+        nowhere.with_left([(hospital, now)]),
+        nowhere.with_unknown(),
+    ];
     for (person, role, memberships) in [
-        (&dr_bo, Role::Doctor, nowhere),
-        (&dr_bo, Role::Doctor, CurrentMemberships::of([belongs])),
-        (&dr_bo, Role::Doctor, nowhere.with_left([(hospital, now)])),
-        (&dr_bo, Role::Doctor, nowhere.with_unknown()),
-        (&dr_cy, Role::Doctor, nowhere),
-        (&ana, Role::Patient, nowhere),
+        (&dr_bo, Role::Doctor, &of_doctors[..]),
+        (&dr_cy, Role::Doctor, &of_doctors[..]),
+        (&ana, Role::Patient, &of_doctors[..1]),
     ] {
-        let actor = Actor {
-            id: UserId(parsed(&person.id)),
-            role,
-            is_active: true,
-            memberships,
-            second_factor: false,
-            acts_for: None,
+        let whose = UserId(parsed(&person.id));
+        let log_in = SessionId(parsed(STRANGER));
+        let read = store::facts::of_person(&mut conn, whose, &[log_in], &[patient]).await;
+        let stored = read.expect("facts").consents;
+        let may_name = |grantee: &Grantee| match grantee {
+            Grantee::User { id } => *id == whose,
+            Grantee::Role { .. } => true,
+            Grantee::Org { .. } => role == Role::Doctor,
         };
-        let stored = store::consents::concerning(&mut conn, &[patient], &actor, now).await;
-        let stored = stored.expect("consents");
-        let is_left = |grantee: &Grantee| match grantee {
-            Grantee::Org { id, .. } => memberships.left().any(|(left, _)| left == *id),
-            Grantee::User { .. } | Grantee::Role { .. } => false,
-        };
-        let is_wanted = |consent: &&Consent| {
-            consent.is_denial()
-                || concerns(consent, AccessSubject::Person(actor))
-                || consent.grantees.iter().any(is_left)
-        };
+        let is_wanted =
+            |consent: &&Consent| consent.is_denial() || consent.grantees.iter().any(may_name);
         let wanted: BTreeSet<_> = all.iter().filter(is_wanted).map(|it| it.id).collect();
-        assert!(wanted.len() < all.len(), "{actor:?}");
 
         // And one of the others, which says that there are some.
-        assert_eq!(stored.left_out, [patient], "{actor:?}");
+        assert_eq!(stored.left_out, [patient], "{}", person.username);
         let read: BTreeSet<_> = rows(stored).iter().map(|it| it.id).collect();
-        assert!(read.is_superset(&wanted), "{actor:?}");
-        assert_eq!(read.len(), wanted.len() + 1, "{actor:?}");
+        assert!(read.is_superset(&wanted), "{}", person.username);
+        assert_eq!(read.len(), wanted.len() + 1, "{}", person.username);
+        assert!(read.len() < all.len(), "{}", person.username);
+
+        // Whatever the rows of memberships say, nothing is missed that the rule goes by.
+        for memberships in memberships {
+            let actor = Actor {
+                id: whose,
+                role,
+                is_active: true,
+                memberships: *memberships,
+                second_factor: false,
+                acts_for: None,
+            };
+            let is_left = |grantee: &Grantee| match grantee {
+                Grantee::Org { id, .. } => memberships.left().any(|(left, _)| left == *id),
+                Grantee::User { .. } | Grantee::Role { .. } => false,
+            };
+            let counts = |consent: &&Consent| {
+                consent.is_denial()
+                    || concerns(consent, AccessSubject::Person(actor))
+                    || consent.grantees.iter().any(is_left)
+            };
+            let counting: BTreeSet<_> = all.iter().filter(counts).map(|it| it.id).collect();
+            assert!(wanted.is_superset(&counting), "{actor:?}");
+        }
     }
 }
 

@@ -329,3 +329,60 @@ async fn a_new_record_takes_fifteen_statements_under_the_lock_of_its_signer() {
 
     assert_eq!(least.len(), 15, "{least:#?}");
 }
+
+/// What a page runs in its transaction, from the locks to the audit row, after which it is committed.
+fn of_a_page(heard: &[String]) -> Option<Vec<String>> {
+    let begins =
+        |text: &String| text.starts_with("BEGIN") && text.contains("pg_advisory_xact_lock_shared(");
+    let begun = heard.iter().position(begins)?;
+    let rest = &heard[begun..];
+    let is_audited = |text: &String| text.contains("INTO audit_logs");
+    let audited = rest.iter().position(is_audited)?;
+    Some(rest[..=audited].to_vec())
+}
+
+#[tokio::test]
+async fn a_page_of_a_patients_newest_takes_five_messages_and_six_with_documents() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["SEARCH", "READ", "CREATE"]).await;
+    for _ in 0..2 {
+        dr_bo
+            .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+    }
+    let url = world.foundation.url_of("meditrustal_api");
+    let tap = Wiretap::before(&url.expect("there is such a role")).await;
+    let api = world
+        .another_api("tapped", &[("DATABASE_URL", tap.url())])
+        .await;
+    let dr_bo = dr_bo.at(&api);
+
+    for (more, statements) in [("", 4), ("document", 5)] {
+        let query = format!(
+            "{{ medicalRecords(patientId: \"{}\", first: 20) {{
+                nodes {{ id {more} patient {{ username }} author {{ username }} anchor {{ state }} }}
+                pageInfo {{ hasNextPage }} }} }}",
+            ana.id
+        );
+        let mut least = Vec::new();
+        for _ in 0..5 {
+            tap.takes();
+            let answer = dr_bo.asks(&query, json!({})).await;
+            let nodes = answer.data()["medicalRecords"]["nodes"].clone();
+            assert_eq!(nodes.as_array().map(Vec::len), Some(2), "{nodes}");
+            let shown = &nodes[0];
+            for field in ["patient", "author", "anchor"] {
+                assert!(shown[field].is_object(), "{shown}");
+            }
+            let heard = of_a_page(&tap.takes()).expect("a page is found");
+            // What an api asks by itself is heard, too.
+            if least.is_empty() || heard.len() < least.len() {
+                least = heard;
+            }
+        }
+
+        // And the commit.
+        assert_eq!(least.len(), statements, "{least:#?}");
+    }
+}

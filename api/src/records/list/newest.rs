@@ -1,20 +1,22 @@
-//! The newest records of single patients: what most lists look for, found for all of a batch by one statement.
+//! The newest records of single patients: what most lists look for, found for all of a batch by one statement, with the people and
+//! anchors that are shown with them.
 
 use std::collections::HashMap;
 
-use domain::ids::UserId;
+use domain::{ids::UserId, users::User};
 use store::{
     StoreError, Tx,
+    anchors::Anchor,
     records::{
         Record,
-        search::{self, NewestPage},
+        search::{self, NewestPage, NewestRecords, WithRecords},
     },
 };
 
 /// The rows that were found, by whose they are.
 #[derive(Debug, Default)]
 pub(super) struct NewestPages {
-    found: HashMap<UserId, Vec<Record>>,
+    found: NewestRecords,
     /// By whose, the place in the batch of the list that they were found for.
     found_for: HashMap<UserId, usize>,
 }
@@ -28,6 +30,7 @@ impl NewestPages {
     pub(super) async fn find(
         tx: &mut Tx<'_>,
         wanted: impl Iterator<Item = Option<NewestPage>>,
+        with: WithRecords,
     ) -> Result<Self, StoreError> {
         let mut pages = Vec::new();
         let mut found_for = HashMap::new();
@@ -41,9 +44,9 @@ impl NewestPages {
             }
         }
         let found = if pages.is_empty() {
-            HashMap::new()
+            NewestRecords::default()
         } else {
-            search::newest_of(tx, &pages).await?
+            search::newest_of(tx, &pages, with).await?
         };
         Ok(Self { found, found_for })
     }
@@ -51,6 +54,11 @@ impl NewestPages {
     /// The rows that were found for the list at this place of the batch, of this patient; `None` where it was not looked for.
     pub(super) fn take(&mut self, nth: usize, patient: UserId) -> Option<Vec<Record>> {
         let is_its = self.found_for.get(&patient) == Some(&nth);
-        is_its.then(|| self.found.remove(&patient).unwrap_or_default())
+        is_its.then(|| self.found.pages.remove(&patient).unwrap_or_default())
+    }
+
+    /// Who is named by them, and where their anchors stand, as far as that was asked.
+    pub(super) fn related(self) -> (Vec<User>, Vec<Anchor>) {
+        (self.found.people, self.found.anchors)
     }
 }

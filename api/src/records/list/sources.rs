@@ -9,7 +9,7 @@ use store::{
     reads::{LogPosition, Reads},
     records::{
         Record,
-        search::{self, Everybody, Filter, NewestPage, Order, PageKey, Visible},
+        search::{self, Everybody, Filter, NewestPage, Order, PageKey, Visible, WithRecords},
     },
 };
 
@@ -77,26 +77,27 @@ impl<'a> Sources<'a> {
         (self.primary, self.reads, self.replica)
     }
 
-    /// The newest of single patients.
+    /// The newest of single patients, with what comes with them.
     ///
     /// # Errors
     /// The primary's.
     pub(super) async fn newest(
         &mut self,
         wanted: Vec<Option<NewestPage>>,
+        with: WithRecords,
     ) -> Result<NewestPages, StoreError> {
         if wanted.iter().all(Option::is_none) {
             return Ok(NewestPages::default());
         }
         let reads = self.reads;
         if let Some(replica) = self.replica().await {
-            let reading = NewestPages::find(replica, wanted.iter().cloned());
+            let reading = NewestPages::find(replica, wanted.iter().cloned(), with);
             if let Some(found) = reads.read(reading).await {
                 return Ok(found);
             }
             self.replica = None;
         }
-        NewestPages::find(self.primary, wanted.into_iter()).await
+        NewestPages::find(self.primary, wanted.into_iter(), with).await
     }
 
     /// Each patient's newest by other filters.

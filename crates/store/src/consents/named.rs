@@ -4,7 +4,7 @@
 use domain::{
     access::Actor,
     consents::Grantee,
-    ids::OrganizationId,
+    ids::{OrganizationId, UserId},
     organizations::{CurrentMembership, OrganizationReach},
 };
 use serde_json::{Value, json};
@@ -49,6 +49,15 @@ impl NamedActor {
         let all = self.admitted.iter().chain(&self.admitted_abroad);
         all.cloned().collect()
     }
+}
+
+/// What `third_parties` contains of consents that name this person, or anybody by a role: of whoever it is not known yet which
+/// role they have.
+pub(crate) fn person_or_role(person: UserId) -> Vec<Value> {
+    vec![
+        json!([Grantee::User { id: person }]),
+        json!([{ "kind": "role" }]),
+    ]
 }
 
 fn with_country(membership: &CurrentMembership) -> Value {

@@ -1,5 +1,5 @@
-//! The consents that concern who asks decide alike as all of a patient's: a decision reads no others
-//! (`store::consents::concerning`).
+//! The consents that concern who asks decide alike as all of a patient's: a decision of one person's reads these, and not all
+//! others (`store::facts::of_person`).
 
 use super::*;
 use crate::access::overview::{AccessSubject, concerns};
