@@ -291,6 +291,21 @@ async fn of_an_account_that_was_erased_nothing_is_left_but_the_trail() {
     ] {
         assert!(world.sql(&nothing).await.is_empty(), "{nothing}");
     }
+    // No administrator makes somebody of it again.
+    for change in [
+        "mutation($id: UUID!) { reactivateUser(input: { userId: $id }) { user { id } } }",
+        "mutation($id: UUID!) { setRole(input: { userId: $id, role: DOCTOR }) { user { id } } }",
+        "mutation($id: UUID!) { setRole(input: { userId: $id, role: ADMIN }) { user { id } } }",
+    ] {
+        let refused = ada.asks(change, json!({ "id": user })).await;
+        let told = refused.fails_with("CONFLICT");
+        assert_eq!(told.extensions["field"], "userId", "{change}");
+    }
+    let refused = "action_type = 'ACCESS_DENIED' AND new_value ->> 'reason' = 'ERASED'";
+    assert_eq!(world.audit_rows(refused).await.len(), 3);
+    let as_before =
+        format!("SELECT 1 FROM users WHERE id = '{user}' AND role = 'PATIENT' AND NOT is_active");
+    assert_eq!(world.sql(&as_before).await.len(), 1);
     let destroyed = format!("action_type = 'KEY_DESTROY' AND patient_id = '{user}'");
     assert_eq!(world.audit_rows(&destroyed).await.len(), 1);
     // The name is free again, for somebody else.
