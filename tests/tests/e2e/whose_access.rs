@@ -284,6 +284,15 @@ async fn a_preview_counts_each_person_behind_roles_and_organisations_once() {
         .grants(terms(&["READ"], &["IMAGING"], json!([doctors])))
         .await;
     let given = id(&given.data()["grantConsent"]["consent"]);
+    // Who is refused as a member of an organisation is named, as who is refused by name.
+    let refusal = terms(&["DENY"], &["IMAGING"], json!([members]));
+    let refused = ana.grants(refusal).await;
+    let found = holders(&ana).await;
+    let exceptions = found[0]["accesses"][0]["exceptions"].as_array();
+    let named: BTreeSet<String> = exceptions.expect("a list").iter().map(id).collect();
+    assert_eq!(named, BTreeSet::from([bo.id.clone(), cy.id.clone()]));
+    ana.withdraws(&id(&refused.data()["grantConsent"]["consent"]))
+        .await;
     ada.asks(
         "mutation($id: UUID!) { deactivateUser(input: { userId: $id }) { user { id } } }",
         json!({ "id": dee.id }),
