@@ -157,6 +157,9 @@ async fn what_is_no_organization_and_no_member_is_refused() {
     let over = json!({ "until": "2020-01-01T00:00:00Z" });
     let over = ada.adds_member(&hospital, &dr_bo, over).await;
     assert_eq!(field(&over, "BAD_USER_INPUT"), "until");
+    let far = json!({ "until": "+10000-01-01T00:00:00Z" });
+    let far = ada.adds_member(&hospital, &dr_bo, far).await;
+    assert_eq!(field(&far, "BAD_USER_INPUT"), "until");
     world.joins(&dr_bo, &hospital).await;
     let twice = ada.adds_member(&hospital, &dr_bo, json!({})).await;
     assert_eq!(field(&twice, "CONFLICT"), "organizationId");

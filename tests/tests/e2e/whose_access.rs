@@ -327,6 +327,8 @@ async fn a_preview_refuses_what_the_grant_and_the_withdrawal_refuse() {
             json!([{ "organization": { "id": eve.id, "country": "pt" } }]),
         ),
         with("expiresAt", json!("2020-01-01T00:00:00Z")),
+        // FHIR and RFC 3339 write years of four digits.
+        with("expiresAt", json!("+10000-01-01T00:00:00Z")),
         with("idempotencyKey", json!("")),
     ];
     let told = |answer: &tests::Answer| -> Vec<(String, Value, String)> {
