@@ -140,7 +140,11 @@ async fn what_is_no_organization_and_no_member_is_refused() {
     let field =
         |answer: &tests::Answer, code: &str| answer.fails_with(code).extensions["field"].clone();
 
-    for (name, country, wrong) in [("A", "ID", "name"), ("RS Baru", "id", "country")] {
+    for (name, country, wrong) in [
+        ("A", "ID", "name"),
+        ("RS Baru", "id", "country"),
+        ("RS Baru", "XX", "country"),
+    ] {
         let answer = ada.creates_organization(name, country).await;
         assert_eq!(field(&answer, "BAD_USER_INPUT"), wrong, "{name}");
     }
