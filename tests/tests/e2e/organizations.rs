@@ -153,7 +153,9 @@ async fn what_is_no_organization_and_no_member_is_refused() {
     let abroad = ada.creates_organization("RS Harapan", "SG").await;
     abroad.data();
     let unknown = ada.updates_organization(&ana.id, json!({ "isActive": false }));
-    unknown.await.fails_with("NOT_FOUND");
+    let unknown = unknown.await;
+    let told = unknown.fails_with("NOT_FOUND");
+    assert!(told.message.contains("organisation"), "{told:?}");
     let patient = ada.adds_member(&hospital, &ana, json!({})).await;
     assert_eq!(field(&patient, "BAD_USER_INPUT"), "doctorId");
     let nowhere = ada.adds_member(&ana.id, &dr_bo, json!({})).await;
