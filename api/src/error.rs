@@ -146,6 +146,21 @@ pub(crate) fn check_time(field: &'static str, at: Option<DateTime<Utc>>) -> Resu
     }
 }
 
+/// Refuses a period that ends before it begins, and times that the database cannot hold.
+///
+/// # Errors
+/// [`Error::BadInput`] of `from`, of `to`, or of both.
+pub(crate) fn check_period(
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+) -> Result<(), Error> {
+    all([check_time("from", from), check_time("to", to)])?;
+    if from.zip(to).is_some_and(|(from, to)| to < from) {
+        return Err(Error::bad("to", "`to` is before `from`"));
+    }
+    Ok(())
+}
+
 /// Refuses a time that is kept and that neither RFC 3339 nor FHIR can write: what tells it later would be no time.
 ///
 /// # Errors
