@@ -4,7 +4,7 @@
 //! and the caller is told a code. What a caller may not see does not exist: same code, same words.
 
 use async_graphql::{ErrorExtensionValues, Value};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use domain::{
     clock::is_storable,
     consents::InvalidConsent,
@@ -142,6 +142,34 @@ pub(crate) fn check_time(field: &'static str, at: Option<DateTime<Utc>>) -> Resu
         Ok(())
     } else {
         let told = "a time lies between the years 4713 before Christ and 294276";
+        Err(Error::bad(field, told))
+    }
+}
+
+/// Refuses a period that ends before it begins, and times that the database cannot hold.
+///
+/// # Errors
+/// [`Error::BadInput`] of `from`, of `to`, or of both.
+pub(crate) fn check_period(
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+) -> Result<(), Error> {
+    all([check_time("from", from), check_time("to", to)])?;
+    if from.zip(to).is_some_and(|(from, to)| to < from) {
+        return Err(Error::bad("to", "`to` is before `from`"));
+    }
+    Ok(())
+}
+
+/// Refuses a time that is kept and that neither RFC 3339 nor FHIR can write: what tells it later would be no time.
+///
+/// # Errors
+/// [`Error::BadInput`].
+pub(crate) fn check_kept_time(field: &'static str, at: Option<DateTime<Utc>>) -> Result<(), Error> {
+    if at.is_none_or(|at| (0..10_000).contains(&at.year())) {
+        Ok(())
+    } else {
+        let told = "a time that is kept lies between the years 0000 and 9999";
         Err(Error::bad(field, told))
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{filter_input, graphql::arguments, read, words::AuditAction};
 use crate::{
     cursor::{Cursor, ListCursors},
-    error::{all, both, check_time},
+    error::{both, check_period},
     graphql::{asks_nodes_for, loaders, request_for, scalars::Time},
     page::{self, Connection, Node},
     users::graphql::User,
@@ -143,7 +143,7 @@ impl AccessDayQuery {
         };
         let (list, arguments) = ("myAccessLogByDay", arguments(&filter));
         let cursors = ListCursors::of(&app.index_key, list, caller.subject(), &arguments);
-        let times = all([check_time("from", from), check_time("to", to)]);
+        let times = check_period(from, to);
         let asked = page::place(&cursors, first, after.as_ref());
         let (((), (size, place)), _) = both(both(times, asked), action)?;
         let read_from = (&app.pool, &app.reads);

@@ -281,8 +281,7 @@ pub(crate) async fn check(
     let (mut reading, mut computed) = (Reading::default(), Vec::new());
     let mut faults = Vec::new();
     while next_line(&mut file, &mut text, LONGEST_LINE)?.is_some() {
-        let place = reading.size();
-        if let Some(fault) = reading.line(&text)
+        if let Some((place, fault)) = reading.line(&text)
             && faults.len() < MOST_FAULTS
         {
             faults.push(FileFault::Line(place, fault));

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::words::{AuditAction, DataClassification, ResourceType};
 use crate::{
-    error::{Error, all, both, check_time},
+    error::{Error, both, check_period},
     graphql::enums::PurposeOfUse,
 };
 
@@ -45,7 +45,7 @@ pub(crate) struct AuditLogFilterInput {
 /// Reads what was asked: the filter, and the arguments that are older than it.
 ///
 /// # Errors
-/// [`Error::BadInput`] for `UNKNOWN`, and times that cannot be stored.
+/// [`Error::BadInput`] for `UNKNOWN`, times that cannot be stored, and `to` before `from`.
 pub(super) fn read(
     user: Option<Uuid>,
     resource: Option<Uuid>,
@@ -65,7 +65,7 @@ pub(super) fn read(
         both(action.transpose(), types.transpose()),
         resource_type.transpose(),
     );
-    let times = all([check_time("from", input.from), check_time("to", input.to)]);
+    let times = check_period(input.from, input.to);
     let (((action, types), resource_type), ()) = both(words, times)?;
     Ok(AuditFilter {
         rows: Vec::new(),

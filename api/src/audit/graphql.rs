@@ -25,7 +25,7 @@ use super::{
 use crate::{
     consents::graphql::{self as consents, Consent},
     cursor::{Cursor, ListCursors},
-    error::{Error, all, both, check_time},
+    error::{Error, both, check_period},
     graphql::{
         asks_nodes_for,
         document::Document,
@@ -468,7 +468,7 @@ impl AuditQuery {
         };
         let arguments = json!(arguments(&filter));
         let cursors = ListCursors::of(&app.index_key, "myAccessLog", caller.subject(), &arguments);
-        let times = all([check_time("from", from), check_time("to", to)]);
+        let times = check_period(from, to);
         let asked = PageArguments {
             first,
             after,

@@ -124,7 +124,7 @@ impl BreakGlassWindow {
         Time(self.shown.window.expires_at)
     }
 
-    /// The time at which the doctor closed the window; null where they did not.
+    /// The time at which the doctor closed the window, or the account of one of the two was erased; null otherwise.
     async fn closed_at(&self) -> Option<Time> {
         self.shown.window.closed_at.map(Time)
     }

@@ -41,7 +41,7 @@ fn entry(
 }
 
 /// What an audit row keeps of a window: never its reason.
-fn evidence(window: &BreakGlassWindow) -> Value {
+pub(crate) fn evidence(window: &BreakGlassWindow) -> Value {
     json!({
         "openedAt": window.opened_at,
         "expiresAt": window.expires_at,

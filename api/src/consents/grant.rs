@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     caller::{Caller, refuse_role, require_mandate, require_mandate_first},
-    error::{Error, all, check_time},
+    error::{Error, all, check_kept_time},
     idempotency::{check_key, used_before},
     seals::Seals,
 };
@@ -213,7 +213,7 @@ pub(super) async fn judge(
 ) -> Result<Granting, Error> {
     let too_long = terms.too_long();
     let checked = check_key(key.map(|(_, key)| key));
-    let mut checks = vec![checked, check_time("expiresAt", terms.expires_at)];
+    let mut checks = vec![checked, check_kept_time("expiresAt", terms.expires_at)];
     checks.extend(too_long.into_iter().map(|rule| Err(rule.into())));
     let is_readable = checks.iter().all(Result::is_ok);
     let terms = terms.into_sets();

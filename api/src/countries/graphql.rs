@@ -1,7 +1,7 @@
 //! Countries in the schema.
 
 use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
-use domain::countries::{self, Country, InvalidCountry};
+use domain::countries::{self, Country, InvalidCountry, UnassignedCountry};
 
 use super::rules;
 use crate::{
@@ -103,6 +103,10 @@ impl CountryMutation {
             has_safeguards: input.has_safeguards,
             needs_consent: input.needs_consent,
         };
+        // What was permitted before this was asked can be taken back.
+        if countries::may_be_sent_to(Some(&rule)) && !country.is_assigned() {
+            return Err(Error::bad("country", UnassignedCountry.to_string()).into());
+        }
         rules::set(&app.pool, &caller, rule).await?;
         Ok(Payload(SetCountryRulePayload {
             country_rule: CountryRule(rule),

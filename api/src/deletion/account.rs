@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    break_glass::NotificationKind,
+    break_glass::{BreakGlassWindow, NotificationKind},
     consents::Consent,
     ids::{ConsentId, UserId},
     organizations::Membership,
@@ -12,7 +12,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    Tx, audit, consents,
+    Tx, audit, break_glass, consents,
     deletion::{execution, ties},
     memberships,
     notifications::{self, NewNotification},
@@ -22,6 +22,7 @@ use store::{
 };
 
 use crate::{
+    break_glass::evidence as evidence_of_window,
     consents::{evidence::evidence_with, receipts},
     error::Error,
     organizations::evidence_of_member,
@@ -62,8 +63,8 @@ pub(crate) async fn end_sessions(
     Ok(ended.len())
 }
 
-/// Takes some consents back, each with its audit row, which `entry` begins; with the last of them ends who acts for whom, and to
-/// what the account belongs. One that is not as it was sealed decides nothing, is a finding, and is taken back as it is: what is
+/// Takes some consents back, each with its audit row, which `entry` begins; with the last of them ends who acts for whom, to
+/// what the account belongs, and emergency access on its records and of its own. One that is not as it was sealed decides nothing, is a finding, and is taken back as it is: what is
 /// done about the rest must not wait for it. Gives whether these were the last, and how many.
 ///
 /// # Errors
@@ -88,6 +89,7 @@ pub(crate) async fn withdraw_consents(
         let now = users::now(tx).await?;
         end_representations(seals, tx, (user, now), entry).await?;
         end_memberships(seals, tx, (user, now), entry).await?;
+        close_windows(seals, tx, (user, now), entry).await?;
     }
     Ok((is_last, open.len()))
 }
@@ -204,6 +206,45 @@ async fn end_memberships(
             old_value: Some(json!({ "endedAt": null })),
             classification: Classification::Security,
             ..entry(evidence_of_member(&ended))
+        });
+    }
+    Ok(audit::insert(tx, &entries).await?)
+}
+
+/// Closes the windows of emergency access on this account's records, and those that it opened. One that is not as it was sealed
+/// opens nothing.
+async fn close_windows(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    (user, now): (UserId, DateTime<Utc>),
+    entry: &(dyn Fn(Value) -> AuditEntry + Sync),
+) -> Result<(), Error> {
+    let on_records = break_glass::open_of_patient(tx, user, now).await?;
+    let of_doctor = break_glass::open_of_doctors(tx, &[user], now).await?;
+    let mut entries = Vec::new();
+    for found in on_records.into_iter().chain(of_doctor) {
+        let Some(found) = seals.open(found) else {
+            continue;
+        };
+        // Its doctor may have closed it meanwhile.
+        let stored = break_glass::lock(tx, found.id).await?;
+        let window = stored.and_then(|stored| seals.open(stored.window));
+        let Some(window) = window.filter(|window| window.is_open(now)) else {
+            continue;
+        };
+        let closed = BreakGlassWindow {
+            closed_at: Some(now),
+            ..window
+        };
+        break_glass::close(tx, &closed, &seals.seal(&closed)?).await?;
+        entries.push(AuditEntry {
+            action: AuditAction::BreakGlassEnd,
+            resource_type: ResourceType::BreakGlassWindow,
+            resource_id: closed.id.0,
+            patient: Some(closed.patient),
+            classification: Classification::SensitivePersonal,
+            encryption: EncryptionStatus::MetadataOnly,
+            ..entry(evidence_of_window(&closed))
         });
     }
     Ok(audit::insert(tx, &entries).await?)

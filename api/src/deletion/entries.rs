@@ -43,7 +43,8 @@ pub(super) fn wrong_state(request: &DeletionRequest) -> Error {
         field: "id",
         message: format!(
             "the request is {}, where this cannot be done",
-            request.status
+            // As `DeletionStatus` of the interface names it.
+            request.status.as_str().to_uppercase()
         ),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{
-    countries::{Country, InvalidCountry},
+    countries::{Country, InvalidCountry, UnassignedCountry},
     ids::{MembershipId, OrganizationId, UserId},
     organizations::{InvalidOrganizationName, OrganizationName},
     users::words,
@@ -201,7 +201,12 @@ fn name_of(text: &str) -> Result<OrganizationName, Error> {
 
 fn country_of(text: &str) -> Result<Country, Error> {
     let told = |error: InvalidCountry| Error::bad("country", error.to_string());
-    text.parse().map_err(told)
+    let country: Country = text.parse().map_err(told)?;
+    if country.is_assigned() {
+        Ok(country)
+    } else {
+        Err(Error::bad("country", UnassignedCountry.to_string()))
+    }
 }
 
 #[derive(Default)]

@@ -17,7 +17,7 @@ use store::{
 use super::{entry, entry_of_member, refuse};
 use crate::{
     caller::{Caller, refuse_role, require_administrator},
-    error::{Error, check_time},
+    error::{Error, check_kept_time},
     page::{CountedRows, PageRange},
     seals::Seals,
 };
@@ -48,8 +48,8 @@ pub(super) async fn add(
     new: NewMember,
 ) -> Result<Membership, Error> {
     let action = AuditAction::MembershipAdd;
-    check_time("from", new.from)?;
-    check_time("until", new.until)?;
+    check_kept_time("from", new.from)?;
+    check_kept_time("until", new.until)?;
     require_administrator(pool, caller, action).await?;
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user, new.doctor]).await?;

@@ -116,7 +116,7 @@ pub(super) async fn update(
     };
     let Some(before) = stored.and_then(|sealed| seals.open(sealed)) else {
         let about = entry(caller, id, action);
-        let error = Error::NotFound("organization");
+        let error = Error::NotFound("organisation");
         return Err(refuse(tx, about, action, reason, error).await?);
     };
     // Later than before, whatever the clock says: no older row comes after a newer one.

@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::{
     caller::Caller,
-    error::{Error, check_time},
+    error::{Error, check_kept_time},
 };
 
 /// Who is to act for a patient, in what, and for how long.
@@ -69,8 +69,8 @@ impl RepresentativeTerms {
         };
         [
             self.check_activities(),
-            check_time("validFrom", self.from),
-            check_time("validUntil", Some(self.until)),
+            check_kept_time("validFrom", self.from),
+            check_kept_time("validUntil", Some(self.until)),
             term.map_err(|error| Error::bad(field, error.to_string())),
         ]
     }

@@ -11,6 +11,7 @@ use domain::{
 use serde_json::json;
 use store::{
     Pool, audit, barrier,
+    deletion::execution,
     sessions::{self, Which},
     users,
 };
@@ -47,7 +48,7 @@ pub(crate) async fn deactivate_own(
 ///
 /// # Errors
 /// [`Error::Forbidden`] for all but administrators, [`Error::NotFound`], [`Error::BadInput`] for one's own
-/// account and for an administrator's.
+/// account and for an administrator's, [`Error::Conflict`] for one that is to be active and was erased.
 pub(crate) async fn set_of(
     pool: &Pool,
     seals: &Seals,
@@ -63,6 +64,14 @@ pub(super) fn last_administrator() -> Error {
     Error::Conflict {
         field: "userId",
         message: "the last active administrator: make another one first, by `setRole`".to_owned(),
+    }
+}
+
+/// What is answered where an account stays as the certificate of its erasure says.
+pub(super) fn erased() -> Error {
+    Error::Conflict {
+        field: "userId",
+        message: "the account was erased: it is nobody's any more".to_owned(),
     }
 }
 
@@ -97,7 +106,8 @@ async fn set(
         Role::Admin | Role::Doctor | Role::Patient => usize::MAX, // nobody is missed
     };
     let found = users::lock(&mut tx, id).await?;
-    let refused = refusal(found.as_ref(), somebody, actor.id, others);
+    let is_gone = is_active && execution::is_gone(&mut tx, id).await?;
+    let refused = refusal(found.as_ref(), somebody, actor.id, others, is_gone);
     if let Some((reason, error)) = refused {
         return refuse(tx, entry(caller, id, action), (reason, action), error).await;
     }
@@ -126,12 +136,13 @@ async fn set(
 }
 
 /// Why an account stays as it is, if it does: the word of the audit row, and what is answered. `others` is how many
-/// administrators would be left.
+/// administrators would be left, `is_gone` whether one that is to be active was erased.
 fn refusal(
     found: Option<&User>,
     somebody: Option<UserId>,
     actor: UserId,
     others: usize,
+    is_gone: bool,
 ) -> Option<(&'static str, Error)> {
     let bad = |message: &str| Error::bad("userId", message);
     match (found, somebody) {
@@ -140,6 +151,7 @@ fn refusal(
             "OWN_ACCOUNT",
             bad("your own account: use `deactivateAccount`"),
         )),
+        (Some(_), Some(_)) if is_gone => Some(("ERASED", erased())),
         (Some(user), Some(_)) if user.role == Role::Admin => Some((
             "ADMINISTRATOR",
             bad("an administrator: two others take the role first, by `setRole`"),

@@ -721,7 +721,7 @@ impl UserMutation {
     /// Makes a deactivated account active again. Needs the role ADMIN.
     ///
     /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (`userId`: the caller's own account, or
-    /// an administrator's).
+    /// an administrator's), `CONFLICT` (`userId`: the account was erased).
     async fn reactivate_user(
         &self,
         ctx: &Context<'_>,
@@ -739,8 +739,8 @@ impl UserMutation {
     /// patient; to give or take the role ADMIN, two administrators ask for the same within a day.
     ///
     /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (`userId`: the caller's own account),
-    /// `CONFLICT` (`userId`: the last active administrator), `LIMIT_REACHED` (50 proposals of the
-    /// caller wait).
+    /// `CONFLICT` (`userId`: the last active administrator, or an account that was erased),
+    /// `LIMIT_REACHED` (50 proposals of the caller wait).
     async fn set_role(
         &self,
         ctx: &Context<'_>,

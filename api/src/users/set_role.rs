@@ -11,12 +11,14 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    Pool, Tx, audit, barrier, feed,
+    Pool, Tx, audit, barrier,
+    deletion::execution,
+    feed,
     role_proposals::{self, ProposalCursor},
     users,
 };
 
-use super::activity::last_administrator;
+use super::activity::{erased, last_administrator};
 use crate::{
     caller::{Caller, refuse, refuse_role, require_administrator},
     error::Error,
@@ -43,7 +45,8 @@ pub(crate) enum RoleChange {
 ///
 /// # Errors
 /// [`Error::Forbidden`] for all but administrators, [`Error::BadInput`] for one's own account,
-/// [`Error::NotFound`], [`Error::LimitReached`] where as many proposals wait as may.
+/// [`Error::NotFound`], [`Error::LimitReached`] where as many proposals wait as may, [`Error::Conflict`] for an account
+/// that was erased and for the last administrator.
 pub(crate) async fn set_role(
     pool: &Pool,
     seals: &Seals,
@@ -68,6 +71,9 @@ pub(crate) async fn set_role(
     let Some(user) = users::lock(&mut tx, id).await? else {
         return refuse(tx, about, ("NOT_FOUND", WANTED), Error::NotFound("user")).await;
     };
+    if execution::is_gone(&mut tx, id).await? {
+        return refuse(tx, about, ("ERASED", WANTED), erased()).await;
+    }
     let demotes = user.role == Role::Admin && role != Role::Admin;
     if demotes && user.is_active && !administrators.iter().any(|other| *other != id) {
         return refuse(

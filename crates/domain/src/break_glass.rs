@@ -40,7 +40,7 @@ pub struct BreakGlassWindow {
     pub opened_at: DateTime<Utc>,
     /// Until when, if the doctor does not close it before; exclusive.
     pub expires_at: DateTime<Utc>,
-    /// When the doctor closed it.
+    /// When the doctor closed it, or the account of one of the two was erased.
     pub closed_at: Option<DateTime<Utc>>,
     /// Which key of the patient the reason is sealed under.
     pub patient_key: PatientKeyId,

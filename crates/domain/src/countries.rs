@@ -3,9 +3,26 @@
 
 use std::{fmt, str::FromStr};
 
+/// Every code that ISO 3166-1 gives to a country or a territory.
+const ASSIGNED: &str = "\
+     AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ \
+     BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM \
+     DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS \
+     GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN \
+     KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ \
+     MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM \
+     PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV \
+     SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI \
+     VN VU WF WS YE YT ZA ZM ZW";
+
 /// A country, as ISO 3166-1 alpha-2 writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Country([u8; 2]);
+
+/// A code that is given to no country.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("ISO 3166-1 gives this code to no country")]
+pub struct UnassignedCountry;
 
 /// A text that names no country.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +45,11 @@ impl Country {
     /// Its two letters.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Whether there is such a country. What was stored before this was asked decides as it did.
+    pub fn is_assigned(&self) -> bool {
+        ASSIGNED.split(' ').any(|code| code == self.as_str())
     }
 }
 
@@ -80,6 +102,19 @@ mod tests {
             let read = text.parse::<Country>();
             assert_eq!(read.is_ok(), is_one, "{text}");
             assert!(read.is_err() || read.is_ok_and(|it| it.as_str() == text));
+        }
+    }
+
+    #[test]
+    fn a_code_that_nobody_was_given_is_no_country() {
+        assert_eq!(ASSIGNED.split(' ').count(), 249);
+        for code in ASSIGNED.split(' ') {
+            let read = code.parse::<Country>();
+            assert!(read.is_ok_and(|it| it.is_assigned()), "{code}");
+        }
+        for code in ["XX", "ZZ", "AA", "UK", "XK", "QM"] {
+            let read = code.parse::<Country>();
+            assert!(read.is_ok_and(|it| !it.is_assigned()), "{code}");
         }
     }
 

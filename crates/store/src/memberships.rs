@@ -415,6 +415,31 @@ pub async fn doctors_of(
     Ok(found.into_iter().map(UserId).collect())
 }
 
+/// The doctors who belong to any of these organisations, or did, as far as the rows say: `most` of them at most. Served by
+/// `idx_memberships_organization_id`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn ever_of(
+    conn: &mut PgConnection,
+    organizations: &[OrganizationId],
+    most: i64,
+) -> Result<Vec<UserId>, StoreError> {
+    let organizations: Vec<Uuid> = organizations.iter().map(|id| id.0).collect();
+    let found = sqlx::query_scalar!(
+        "SELECT DISTINCT user_id
+         FROM memberships
+         WHERE organization_id = ANY($1)
+         ORDER BY user_id
+         LIMIT $2",
+        &organizations,
+        most,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.into_iter().map(UserId).collect())
+}
+
 /// The members of an organisation, newest membership first, those whose membership is over among them. Served by
 /// `idx_memberships_organization_id`.
 ///

@@ -15,6 +15,9 @@ use crate::{
 /// What the first line calls the form.
 pub const FORM: &str = "MediTrustAl audit export 1";
 
+/// No trail has as many rows.
+const FARTHEST: u64 = 1 << 62;
+
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,41 +76,69 @@ pub enum LineFault {
 }
 
 /// What a file comes to, line by line.
+///
+/// The line of another place is a fault. Where the line after it follows it, one is gone or was put in, and the lines from there on
+/// are compared by the places that they say.
 #[derive(Debug, Default)]
 pub struct Reading {
     frontier: Frontier,
     purges: Purges,
+    /// The place of the line that should stand next.
+    next: u64,
+    /// The place after that of the last line, where that line was of another place.
+    after_misplaced: Option<u64>,
 }
 
 impl Reading {
-    /// Reads the line of the next place. Whatever is wrong with it, the next line is that of the place after it.
-    pub fn line(&mut self, text: &str) -> Option<LineFault> {
-        let place = self.frontier.size();
+    /// Reads the next line. Gives what is wrong with it, and the place of the line that should stand there. Whatever is wrong,
+    /// it counts as one leaf.
+    pub fn line(&mut self, text: &str) -> Option<(u64, LineFault)> {
         let Ok(line) = serde_json::from_str::<Line>(text) else {
             self.frontier.push(Hash::default());
-            return Some(LineFault::Unreadable);
+            return Some((self.skip(), LineFault::Unreadable));
         };
+        let is_in_place = self.goes_on_with(line.position);
         let said = parse(&line.leaf_hash);
         let row = line.row.as_ref();
         let computed = row.and_then(|row| row.leaf_hash(line.layout));
         // If the hashes are those that were pinned, the line that does not fit its own is the one that was changed.
         self.frontier.push(said.or(computed).unwrap_or_default());
-        if line.position != place {
-            return Some(LineFault::Misplaced);
+        if !is_in_place {
+            let place = self.skip();
+            // No line follows one of a place that no trail has.
+            let position = Some(line.position).filter(|at| *at < FARTHEST);
+            self.after_misplaced = position.map(|at| at + 1);
+            return Some((place, LineFault::Misplaced));
         }
+        let place = line.position;
+        self.next = place + 1;
+        self.after_misplaced = None;
         match (computed, row, line.purge.zip(said)) {
             // Whether that is so, the whole file says.
             (None, None, Some((purge, leaf))) => {
                 self.purges.removed(purge, place, &leaf);
                 None
             }
-            (None, None, None) => Some(LineFault::Removed),
+            (None, None, None) => Some((place, LineFault::Removed)),
             (Some(hash), Some(row), _) if said == Some(hash) => {
                 self.purges.row(row);
                 None
             }
-            _ => Some(LineFault::Changed),
+            _ => Some((place, LineFault::Changed)),
         }
+    }
+
+    /// Whether the line of this place may stand next: it is that of the next place, or follows a line of another place.
+    fn goes_on_with(&self, place: u64) -> bool {
+        place == self.next || Some(place) == self.after_misplaced
+    }
+
+    /// Passes over a line that is not that of the next place, and gives that place.
+    fn skip(&mut self) -> u64 {
+        let place = self.next;
+        self.next += 1;
+        self.after_misplaced = self.after_misplaced.map(|after| after + 1);
+        place
     }
 
     /// The purges that the lines name, after the last line.
@@ -135,4 +166,73 @@ fn parse(digits: &str) -> Option<Hash> {
         *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
     Some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The line of a place whose row was removed.
+    fn removed(place: u64) -> String {
+        let (hash, purge) = ("0".repeat(64), Uuid::nil());
+        format!(
+            "{{\"position\":{place},\"leaf_hash\":\"{hash}\",\"layout\":3,\"purge\":\"{purge}\"}}"
+        )
+    }
+
+    fn misplaced(places: &[u64]) -> Vec<u64> {
+        let mut reading = Reading::default();
+        let found = places.iter().filter_map(|at| reading.line(&removed(*at)));
+        found
+            .map(|(place, fault)| {
+                assert_eq!(fault, LineFault::Misplaced);
+                place
+            })
+            .collect()
+    }
+
+    #[test]
+    fn lines_after_one_that_is_gone_are_compared_by_the_places_that_they_say() {
+        let table: [(&[u64], &[u64]); 9] = [
+            (&[0, 1, 2, 3, 4, 5], &[]),
+            // One is gone, two beside one another, and another one later.
+            (&[0, 1, 3, 4, 5], &[2]),
+            (&[0, 1, 4, 5, 6], &[2]),
+            (&[0, 1, 3, 4, 5, 7, 8], &[2, 6]),
+            (&[1, 2, 3], &[0]),
+            // One stands there twice; two are exchanged; one came to another place.
+            (&[0, 1, 1, 2, 3, 4], &[2]),
+            (&[0, 2, 1, 3, 4], &[1, 2]),
+            (&[0, 1, 9, 3, 4], &[2]),
+            (&[0, u64::MAX, 2, 3], &[1]),
+        ];
+        for (places, wrong) in table {
+            assert_eq!(misplaced(places), wrong, "{places:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_after_a_line_that_is_gone_is_told_by_its_place() {
+        let mut reading = Reading::default();
+        let hash = "0".repeat(64);
+        let gone = format!("{{\"position\":5,\"leaf_hash\":\"{hash}\",\"layout\":3}}");
+        let lines = [
+            removed(0),
+            removed(2),
+            removed(3),
+            "{}".to_owned(),
+            gone,
+            removed(6),
+        ];
+        let found = lines.iter().filter_map(|line| reading.line(line));
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [
+                (1, LineFault::Misplaced),
+                (4, LineFault::Unreadable),
+                (5, LineFault::Removed),
+            ]
+        );
+        assert_eq!(reading.size(), 6);
+    }
 }

@@ -340,6 +340,9 @@ async fn an_export_is_checked_with_nothing_but_a_node_and_every_change_of_it_is_
         let (is_well, said) = checks(&world, &file, &changed).await;
         assert!(!is_well && said.contains(named), "{named}: {said}");
     }
+    // The lines after one that is gone are compared by the places that they say.
+    let (_, said) = checks(&world, &file, &without(5)).await;
+    assert_eq!(said.matches("REORDERED").count(), 1, "{said}");
     let nothing = ["{}".to_owned()];
     let (is_well, said) = checks(&world, &file, &nothing).await;
     assert!(!is_well && said.contains("no export of a trail"), "{said}");

@@ -207,6 +207,22 @@ async fn checkpoints_survive_kills_reorganisations_and_a_second_api() {
     assert!(findings.is_empty(), "{findings:?}");
 }
 
+#[tokio::test]
+async fn between_two_checkpoints_nothing_is_wrong_where_nobody_has_asked_for_one() {
+    let world = pinning(5).await;
+    pinned(&world, 1).await;
+    // The tree is larger than what is pinned, and no checkpoint is due yet: it is looked every two seconds.
+    world.patient("ana").await;
+    pinned(&world, rows(&world).await).await;
+
+    let log = world.api.log();
+    let told = log
+        .lines()
+        .find(|line| line.contains("No checkpoint of the audit trail can be pinned"));
+    assert_eq!(told, None);
+    assert_eq!(state(&world).await, "ON");
+}
+
 /// Has the registry's administrator begin the next epoch of checkpoints.
 async fn opens_epoch(world: &World) {
     let admin = text(&world.rpc("eth_accounts", json!([])).await[0]);

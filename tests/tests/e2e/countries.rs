@@ -148,6 +148,9 @@ async fn nothing_is_sent_to_a_country_without_a_rule_whoever_consents() {
         assert_eq!(found, std::slice::from_ref(&denied));
     }
 
+    let nowhere = ada.asks(SET, rule("XX", [false, true, false])).await;
+    let told = nowhere.fails_with("BAD_USER_INPUT");
+    assert_eq!(told.extensions["field"], "country");
     let set = ada.asks(SET, rule("BR", [false, true, false])).await;
     assert_eq!(
         set.data()["setCountryRule"]["countryRule"],

@@ -10,6 +10,7 @@ use tests::{World, documents, id, text};
 use vault::digest;
 
 use crate::audit_check;
+use crate::break_glass::opens;
 use crate::erasures::{account, approves, at_once, is_completed, places_of, verified};
 use crate::representatives::{ALL, appointed};
 
@@ -110,6 +111,7 @@ async fn what_was_erased_is_erased_again_after_an_older_backup_was_restored() {
     let dr_bo = world.doctor("bo").await;
     zaphod.lets(&dr_bo, &["READ", "SEARCH"]).await;
     appointed(&zaphod, &dr_bo, &ALL).await;
+    opens(&dr_bo, &zaphod).await;
     for record_type in ["LAB_RESULT", "IMAGING"] {
         for person in [&zaphod, &bea] {
             let stored = person
@@ -269,6 +271,9 @@ async fn what_was_erased_is_erased_again_after_an_older_backup_was_restored() {
         ),
         format!("SELECT 1 FROM consent_receipts WHERE user_id = '{user}' AND text <> ''"),
         format!("SELECT 1 FROM representatives WHERE patient_id = '{user}' AND ended_at IS NULL"),
+        format!(
+            "SELECT 1 FROM break_glass_windows WHERE patient_id = '{user}' AND closed_at IS NULL"
+        ),
     ] {
         assert!(world.sql(&nothing).await.is_empty(), "{nothing}");
     }
@@ -299,6 +304,11 @@ async fn what_was_erased_is_erased_again_after_an_older_backup_was_restored() {
         .await;
     world.indexer.restart().await;
     world.api.restart().await;
+    // The restored database knows no request by which the account was erased, and makes somebody of it no more than before.
+    let reactivate =
+        "mutation($id: UUID!) { reactivateUser(input: { userId: $id }) { user { id } } }";
+    let refused = ada.asks(reactivate, json!({ "id": user })).await;
+    assert_eq!(refused.fails_with("CONFLICT").extensions["field"], "userId");
     // What was created since, and is called the same, is something else.
     let newer = format!(
         "UPDATE medical_records SET encrypted_data = '\\x01', erased_at = NULL, created_at = '2100-01-01 00:00:00Z'

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
 use crate::{
+    break_glass::opens,
     consent_receipts::{consent, linked, signed},
     representatives::{self, ALL, appointed, proposes},
 };
@@ -265,6 +266,7 @@ async fn of_an_account_that_was_erased_nothing_is_left_but_the_trail() {
         .await;
     let record = id(&record);
     dr_bo.reads(&record).await.data();
+    opens(&dr_bo, &zaphod).await;
     let places = places_of(&world, MARKER).await;
     assert!(places.contains(&"users.username".to_owned()), "{places:?}");
     assert!(places.contains(&"users.email".to_owned()), "{places:?}");
@@ -304,6 +306,9 @@ async fn of_an_account_that_was_erased_nothing_is_left_but_the_trail() {
         ),
         format!("SELECT 1 FROM sessions WHERE user_id = '{user}'"),
         format!("SELECT 1 FROM wallets WHERE user_id = '{user}'"),
+        format!(
+            "SELECT 1 FROM break_glass_windows WHERE patient_id = '{user}' AND closed_at IS NULL"
+        ),
         format!("SELECT 1 FROM second_factors WHERE user_id = '{user}'"),
         format!(
             "SELECT 1 FROM data_processing_consents WHERE user_id = '{user}' AND consent_withdrawn_at IS NULL"
@@ -314,6 +319,23 @@ async fn of_an_account_that_was_erased_nothing_is_left_but_the_trail() {
     ] {
         assert!(world.sql(&nothing).await.is_empty(), "{nothing}");
     }
+    // No administrator makes somebody of it again.
+    for change in [
+        "mutation($id: UUID!) { reactivateUser(input: { userId: $id }) { user { id } } }",
+        "mutation($id: UUID!) { setRole(input: { userId: $id, role: DOCTOR }) { user { id } } }",
+        "mutation($id: UUID!) { setRole(input: { userId: $id, role: ADMIN }) { user { id } } }",
+    ] {
+        let refused = ada.asks(change, json!({ "id": user })).await;
+        let told = refused.fails_with("CONFLICT");
+        assert_eq!(told.extensions["field"], "userId", "{change}");
+    }
+    let refused = "action_type = 'ACCESS_DENIED' AND new_value ->> 'reason' = 'ERASED'";
+    assert_eq!(world.audit_rows(refused).await.len(), 3);
+    let as_before =
+        format!("SELECT 1 FROM users WHERE id = '{user}' AND role = 'PATIENT' AND NOT is_active");
+    assert_eq!(world.sql(&as_before).await.len(), 1);
+    let ended = format!("action_type = 'BREAK_GLASS_END' AND patient_id = '{user}'");
+    assert_eq!(world.audit_rows(&ended).await.len(), 1);
     let destroyed = format!("action_type = 'KEY_DESTROY' AND patient_id = '{user}'");
     assert_eq!(world.audit_rows(&destroyed).await.len(), 1);
     // The name is free again, for somebody else.

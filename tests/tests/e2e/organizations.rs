@@ -140,7 +140,11 @@ async fn what_is_no_organization_and_no_member_is_refused() {
     let field =
         |answer: &tests::Answer, code: &str| answer.fails_with(code).extensions["field"].clone();
 
-    for (name, country, wrong) in [("A", "ID", "name"), ("RS Baru", "id", "country")] {
+    for (name, country, wrong) in [
+        ("A", "ID", "name"),
+        ("RS Baru", "id", "country"),
+        ("RS Baru", "XX", "country"),
+    ] {
         let answer = ada.creates_organization(name, country).await;
         assert_eq!(field(&answer, "BAD_USER_INPUT"), wrong, "{name}");
     }
@@ -149,7 +153,9 @@ async fn what_is_no_organization_and_no_member_is_refused() {
     let abroad = ada.creates_organization("RS Harapan", "SG").await;
     abroad.data();
     let unknown = ada.updates_organization(&ana.id, json!({ "isActive": false }));
-    unknown.await.fails_with("NOT_FOUND");
+    let unknown = unknown.await;
+    let told = unknown.fails_with("NOT_FOUND");
+    assert!(told.message.contains("organisation"), "{told:?}");
     let patient = ada.adds_member(&hospital, &ana, json!({})).await;
     assert_eq!(field(&patient, "BAD_USER_INPUT"), "doctorId");
     let nowhere = ada.adds_member(&ana.id, &dr_bo, json!({})).await;
@@ -157,6 +163,9 @@ async fn what_is_no_organization_and_no_member_is_refused() {
     let over = json!({ "until": "2020-01-01T00:00:00Z" });
     let over = ada.adds_member(&hospital, &dr_bo, over).await;
     assert_eq!(field(&over, "BAD_USER_INPUT"), "until");
+    let far = json!({ "until": "+10000-01-01T00:00:00Z" });
+    let far = ada.adds_member(&hospital, &dr_bo, far).await;
+    assert_eq!(field(&far, "BAD_USER_INPUT"), "until");
     world.joins(&dr_bo, &hospital).await;
     let twice = ada.adds_member(&hospital, &dr_bo, json!({})).await;
     assert_eq!(field(&twice, "CONFLICT"), "organizationId");

@@ -284,6 +284,15 @@ async fn a_preview_counts_each_person_behind_roles_and_organisations_once() {
         .grants(terms(&["READ"], &["IMAGING"], json!([doctors])))
         .await;
     let given = id(&given.data()["grantConsent"]["consent"]);
+    // Who is refused as a member of an organisation is named, as who is refused by name.
+    let refusal = terms(&["DENY"], &["IMAGING"], json!([members]));
+    let refused = ana.grants(refusal).await;
+    let found = holders(&ana).await;
+    let exceptions = found[0]["accesses"][0]["exceptions"].as_array();
+    let named: BTreeSet<String> = exceptions.expect("a list").iter().map(id).collect();
+    assert_eq!(named, BTreeSet::from([bo.id.clone(), cy.id.clone()]));
+    ana.withdraws(&id(&refused.data()["grantConsent"]["consent"]))
+        .await;
     ada.asks(
         "mutation($id: UUID!) { deactivateUser(input: { userId: $id }) { user { id } } }",
         json!({ "id": dee.id }),
@@ -318,6 +327,8 @@ async fn a_preview_refuses_what_the_grant_and_the_withdrawal_refuse() {
             json!([{ "organization": { "id": eve.id, "country": "pt" } }]),
         ),
         with("expiresAt", json!("2020-01-01T00:00:00Z")),
+        // FHIR and RFC 3339 write years of four digits.
+        with("expiresAt", json!("+10000-01-01T00:00:00Z")),
         with("idempotencyKey", json!("")),
     ];
     let told = |answer: &tests::Answer| -> Vec<(String, Value, String)> {

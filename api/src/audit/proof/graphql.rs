@@ -35,7 +35,8 @@ impl AuditProof {
         shown(&self.proof.leaf_hash)
     }
 
-    /// By which layout the row is hashed: 2, and 1 if it is older than `AuditLog.recordIds`.
+    /// By which layout the row is hashed: 3, 2 if it is older than `AuditLog.onBehalfOf`, and 1 if it is older than
+    /// `AuditLog.recordIds`.
     async fn layout(&self) -> i32 {
         self.proof.row.layout.into()
     }

@@ -176,7 +176,8 @@ impl Access {
         self.held.access.until.map(Time)
     }
 
-    /// Of a role or an organisation: people of it whom a consent refuses some of this, at most 100.
+    /// Of a role or an organisation: people of it whom a consent refuses some of this, by name or as members of an
+    /// organisation, at most 100.
     async fn exceptions(&self, ctx: &Context<'_>) -> Result<Vec<User>> {
         let mut people = Vec::with_capacity(self.held.exceptions.len());
         for id in &self.held.exceptions {

@@ -12,7 +12,8 @@ use domain::{
     access::{
         Action, Actor, Emergency,
         overview::{
-            Access, AccessSubject, Permissions, beyond, in_short, named_by, permissions, refused_by,
+            Access, AccessSubject, Permissions, beyond, in_short, named_by,
+            organizations_refused_by, permissions, refused_by,
         },
         permitted_types,
     },
@@ -28,7 +29,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    Pool, Tx, audit, organizations,
+    Pool, Tx, audit, memberships, organizations,
     records::{self, Number},
     users,
 };
@@ -44,6 +45,8 @@ use crate::{
 const MOST_LOOKED_AT: usize = 1000;
 /// How many people are named whom something that a role or an organisation may do does not hold for.
 const MOST_EXCEPTIONS: usize = 100;
+/// How many of those whom consents refuse as members of organisations are asked about.
+const MOST_REFUSED_MEMBERS: i64 = 200;
 
 /// Somebody whom consents let in, and what they may do.
 #[derive(Debug, Clone)]
@@ -190,7 +193,7 @@ struct Overview {
     now: DateTime<Utc>,
     people: HashMap<UserId, Actor>,
     organizations: HashMap<OrganizationId, CurrentMembership>,
-    /// Those whom consents refuse by name.
+    /// Those whom consents refuse by name, or as members of an organisation.
     refused: Vec<UserId>,
     numbers: HashMap<RecordType, i64>,
 }
@@ -204,7 +207,13 @@ impl Overview {
         named: &[Grantee],
         consents: &[Consent],
     ) -> Result<Self, Error> {
-        let refused: Vec<UserId> = refused_by(consents).into_iter().collect();
+        let mut refused = refused_by(consents);
+        let kept_out: Vec<OrganizationId> =
+            organizations_refused_by(consents).into_iter().collect();
+        if !kept_out.is_empty() {
+            refused.extend(memberships::ever_of(tx, &kept_out, MOST_REFUSED_MEMBERS).await?);
+        }
+        let refused: Vec<UserId> = refused.into_iter().collect();
         let in_person = named.iter().filter_map(|grantee| match grantee {
             Grantee::User { id } => Some(*id),
             Grantee::Role { .. } | Grantee::Org { .. } => None,
@@ -295,6 +304,7 @@ impl Overview {
 
     fn holder(&self, grantee: &Grantee, permitted: &Permissions, consents: &[Consent]) -> Holder {
         let accesses = in_short(permitted).into_iter();
+        let refused = self.refused_of(grantee, consents);
         Holder {
             grantee: grantee.clone(),
             people: 0,
@@ -303,7 +313,7 @@ impl Overview {
             accesses: accesses
                 .map(|access| HeldAccess {
                     records: self.number(&access.record_types),
-                    exceptions: self.exceptions(grantee, &access, permitted, consents),
+                    exceptions: exceptions(&access, permitted, &refused),
                     access,
                 })
                 .collect(),
@@ -315,33 +325,42 @@ impl Overview {
         types.iter().map(number).sum()
     }
 
-    /// Those of a role or an organisation who may not do all of it.
-    fn exceptions(
-        &self,
-        grantee: &Grantee,
-        access: &Access,
-        permitted: &Permissions,
-        consents: &[Consent],
-    ) -> Vec<UserId> {
-        let mut cells = permitted.clone();
-        cells.retain(|(purpose, action, of), _| {
-            *purpose == access.purpose
-                && access.actions.contains(action)
-                && access.record_types.contains(of)
-        });
+    /// Those of a role or an organisation whom consents refuse something, and what each of them may do.
+    fn refused_of(&self, grantee: &Grantee, consents: &[Consent]) -> Vec<(UserId, Permissions)> {
         let belongs = |actor: &Actor| match grantee {
             Grantee::User { .. } => false,
             Grantee::Role { role } => actor.role == *role,
             Grantee::Org { id, .. } => actor.memberships.may_include(*id),
         };
+        let counts = |actor: &Actor| actor.is_active && actor.id != self.patient;
         let refused = self.refused.iter().filter_map(|id| self.people.get(id));
-        let less = refused.filter(|actor| belongs(actor)).filter(|actor| {
-            let subject = AccessSubject::Person(**actor);
-            let theirs = permissions(subject, self.patient, consents, self.now);
-            !beyond(&cells, &theirs).is_empty()
-        });
-        less.map(|actor| actor.id).take(MOST_EXCEPTIONS).collect()
+        let refused = refused.filter(|actor| counts(actor) && belongs(actor));
+        refused
+            .map(|actor| {
+                let subject = AccessSubject::Person(*actor);
+                let theirs = permissions(subject, self.patient, consents, self.now);
+                (actor.id, theirs)
+            })
+            .collect()
     }
+}
+
+/// Those of `refused` who may not do all of what a role or an organisation may.
+fn exceptions(
+    access: &Access,
+    permitted: &Permissions,
+    refused: &[(UserId, Permissions)],
+) -> Vec<UserId> {
+    let mut cells = permitted.clone();
+    cells.retain(|(purpose, action, of), _| {
+        *purpose == access.purpose
+            && access.actions.contains(action)
+            && access.record_types.contains(of)
+    });
+    let less = refused
+        .iter()
+        .filter(|(_, theirs)| !beyond(&cells, theirs).is_empty());
+    less.map(|(id, _)| *id).take(MOST_EXCEPTIONS).collect()
 }
 
 /// What belonging to each of the organisations that are named can open now.

@@ -16,7 +16,7 @@ use vault::{access_code::AccessCode, blind_index::IndexKey};
 use super::{entry, evidence};
 use crate::{
     caller::{Caller, refuse_role, refuse_unknown, require_mandate, require_mandate_first},
-    error::{Error, all, check_time},
+    error::{Error, all, check_kept_time},
     seals::Seals,
 };
 
@@ -61,7 +61,7 @@ pub(super) async fn create(
     }
     let patient = actor.subject();
     let now = users::now(&mut tx).await?;
-    let mut checks = vec![check_time("expiresAt", terms.expires_at)];
+    let mut checks = vec![check_kept_time("expiresAt", terms.expires_at)];
     let too_long = terms.too_long().into_iter();
     checks.extend(too_long.map(|rule| Err(rule.into())));
     let terms = terms.into_sets();

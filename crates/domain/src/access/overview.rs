@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     consents::{Consent, Grantee},
-    ids::{ConsentId, UserId},
+    ids::{ConsentId, OrganizationId, UserId},
     organizations::{CurrentMembership, CurrentMemberships},
     purpose::Purpose,
     records::{Availability, RecordType},
@@ -68,6 +68,18 @@ pub fn refused_by(consents: &[Consent]) -> BTreeSet<UserId> {
         .filter_map(|grantee| match grantee {
             Grantee::User { id } => Some(*id),
             Grantee::Role { .. } | Grantee::Org { .. } => None,
+        })
+        .collect()
+}
+
+/// The organisations whose members these consents refuse.
+pub fn organizations_refused_by(consents: &[Consent]) -> BTreeSet<OrganizationId> {
+    let refusals = consents.iter().filter(|consent| consent.is_denial());
+    let named = refusals.flat_map(|consent| &consent.grantees);
+    named
+        .filter_map(|grantee| match grantee {
+            Grantee::Org { id, .. } => Some(*id),
+            Grantee::User { .. } | Grantee::Role { .. } => None,
         })
         .collect()
 }
