@@ -59,7 +59,7 @@ pub struct Period {
 /// Whom or what a `Reference` means.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Party {
-    /// What a person reads: the reference's display, or the name of the contained resource.
+    /// What a person reads: the reference's display, or the name of the resource in the document.
     pub name: Option<String>,
     /// The reference, if it is a literal one.
     pub reference: Option<String>,
@@ -143,9 +143,9 @@ impl Period {
 impl Party {
     pub(super) fn of(part: Part<'_>) -> Option<Self> {
         let reference = part.written("reference");
-        let contained = || part.contained(reference.as_deref()?).and_then(name);
+        let referred = || part.referred(reference.as_deref()?).and_then(name);
         filled(Self {
-            name: part.written("display").or_else(contained),
+            name: part.written("display").or_else(referred),
             reference: reference.clone(),
             identifier: match reference {
                 Some(_) => None,
@@ -167,7 +167,28 @@ pub(super) fn name(resource: Part<'_>) -> Option<String> {
             (!words.is_empty()).then(|| words.join(" "))
         })
     });
-    person.or_else(|| resource.concept("code").and_then(|code| code.text))
+    let coded = || resource.concept("code").and_then(|code| code.text);
+    person.or_else(coded).or_else(|| drug(resource))
+}
+
+/// Which drug a resource is about, or what a medicine that nobody has named consists of.
+fn drug(resource: Part<'_>) -> Option<String> {
+    let coded = resource.concept("medicationCodeableConcept");
+    let coded = coded.and_then(|drug| drug.text);
+    // What the reference means is not followed: it may lead back to here.
+    let referred = || resource.get("medicationReference")?.written("display");
+    if let stated @ Some(_) = coded.or_else(referred) {
+        return stated;
+    }
+    let ingredients: Vec<String> = resource
+        .items("ingredient")
+        .filter(|it| it.written("isActive").as_deref() != Some("false"))
+        .filter_map(|it| {
+            let coded = it.concept("itemCodeableConcept").and_then(|it| it.text);
+            coded.or_else(|| it.get("itemReference")?.written("display"))
+        })
+        .collect();
+    (!ingredients.is_empty()).then(|| ingredients.join(" + "))
 }
 
 fn string(json: &Json, key: &str) -> Option<String> {

@@ -1,8 +1,9 @@
 //! An `Observation`: a laboratory value, a vital sign.
 
-use super::elements::{Coding, Concept, Party, Quantity};
+use super::elements::{Coding, Concept, Party, Quantity, Range};
 use super::parts::Part;
 use super::silent::silent;
+use super::text;
 
 /// An `Observation`, or one of its components.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -46,21 +47,31 @@ pub struct Measurement {
     pub body_site: Option<Concept>,
     /// `method`.
     pub method: Option<Concept>,
+    /// `specimen`: what was examined.
+    pub specimen: Option<Party>,
+    /// `note`.
+    pub notes: Vec<String>,
     /// `hasMember`: what it consists of, wherever that is.
     pub members: Vec<Party>,
     /// Its parts, such as the two numbers of a blood pressure. They have no parts.
     pub components: Vec<Measurement>,
 }
 
-/// What is usual.
+/// What is usual, or what its `meaning` says.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ReferenceRange {
     /// The least.
     pub low: Option<Quantity>,
     /// The most.
     pub high: Option<Quantity>,
-    /// In words, or for whom.
+    /// `text`, then in words what the range means, where it is not the normal one, and for whom it is.
     pub text: Option<String>,
+    /// `type`: what the range means: normal, recommended, critical, …
+    pub meaning: Option<Concept>,
+    /// `appliesTo`: for whom it is: women, …
+    pub applies_to: Vec<Concept>,
+    /// `age`: for which age it is.
+    pub age: Option<Range>,
 }
 
 silent!(Measurement, ReferenceRange);
@@ -75,6 +86,8 @@ pub(super) fn measurement(observation: Part<'_>) -> Measurement {
         categories: observation.concepts("category").collect(),
         body_site: observation.concept("bodySite"),
         method: observation.concept("method"),
+        specimen: observation.party("specimen"),
+        notes: observation.notes(),
         members: observation.parties("hasMember").collect(),
         ..measured(observation)
     }
@@ -112,9 +125,32 @@ fn measured(part: Part<'_>) -> Measurement {
 
 fn reference_range(range: Part<'_>) -> ReferenceRange {
     let bound = |key| range.json.get(key).and_then(Quantity::of);
+    let meaning = range.concept("type");
+    let applies_to: Vec<Concept> = range.concepts("appliesTo").collect();
+    let age = range.json.get("age").and_then(Range::of);
+    // Who reads the bounds and the words alone must not take a critical range for the normal one, or the one of
+    // women for everybody's.
+    let special = meaning.as_ref().filter(|it| !is_normal(it));
+    let age_in_words = age.as_ref().map(|it| format!("age {}", text::range(it)));
+    let words: Vec<String> = range
+        .written("text")
+        .into_iter()
+        .chain(special.and_then(|it| it.text.clone()))
+        .chain(applies_to.iter().filter_map(|it| it.text.clone()))
+        .chain(age_in_words)
+        .collect();
     ReferenceRange {
         low: bound("low"),
         high: bound("high"),
-        text: range.written("text"),
+        text: (!words.is_empty()).then(|| words.join(", ")),
+        meaning,
+        applies_to,
+        age,
     }
+}
+
+/// Whether a range is said to be the normal one.
+fn is_normal(meaning: &Concept) -> bool {
+    let mut codings = meaning.codings.iter();
+    codings.any(|it| it.code.as_deref() == Some("normal"))
 }

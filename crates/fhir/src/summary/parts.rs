@@ -1,12 +1,80 @@
-//! The resources of a document, each with what it may refer to by a fragment.
+//! The resources of a document, each with what it may refer to in the document.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use super::elements::{Coding, Concept, Party, Period};
 use super::text;
 use crate::json::Json;
 use crate::record_types::resource_type;
+
+/// What the references in a document may mean: its resources by what they are called there.
+pub(super) struct Targets<'a> {
+    roots: Vec<Root<'a>>,
+    /// The place among the roots of what a name means; `None` where it means two of them.
+    entries: HashMap<&'a str, Option<usize>>,
+}
+
+/// The document, or what is in an entry of its `Bundle`.
+struct Root<'a> {
+    json: &'a Json,
+    /// What it contains, by `id`.
+    contained: HashMap<&'a str, &'a Json>,
+}
+
+impl<'a> Targets<'a> {
+    pub(super) fn of(document: &'a Json) -> Self {
+        let mut targets = Self {
+            roots: Vec::new(),
+            entries: HashMap::new(),
+        };
+        if resource_type(document) != Some("Bundle") {
+            targets.roots.push(Root::of(document));
+            return targets;
+        }
+        for entry in items(document, "entry") {
+            let Some(resource) = entry.get("resource") else {
+                continue;
+            };
+            if let Some(address) = entry.get("fullUrl").and_then(Json::as_str) {
+                targets.name(address);
+                if let Some(relative) = relative(address, resource) {
+                    targets.name(relative);
+                }
+            }
+            targets.roots.push(Root::of(resource));
+        }
+        targets
+    }
+
+    /// The next root is called so.
+    fn name(&mut self, name: &'a str) {
+        let next = self.roots.len();
+        self.entries
+            .entry(name)
+            .and_modify(|place| *place = None)
+            .or_insert(Some(next));
+    }
+}
+
+impl<'a> Root<'a> {
+    fn of(json: &'a Json) -> Self {
+        let mut contained = HashMap::new();
+        for inner in items(json, "contained") {
+            if let Some(id) = inner.get("id").and_then(Json::as_str) {
+                contained.entry(id).or_insert(inner);
+            }
+        }
+        Self { json, contained }
+    }
+}
+
+/// The end of an address that is `Kind/id` of this resource.
+fn relative<'a>(address: &'a str, resource: &Json) -> Option<&'a str> {
+    let (place, _) = address.rsplit_once('/')?;
+    let server = place.strip_suffix(resource_type(resource)?)?;
+    server.ends_with('/').then(|| &address[server.len()..])
+}
 
 /// The resources of a document, in its order: roots, and after each what it contains.
 pub(super) struct Parts<'a> {
@@ -15,22 +83,19 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub(super) fn of(document: &'a Json) -> Self {
-        let roots: Vec<&Json> = if resource_type(document) == Some("Bundle") {
-            let entries = items(document, "entry").iter();
-            entries.filter_map(|entry| entry.get("resource")).collect()
-        } else {
-            vec![document]
-        };
-        let root = |json: &'a Json| Part {
-            json,
-            contained: items(json, "contained"),
-        };
-        let roots: Vec<Part<'a>> = roots.into_iter().map(root).collect();
+    pub(super) fn of(targets: &'a Targets<'a>) -> Self {
+        let roots = targets.roots.iter().enumerate();
+        let roots: Vec<Part<'a>> = roots
+            .map(|(place, root)| Part {
+                json: root.json,
+                root: place,
+                targets,
+            })
+            .collect();
         let family = |root: &Part<'a>| {
             let root = *root;
-            let contained = root.contained.iter().map(move |json| root.at(json));
-            std::iter::once(root).chain(contained)
+            let contained = items(root.json, "contained").iter();
+            std::iter::once(root).chain(contained.map(move |json| root.at(json)))
         };
         Self {
             all: roots.iter().flat_map(family).collect(),
@@ -50,11 +115,13 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// An element or a resource, and the resources that its fragments may mean.
+/// An element or a resource, and the resources that its references may mean.
 #[derive(Clone, Copy)]
 pub(super) struct Part<'a> {
     pub(super) json: &'a Json,
-    contained: &'a [Json],
+    /// The place of the root that it belongs to.
+    root: usize,
+    targets: &'a Targets<'a>,
 }
 
 impl<'a> Part<'a> {
@@ -116,9 +183,30 @@ impl<'a> Part<'a> {
     /// The contained resource that a fragment names.
     pub(super) fn contained(self, reference: &str) -> Option<Self> {
         let id = reference.strip_prefix('#')?;
-        let mut contained = self.contained.iter();
-        let found = contained.find(|json| json.get("id").and_then(Json::as_str) == Some(id));
-        found.map(|json| self.at(json))
+        let root = self.targets.roots.get(self.root)?;
+        let found = root.contained.get(id).copied()?;
+        Some(self.at(found))
+    }
+
+    /// The resource of the document that a reference means: one that is contained, or in another entry of the
+    /// `Bundle`.
+    pub(super) fn referred(self, reference: &str) -> Option<Self> {
+        if reference.starts_with('#') {
+            return self.contained(reference);
+        }
+        let place = self.targets.entries.get(reference).copied()??;
+        let root = self.targets.roots.get(place)?;
+        Some(Self {
+            json: root.json,
+            root: place,
+            targets: self.targets,
+        })
+    }
+
+    /// The texts of the notes.
+    pub(super) fn notes(self) -> Vec<String> {
+        let notes = self.items("note");
+        notes.filter_map(|note| note.written("text")).collect()
     }
 
     pub(super) fn at(self, json: &'a Json) -> Self {

@@ -195,12 +195,12 @@ fn target(target: Part<'_>) -> GoalTarget {
 
 fn activity(activity: Part<'_>) -> Activity {
     let detail = activity.get("detail");
-    // What is contained is told by the plan, and so is whether it is to be done at all.
+    // What is in the document is told by the plan, and so is whether it is to be done at all.
     let reference = activity
         .get("reference")
         .and_then(|it| it.written("reference"));
-    let contained = reference.and_then(|it| activity.contained(&it));
-    let either = || [detail, contained].into_iter().flatten();
+    let meant = reference.and_then(|it| activity.referred(&it));
+    let either = || [detail, meant].into_iter().flatten();
     let referred = activity
         .party("reference")
         .and_then(|party| party.name.or(party.reference));
@@ -212,15 +212,15 @@ fn activity(activity: Part<'_>) -> Activity {
         status: either().find_map(|it| it.written("status")),
         do_not_perform: either().any(|it| it.says("doNotPerform")),
         status_reason: detail.and_then(|it| it.concept("statusReason")),
-        intent: contained.and_then(|it| it.written("intent")),
-        priority: contained.and_then(|it| it.written("priority")),
-        requester: contained.and_then(|it| it.party("requester")),
+        intent: meant.and_then(|it| it.written("intent")),
+        priority: meant.and_then(|it| it.written("priority")),
+        requester: meant.and_then(|it| it.party("requester")),
         reasons: either().flat_map(reasons).collect(),
-        as_needed: contained.and_then(|it| it.choice("asNeeded")),
-        body_sites: contained
+        as_needed: meant.and_then(|it| it.choice("asNeeded")),
+        body_sites: meant
             .map(|it| it.concepts("bodySite").collect())
             .unwrap_or_default(),
-        categories: contained
+        categories: meant
             .map(|it| it.concepts("category").collect())
             .unwrap_or_default(),
         scheduled: detail.and_then(|it| it.choice("scheduled")),
