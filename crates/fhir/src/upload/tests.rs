@@ -236,7 +236,8 @@ fn an_entry_gives_its_resource_if_it_is_to_be_stored_as_something_new() {
             "{other}"
         );
     }
-    let modifier = r#""modifierExtension":[{"url":"http://x.example/negated","valueBoolean":true}]"#;
+    let modifier =
+        r#""modifierExtension":[{"url":"http://x.example/negated","valueBoolean":true}]"#;
     for modified in [
         format!("{{{entry},{modifier}}}"),
         format!(r#"{{{entry},"request":{{"method":"POST","url":"Goal",{modifier}}}}}"#),
