@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use fhir::{canonical, reader, validate};
+use fhir::summary::summarise;
+use fhir::{RecordType, canonical, reader, validate};
 
 /// Far more than linear work takes unoptimised, far less than quadratic work does.
 const ENOUGH: Duration = Duration::from_secs(5);
@@ -78,4 +79,21 @@ fn the_largest_documents_are_read_checked_and_written_in_time() {
             start.elapsed()
         );
     }
+}
+
+#[test]
+fn what_a_document_refers_to_is_found_in_time() {
+    let one = |index: usize| format!(r#"{{"id":"c{index}"}}"#);
+    let contained = (0..40_000).map(one).collect::<Vec<_>>().join(",");
+    let document = largest(
+        &format!(r#"{{"resourceType":"DiagnosticReport","contained":[{contained}],"performer":["#),
+        |_| r##"{"reference":"#c39999"}"##.to_owned(),
+        "]}",
+    );
+    let read = reader::read(document.as_bytes()).unwrap();
+
+    let start = Instant::now();
+    summarise(&read, RecordType::LabResult);
+
+    assert!(start.elapsed() < ENOUGH, "{:?}", start.elapsed());
 }
