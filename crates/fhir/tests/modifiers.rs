@@ -423,3 +423,13 @@ fn a_plan_says_what_is_not_to_be_done_where_it_refers_to_another_entry() {
     };
     assert!(!it.activities[0].do_not_perform);
 }
+
+#[test]
+fn the_code_that_somebody_chose_is_the_one_that_is_read() {
+    let allergy = json!({"resourceType": "AllergyIntolerance", "code": {"coding": [
+        {"system": "urn:x", "code": "A", "display": "Nuts"},
+        {"system": "urn:y", "code": "B", "display": "Peanut", "userSelected": true},
+    ]}});
+    let summary = summary(&allergy, RecordType::MedicalHistory);
+    assert_eq!(summary.title(), Some("Peanut"));
+}

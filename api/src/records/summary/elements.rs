@@ -18,7 +18,8 @@ mirrors! {
 
     /// A concept in words and codes, read from a `CodeableConcept`.
     Concept of Concept {
-        /// The concept in words: its text, else the display of its first coding, else its first code.
+        /// The concept in words: its text, else the display of the coding that the user chose (`userSelected`)
+        /// or of its first one, else its first code.
         text: Option<String>,
         /// The codes of the concept, in one or more code systems.
         codings: Vec<Coding>,

@@ -19,7 +19,8 @@ pub struct Coding {
 /// A `CodeableConcept`.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Concept {
-    /// What a person reads: its text, or the first display, or the first code.
+    /// What a person reads: its text, or the display of the code that somebody chose (`userSelected`), or the first
+    /// display, or the first code.
     pub text: Option<String>,
     /// Its codes.
     pub codings: Vec<Coding>,
@@ -87,7 +88,10 @@ impl Concept {
             .filter_map(Coding::of)
             .collect();
         let first = |pick: fn(&Coding) -> Option<&String>| codings.iter().find_map(pick).cloned();
+        let is_chosen = |it: &&Json| it.get("userSelected") == Some(&Json::Bool(true));
+        let chosen = items(json, "coding").iter().find(is_chosen);
         let text = string(json, "text")
+            .or_else(|| string(chosen?, "display"))
             .or_else(|| first(|coding| coding.display.as_ref()))
             .or_else(|| first(|coding| coding.code.as_ref()));
         filled(Self { text, codings })
