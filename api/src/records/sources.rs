@@ -156,7 +156,20 @@ fn compare<'r>(
     {
         return Err(Error::NotFound("record"));
     }
+    if !is_decided && matches!(answer, SourceAnswer::Changed | SourceAnswer::Mended) {
+        return Err(filed_otherwise());
+    }
     Ok(Some((record, answer)))
+}
+
+/// What patients are told whose source has filed a document as another type since: no version has another type than
+/// the one before.
+fn filed_otherwise() -> Error {
+    Error::Conflict {
+        field: "source",
+        message: "the record that was made of it is of another type: withdraw that by its id, and import this with another `key`"
+            .to_owned(),
+    }
 }
 
 /// The rows of what was made of documents of sources, with their MACs.
