@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use fhir::summary::summarise;
+use fhir::summary::{Summary, summarise};
 use fhir::{RecordType, canonical, reader, validate};
 
 /// Far more than linear work takes unoptimised, far less than quadratic work does.
@@ -96,4 +96,38 @@ fn what_a_document_refers_to_is_found_in_time() {
     summarise(&read, RecordType::LabResult);
 
     assert!(start.elapsed() < ENOUGH, "{:?}", start.elapsed());
+}
+
+#[test]
+fn what_much_refers_to_is_not_told_in_full_each_time() {
+    let name = "a".repeat(100_000);
+    let report = largest(
+        &format!(
+            r#"{{"resourceType":"DiagnosticReport","contained":[{{"id":"c","name":"{name}"}}],"performer":["#
+        ),
+        |_| r##"{"reference":"#c"}"##.to_owned(),
+        "]}",
+    );
+    let read = reader::read(report.as_bytes()).unwrap();
+    let Summary::LabResult(it) = summarise(&read, RecordType::LabResult) else {
+        unreachable!("a laboratory result")
+    };
+    let performers = &it.reports[0].performers;
+    let names = performers.iter().filter_map(|it| it.name.as_ref());
+    assert!(performers.len() > 10_000);
+    assert!(names.map(String::len).sum::<usize>() < 10 * reader::MAX_BYTES);
+
+    let request = format!(r#"{{"resourceType":"ServiceRequest","id":"c","doNotPerform":true,"bodySite":[{{"text":"{name}"}}]}}"#);
+    let plan = largest(
+        &format!(r#"{{"resourceType":"CarePlan","contained":[{request}],"activity":["#),
+        |_| r##"{"reference":{"reference":"#c"}}"##.to_owned(),
+        "]}",
+    );
+    let read = reader::read(plan.as_bytes()).unwrap();
+    let Summary::TreatmentPlan(it) = summarise(&read, RecordType::TreatmentPlan) else {
+        unreachable!("a plan")
+    };
+    assert!(it.activities.iter().all(|it| it.do_not_perform));
+    let sites = it.activities.iter().filter(|it| !it.body_sites.is_empty());
+    assert_eq!(sites.count(), 2, "where it is referred to first, and itself");
 }

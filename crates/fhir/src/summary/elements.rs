@@ -147,7 +147,7 @@ impl Period {
 impl Party {
     pub(super) fn of(part: Part<'_>) -> Option<Self> {
         let reference = part.written("reference");
-        let referred = || part.referred(reference.as_deref()?).and_then(name);
+        let referred = || part.name_referred(reference.as_deref()?, short_name);
         filled(Self {
             name: part.written("display").or_else(referred),
             reference: reference.clone(),
@@ -157,6 +157,18 @@ impl Party {
             },
         })
     }
+}
+
+/// How much is shown of what a resource is called elsewhere: everything may refer to it. Unit: characters.
+const MAX_NAME: usize = 255;
+
+/// What a resource is called, as far as it is shown where something refers to it.
+fn short_name(resource: Part<'_>) -> Option<String> {
+    let name = name(resource)?;
+    Some(match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name,
+    })
 }
 
 /// What a resource is called, such as one that is contained.

@@ -1,5 +1,6 @@
 //! The resources of a document, each with what it may refer to in the document.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
@@ -17,9 +18,23 @@ pub(super) struct Targets<'a> {
 
 /// The document, or what is in an entry of its `Bundle`.
 struct Root<'a> {
-    json: &'a Json,
+    target: Target<'a>,
     /// What it contains, by `id`.
-    contained: HashMap<&'a str, &'a Json>,
+    contained: HashMap<&'a str, Target<'a>>,
+}
+
+/// A resource that references may mean.
+struct Target<'a> {
+    json: &'a Json,
+    /// What it is called, once somebody has asked: many may refer to it.
+    name: OnceCell<Option<String>>,
+}
+
+impl<'a> Target<'a> {
+    fn of(json: &'a Json) -> Self {
+        let name = OnceCell::new();
+        Self { json, name }
+    }
 }
 
 impl<'a> Targets<'a> {
@@ -62,10 +77,11 @@ impl<'a> Root<'a> {
         let mut contained = HashMap::new();
         for inner in items(json, "contained") {
             if let Some(id) = inner.get("id").and_then(Json::as_str) {
-                contained.entry(id).or_insert(inner);
+                contained.entry(id).or_insert_with(|| Target::of(inner));
             }
         }
-        Self { json, contained }
+        let target = Target::of(json);
+        Self { target, contained }
     }
 }
 
@@ -87,7 +103,7 @@ impl<'a> Parts<'a> {
         let roots = targets.roots.iter().enumerate();
         let roots: Vec<Part<'a>> = roots
             .map(|(place, root)| Part {
-                json: root.json,
+                json: root.target.json,
                 root: place,
                 targets,
             })
@@ -182,25 +198,41 @@ impl<'a> Part<'a> {
 
     /// The contained resource that a fragment names.
     pub(super) fn contained(self, reference: &str) -> Option<Self> {
-        let id = reference.strip_prefix('#')?;
-        let root = self.targets.roots.get(self.root)?;
-        let found = root.contained.get(id).copied()?;
-        Some(self.at(found))
+        self.referred(reference)
+            .filter(|_| reference.starts_with('#'))
     }
 
     /// The resource of the document that a reference means: one that is contained, or in another entry of the
     /// `Bundle`.
     pub(super) fn referred(self, reference: &str) -> Option<Self> {
-        if reference.starts_with('#') {
-            return self.contained(reference);
+        let (_, part) = self.target(reference)?;
+        Some(part)
+    }
+
+    /// What this gives for the resource that a reference means. Who asks again is told the same.
+    pub(super) fn name_referred(
+        self,
+        reference: &str,
+        name: fn(Self) -> Option<String>,
+    ) -> Option<String> {
+        let (target, part) = self.target(reference)?;
+        target.name.get_or_init(|| name(part)).clone()
+    }
+
+    fn target(self, reference: &str) -> Option<(&'a Target<'a>, Self)> {
+        if let Some(id) = reference.strip_prefix('#') {
+            let root = self.targets.roots.get(self.root)?;
+            let target = root.contained.get(id)?;
+            return Some((target, self.at(target.json)));
         }
         let place = self.targets.entries.get(reference).copied()??;
-        let root = self.targets.roots.get(place)?;
-        Some(Self {
-            json: root.json,
+        let target = &self.targets.roots.get(place)?.target;
+        let part = Self {
+            json: target.json,
             root: place,
             targets: self.targets,
-        })
+        };
+        Some((target, part))
     }
 
     /// The texts of the notes.

@@ -4,6 +4,9 @@ use super::elements::{Concept, Party, Period, Quantity};
 use super::parts::{Part, Parts};
 use super::silent::silent;
 
+/// How many dates of a recommendation are told, each with all that it says besides.
+const MAX_DATES: usize = 64;
+
 /// What a `VACCINATION` says.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct VaccinationSummary {
@@ -167,6 +170,7 @@ fn next_doses(recommendation: Part<'_>) -> Vec<NextDose> {
     };
     let dated: Vec<NextDose> = recommendation
         .items("dateCriterion")
+        .take(MAX_DATES)
         .map(|criterion| next_dose(Some(criterion)))
         .collect();
     if dated.is_empty() {
