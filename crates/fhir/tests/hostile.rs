@@ -117,7 +117,9 @@ fn what_much_refers_to_is_not_told_in_full_each_time() {
     assert!(performers.len() > 10_000);
     assert!(names.map(String::len).sum::<usize>() < 10 * reader::MAX_BYTES);
 
-    let request = format!(r#"{{"resourceType":"ServiceRequest","id":"c","doNotPerform":true,"bodySite":[{{"text":"{name}"}}]}}"#);
+    let request = format!(
+        r#"{{"resourceType":"ServiceRequest","id":"c","doNotPerform":true,"bodySite":[{{"text":"{name}"}}]}}"#
+    );
     let plan = largest(
         &format!(r#"{{"resourceType":"CarePlan","contained":[{request}],"activity":["#),
         |_| r##"{"reference":{"reference":"#c"}}"##.to_owned(),

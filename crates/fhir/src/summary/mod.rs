@@ -44,7 +44,7 @@ pub use treatment_plan::{Activity, Goal, GoalTarget, PlanState, TreatmentPlanSum
 pub use vaccination::{NextDose, Vaccination, VaccinationProtocol, VaccinationSummary};
 pub use vital_signs::VitalSignsSummary;
 
-use self::parts::{Part, Parts, Targets};
+use self::parts::{Part, Parts, ReferenceTargets};
 use crate::json::Json;
 use crate::record_types::RecordType;
 use crate::searchable;
@@ -130,7 +130,7 @@ impl Summary {
 
 /// What a resource is called that is no record: by its name, or by what it codes.
 pub(crate) fn name_of(resource: &Json) -> Option<String> {
-    let targets = Targets::of(resource);
+    let targets = ReferenceTargets::of(resource);
     let parts = Parts::of(&targets);
     let resource = parts.roots().first().copied();
     resource.and_then(|part| elements::name(part).or_else(|| type_of(part)))
@@ -149,7 +149,7 @@ fn type_of(part: Part<'_>) -> Option<String> {
 /// What `document` says of what its record type is about: its own elements, those of its `Bundle`'s
 /// entries, and those of what they contain.
 pub fn summarise(document: &Json, record_type: RecordType) -> Summary {
-    let targets = Targets::of(document);
+    let targets = ReferenceTargets::of(document);
     let parts = Parts::of(&targets);
     let mut summary = match record_type {
         RecordType::Diagnosis => Summary::Diagnosis(DiagnosisSummary::of(&parts)),

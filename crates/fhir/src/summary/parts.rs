@@ -10,41 +10,41 @@ use crate::json::Json;
 use crate::record_types::resource_type;
 
 /// What the references in a document may mean: its resources by what they are called there.
-pub(super) struct Targets<'a> {
-    roots: Vec<Root<'a>>,
+pub(super) struct ReferenceTargets<'a> {
+    roots: Vec<DocumentRoot<'a>>,
     /// The place among the roots of what a name means; `None` where it means two of them.
     entries: HashMap<&'a str, Option<usize>>,
 }
 
 /// The document, or what is in an entry of its `Bundle`.
-struct Root<'a> {
-    target: Target<'a>,
+struct DocumentRoot<'a> {
+    target: ReferredResource<'a>,
     /// What it contains, by `id`.
-    contained: HashMap<&'a str, Target<'a>>,
+    contained: HashMap<&'a str, ReferredResource<'a>>,
 }
 
 /// A resource that references may mean.
-struct Target<'a> {
+struct ReferredResource<'a> {
     json: &'a Json,
     /// What it is called, once somebody has asked: many may refer to it.
     name: OnceCell<Option<String>>,
 }
 
-impl<'a> Target<'a> {
+impl<'a> ReferredResource<'a> {
     fn of(json: &'a Json) -> Self {
         let name = OnceCell::new();
         Self { json, name }
     }
 }
 
-impl<'a> Targets<'a> {
+impl<'a> ReferenceTargets<'a> {
     pub(super) fn of(document: &'a Json) -> Self {
         let mut targets = Self {
             roots: Vec::new(),
             entries: HashMap::new(),
         };
         if resource_type(document) != Some("Bundle") {
-            targets.roots.push(Root::of(document));
+            targets.roots.push(DocumentRoot::of(document));
             return targets;
         }
         for entry in items(document, "entry") {
@@ -57,7 +57,7 @@ impl<'a> Targets<'a> {
                     targets.name(relative);
                 }
             }
-            targets.roots.push(Root::of(resource));
+            targets.roots.push(DocumentRoot::of(resource));
         }
         targets
     }
@@ -72,15 +72,16 @@ impl<'a> Targets<'a> {
     }
 }
 
-impl<'a> Root<'a> {
+impl<'a> DocumentRoot<'a> {
     fn of(json: &'a Json) -> Self {
         let mut contained = HashMap::new();
         for inner in items(json, "contained") {
             if let Some(id) = inner.get("id").and_then(Json::as_str) {
-                contained.entry(id).or_insert_with(|| Target::of(inner));
+                let target = || ReferredResource::of(inner);
+                contained.entry(id).or_insert_with(target);
             }
         }
-        let target = Target::of(json);
+        let target = ReferredResource::of(json);
         Self { target, contained }
     }
 }
@@ -99,7 +100,7 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub(super) fn of(targets: &'a Targets<'a>) -> Self {
+    pub(super) fn of(targets: &'a ReferenceTargets<'a>) -> Self {
         let roots = targets.roots.iter().enumerate();
         let roots: Vec<Part<'a>> = roots
             .map(|(place, root)| Part {
@@ -137,7 +138,7 @@ pub(super) struct Part<'a> {
     pub(super) json: &'a Json,
     /// The place of the root that it belongs to.
     root: usize,
-    targets: &'a Targets<'a>,
+    targets: &'a ReferenceTargets<'a>,
 }
 
 impl<'a> Part<'a> {
@@ -219,7 +220,7 @@ impl<'a> Part<'a> {
         target.name.get_or_init(|| name(part)).clone()
     }
 
-    fn target(self, reference: &str) -> Option<(&'a Target<'a>, Self)> {
+    fn target(self, reference: &str) -> Option<(&'a ReferredResource<'a>, Self)> {
         if let Some(id) = reference.strip_prefix('#') {
             let root = self.targets.roots.get(self.root)?;
             let target = root.contained.get(id)?;
