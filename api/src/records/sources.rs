@@ -156,9 +156,15 @@ fn compare<'r>(
     {
         return Err(Error::NotFound("record"));
     }
-    if !is_decided && matches!(answer, SourceAnswer::Changed | SourceAnswer::Mended) {
-        return Err(filed_otherwise());
-    }
+    let answer = match answer {
+        SourceAnswer::Changed if !is_decided => return Err(filed_otherwise()),
+        // It says what is there: no version is made for references alone.
+        SourceAnswer::Mended if !is_decided => SourceAnswer::Same,
+        SourceAnswer::Same
+        | SourceAnswer::Outdated
+        | SourceAnswer::Changed
+        | SourceAnswer::Mended => answer,
+    };
     Ok(Some((record, answer)))
 }
 
