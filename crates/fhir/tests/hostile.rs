@@ -131,5 +131,9 @@ fn what_much_refers_to_is_not_told_in_full_each_time() {
     };
     assert!(it.activities.iter().all(|it| it.do_not_perform));
     let sites = it.activities.iter().filter(|it| !it.body_sites.is_empty());
-    assert_eq!(sites.count(), 2, "where it is referred to first, and itself");
+    assert_eq!(
+        sites.count(),
+        2,
+        "where it is referred to first, and itself"
+    );
 }

@@ -210,7 +210,9 @@ pub(super) fn dosage(instruction: Part<'_>) -> Dosage {
 
 fn is_ordered(dose: Part<'_>) -> bool {
     let codings = dose.codings("type");
-    codings.iter().any(|it| it.code.as_deref() == Some("ordered"))
+    codings
+        .iter()
+        .any(|it| it.code.as_deref() == Some("ordered"))
 }
 
 /// A dose and a rate, and whether they were ordered or calculated.

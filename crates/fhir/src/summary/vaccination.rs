@@ -96,7 +96,12 @@ pub struct NextDose {
     pub description: Option<String>,
 }
 
-silent!(VaccinationSummary, Vaccination, VaccinationProtocol, NextDose);
+silent!(
+    VaccinationSummary,
+    Vaccination,
+    VaccinationProtocol,
+    NextDose
+);
 
 impl VaccinationSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
