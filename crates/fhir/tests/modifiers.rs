@@ -425,6 +425,34 @@ fn a_plan_says_what_is_not_to_be_done_where_it_refers_to_another_entry() {
 }
 
 #[test]
+fn a_reference_means_an_entry_of_its_own_server() {
+    let at = |server: &str| format!("https://{server}.example/fhir/ServiceRequest/7");
+    let request = |is_not_to_be_done: bool| {
+        json!({"resourceType": "ServiceRequest", "doNotPerform": is_not_to_be_done})
+    };
+    let plan = json!({"resourceType": "CarePlan", "activity": [
+        {"reference": {"reference": "ServiceRequest/7"}},
+    ]});
+    for (server, is_not_to_be_done) in [("a", false), ("b", true), ("c", false)] {
+        let address = format!("https://{server}.example/fhir/CarePlan/1");
+        let Summary::TreatmentPlan(it) = summary(
+            &json!({"resourceType": "Bundle", "type": "collection", "entry": [
+                {"fullUrl": address, "resource": plan},
+                {"fullUrl": at("a"), "resource": request(false)},
+                {"fullUrl": at("b"), "resource": request(true)},
+            ]}),
+            RecordType::TreatmentPlan,
+        ) else {
+            unreachable!("a plan")
+        };
+        assert_eq!(
+            it.activities[0].do_not_perform, is_not_to_be_done,
+            "{server}"
+        );
+    }
+}
+
+#[test]
 fn the_code_that_somebody_chose_is_the_one_that_is_read() {
     let allergy = json!({"resourceType": "AllergyIntolerance", "code": {"coding": [
         {"system": "urn:x", "code": "A", "display": "Nuts"},

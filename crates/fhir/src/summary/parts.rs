@@ -12,13 +12,16 @@ use crate::record_types::resource_type;
 /// What the references in a document may mean: its resources by what they are called there.
 pub(super) struct ReferenceTargets<'a> {
     roots: Vec<DocumentRoot<'a>>,
-    /// The place among the roots of what a name means; `None` where it means two of them.
-    entries: HashMap<&'a str, Option<usize>>,
+    /// The place among the roots of what a name means; `None` where it means two of them. A `Kind/id` is there by
+    /// itself, and as a name on its server.
+    entries: HashMap<(Option<usize>, &'a str), Option<usize>>,
 }
 
 /// The document, or what is in an entry of its `Bundle`.
 struct DocumentRoot<'a> {
     target: ReferredResource<'a>,
+    /// The number of the server that its entry names as `…/Kind/id`.
+    server: Option<usize>,
     /// What it contains, by `id`.
     contained: HashMap<&'a str, ReferredResource<'a>>,
 }
@@ -44,36 +47,41 @@ impl<'a> ReferenceTargets<'a> {
             entries: HashMap::new(),
         };
         if resource_type(document) != Some("Bundle") {
-            targets.roots.push(DocumentRoot::of(document));
+            targets.roots.push(DocumentRoot::of(document, None));
             return targets;
         }
+        let mut servers = HashMap::new();
         for entry in items(document, "entry") {
             let Some(resource) = entry.get("resource") else {
                 continue;
             };
+            let mut server = None;
             if let Some(address) = entry.get("fullUrl").and_then(Json::as_str) {
-                targets.name(address);
-                if let Some(relative) = relative(address, resource) {
-                    targets.name(relative);
+                targets.name(None, address);
+                if let Some((base, relative)) = on_server(address, resource) {
+                    let next = servers.len();
+                    server = Some(*servers.entry(base).or_insert(next));
+                    targets.name(None, relative);
+                    targets.name(server, relative);
                 }
             }
-            targets.roots.push(DocumentRoot::of(resource));
+            targets.roots.push(DocumentRoot::of(resource, server));
         }
         targets
     }
 
-    /// The next root is called so.
-    fn name(&mut self, name: &'a str) {
+    /// The next root is called so, on this server or by itself.
+    fn name(&mut self, server: Option<usize>, name: &'a str) {
         let next = self.roots.len();
         self.entries
-            .entry(name)
+            .entry((server, name))
             .and_modify(|place| *place = None)
             .or_insert(Some(next));
     }
 }
 
 impl<'a> DocumentRoot<'a> {
-    fn of(json: &'a Json) -> Self {
+    fn of(json: &'a Json, server: Option<usize>) -> Self {
         let mut contained = HashMap::new();
         for inner in items(json, "contained") {
             if let Some(id) = inner.get("id").and_then(Json::as_str) {
@@ -81,16 +89,20 @@ impl<'a> DocumentRoot<'a> {
                 contained.entry(id).or_insert_with(target);
             }
         }
-        let target = ReferredResource::of(json);
-        Self { target, contained }
+        Self {
+            target: ReferredResource::of(json),
+            server,
+            contained,
+        }
     }
 }
 
-/// The end of an address that is `Kind/id` of this resource.
-fn relative<'a>(address: &'a str, resource: &Json) -> Option<&'a str> {
+/// The server in the address of this resource, and the end of it that is `Kind/id`.
+fn on_server<'a>(address: &'a str, resource: &Json) -> Option<(&'a str, &'a str)> {
     let (place, _) = address.rsplit_once('/')?;
     let server = place.strip_suffix(resource_type(resource)?)?;
-    server.ends_with('/').then(|| &address[server.len()..])
+    let is_server = server.ends_with('/');
+    is_server.then(|| address.split_at(server.len()))
 }
 
 /// The resources of a document, in its order: roots, and after each what it contains.
@@ -226,7 +238,11 @@ impl<'a> Part<'a> {
             let target = root.contained.get(id)?;
             return Some((target, self.at(target.json)));
         }
-        let place = self.targets.entries.get(reference).copied()??;
+        // R4, `Bundle.entry.fullUrl`: a `Kind/id` is one on the server of who says it, where that has one.
+        let server = self.targets.roots.get(self.root)?.server;
+        let server = server.filter(|_| !reference.contains(':'));
+        let entries = &self.targets.entries;
+        let place = entries.get(&(server, reference)).copied()??;
         let target = &self.targets.roots.get(place)?.target;
         let part = Self {
             json: target.json,
