@@ -453,6 +453,45 @@ fn a_reference_means_an_entry_of_its_own_server() {
 }
 
 #[test]
+fn what_an_entry_says_is_not_told_again_without_its_states() {
+    let address = |kind: &str| format!("https://a.example/fhir/{kind}/7");
+    let bundle = |lists: Value, kind: &str, listed: Value| {
+        json!({"resourceType": "Bundle", "type": "collection", "entry": [
+            {"resource": lists},
+            {"fullUrl": address(kind), "resource": listed},
+        ]})
+    };
+    let list = json!({"resourceType": "List", "status": "current", "mode": "snapshot", "entry": [
+        {"item": {"reference": address("AllergyIntolerance")}},
+        {"item": {"reference": "AllergyIntolerance/8", "display": "Latex"}},
+    ]});
+    let refuted = json!({
+        "resourceType": "AllergyIntolerance",
+        "verificationStatus": concept("allergyintolerance-verification", "refuted"),
+        "code": {"text": "Peanut"},
+    });
+    let listed = bundle(list, "AllergyIntolerance", refuted);
+    let Summary::MedicalHistory(it) = summary(&listed, RecordType::MedicalHistory) else {
+        unreachable!("a history")
+    };
+    let names: Vec<_> = it.referred.iter().map(|it| it.name.as_deref()).collect();
+    assert_eq!(names, [Some("Latex")]);
+
+    let plan = json!({"resourceType": "CarePlan", "goal": [{"reference": "Goal/7"}]});
+    let rejected = json!({
+        "resourceType": "Goal",
+        "lifecycleStatus": "rejected",
+        "description": {"text": "Walk daily"},
+    });
+    let planned = bundle(plan, "Goal", rejected);
+    let Summary::TreatmentPlan(it) = summary(&planned, RecordType::TreatmentPlan) else {
+        unreachable!("a plan")
+    };
+    let states: Vec<_> = it.goals.iter().map(|it| it.status.as_deref()).collect();
+    assert_eq!(states, [Some("rejected")]);
+}
+
+#[test]
 fn the_code_that_somebody_chose_is_the_one_that_is_read() {
     let allergy = json!({"resourceType": "AllergyIntolerance", "code": {"coding": [
         {"system": "urn:x", "code": "A", "display": "Nuts"},

@@ -185,7 +185,7 @@ impl MedicalHistorySummary {
         let titled = || parts.all("List").chain(compositions()).chain(sections());
         let outside = |reference: &Part<'_>| {
             let literal = reference.written("reference");
-            !literal.is_some_and(|it| it.starts_with('#') || it.starts_with("urn:uuid:"))
+            !literal.is_some_and(|it| reference.is_inside(&it))
         };
         Self {
             // `summarise` knows the whole document.

@@ -222,6 +222,12 @@ impl<'a> Part<'a> {
         Some(part)
     }
 
+    /// Whether what a reference means is told where the document has it, with its states, which its name does not say.
+    pub(super) fn is_inside(self, reference: &str) -> bool {
+        let is_local = reference.starts_with('#') || reference.starts_with("urn:uuid:");
+        is_local || self.referred(reference).is_some()
+    }
+
     /// What this gives for the resource that a reference means. Who asks again is told the same.
     pub(super) fn name_referred(
         self,

@@ -175,7 +175,7 @@ fn goal(goal: Part<'_>) -> Goal {
 /// A goal that the document does not hold: what its reference says.
 fn outside(reference: Part<'_>) -> Option<Goal> {
     let literal = reference.written("reference").unwrap_or_default();
-    let is_inside = literal.starts_with('#') || literal.starts_with("urn:uuid:");
+    let is_inside = reference.is_inside(&literal);
     let party = Party::of(reference).filter(|_| !is_inside)?;
     Some(Goal {
         description: party.name.or(party.reference).map(Concept::in_words),
