@@ -234,6 +234,38 @@ fn a_unit_alone_is_no_value() {
 }
 
 #[test]
+fn an_extension_in_the_place_of_a_value_says_why_there_is_none() {
+    let unknown = json!([{
+        "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
+        "valueCode": "asked-declined",
+    }]);
+    let is_told = |key: &str, value: Value| {
+        let mut result = json!({
+            "resourceType": "Observation",
+            "status": "final",
+            "code": {"text": "Potassium"},
+        });
+        result[key] = value;
+        let summary = summary(&result, RecordType::LabResult);
+        let is_in_title = summary.title() == Some("Potassium: asked-declined");
+        let Summary::LabResult(it) = summary else {
+            unreachable!("a laboratory result")
+        };
+        let reason = it.results[0].absent_reason.as_deref();
+        let codings = &it.results[0].absent_reason_codings;
+        is_in_title && reason == Some("asked-declined") && codings.len() == 1
+    };
+    assert!(is_told("_valueString", json!({"extension": unknown})));
+    let unit = json!({"unit": "mmol/L", "extension": unknown});
+    assert!(is_told("valueQuantity", unit));
+    let number = json!({"_value": {"extension": unknown}});
+    assert!(is_told("valueQuantity", number));
+    // Where there is a value, it is another part that is missing.
+    let whole = json!({"value": 4, "extension": unknown});
+    assert!(!is_told("valueQuantity", whole));
+}
+
+#[test]
 fn the_dose_is_the_one_that_was_ordered_and_the_others_are_told() {
     let dose = |kind: &str, value: u32| {
         json!({

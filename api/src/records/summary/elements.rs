@@ -87,9 +87,9 @@ mirrors! {
         text: Option<String>,
         /// The value as codes, where it is a concept: `valueCodeableConcept.coding`.
         value_codings: Vec<Coding>,
-        /// Why there is no value: `dataAbsentReason` as text.
+        /// Why there is no value: `dataAbsentReason` as text, else the code of the extension `data-absent-reason`.
         absent_reason: Option<String>,
-        /// Why there is no value, as codes: `dataAbsentReason.coding`.
+        /// Why there is no value, as codes: `dataAbsentReason.coding`, else the code of the extension.
         absent_reason_codings: Vec<Coding>,
         /// The assessment of the value, such as H (high) or L (low): `interpretation`.
         interpretations: Vec<Concept>,
