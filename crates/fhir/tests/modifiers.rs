@@ -524,6 +524,22 @@ fn what_an_entry_says_is_not_told_again_without_its_states() {
 }
 
 #[test]
+fn a_title_has_nothing_that_turns_its_direction() {
+    let allergy = json!({
+        "resourceType": "AllergyIntolerance",
+        "verificationStatus": concept("allergyintolerance-verification", "refuted"),
+        "code": {"text": "\u{202e}\u{2067}Pea\u{2069}nut\u{202c}"},
+    });
+    let summary = summary(&allergy, RecordType::MedicalHistory);
+    assert_eq!(summary.title(), Some("Peanut (refuted)"));
+    let Summary::MedicalHistory(it) = summary else {
+        unreachable!("a history")
+    };
+    let code = it.allergies[0].code.as_ref().and_then(|it| it.text.as_deref());
+    assert_eq!(code, allergy["code"]["text"].as_str());
+}
+
+#[test]
 fn the_code_that_somebody_chose_is_the_one_that_is_read() {
     let allergy = json!({"resourceType": "AllergyIntolerance", "code": {"coding": [
         {"system": "urn:x", "code": "A", "display": "Nuts"},

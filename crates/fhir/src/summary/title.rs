@@ -38,7 +38,14 @@ pub(super) fn title(
     if is_modified {
         title += " (read the document: it has modifiers that are not shown)";
     }
+    title.retain(|it| !is_bidi_control(it));
     Some(title).filter(|title| !title.is_empty())
+}
+
+/// Whether a character embeds, overrides or isolates a direction of text, or ends that (Unicode, UAX 9): with it, a
+/// line could be shown in another order than it is written in.
+fn is_bidi_control(it: char) -> bool {
+    matches!(it, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What the others belong to and the documents beside it, if there is such a thing, else all of them.
