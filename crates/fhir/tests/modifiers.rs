@@ -459,13 +459,12 @@ fn a_plan_says_what_is_not_to_be_done_where_it_refers_to_another_entry() {
 #[test]
 fn a_reference_means_an_entry_of_its_own_server() {
     let at = |server: &str| format!("https://{server}.example/fhir/ServiceRequest/7");
-    let request = |is_not_to_be_done: bool| {
-        json!({"resourceType": "ServiceRequest", "doNotPerform": is_not_to_be_done})
-    };
+    let request =
+        |forbids: bool| json!({"resourceType": "ServiceRequest", "doNotPerform": forbids});
     let plan = json!({"resourceType": "CarePlan", "activity": [
         {"reference": {"reference": "ServiceRequest/7"}},
     ]});
-    for (server, is_not_to_be_done) in [("a", false), ("b", true), ("c", false)] {
+    for (server, forbids) in [("a", false), ("b", true), ("c", false)] {
         let address = format!("https://{server}.example/fhir/CarePlan/1");
         let Summary::TreatmentPlan(it) = summary(
             &json!({"resourceType": "Bundle", "type": "collection", "entry": [
@@ -477,10 +476,7 @@ fn a_reference_means_an_entry_of_its_own_server() {
         ) else {
             unreachable!("a plan")
         };
-        assert_eq!(
-            it.activities[0].do_not_perform, is_not_to_be_done,
-            "{server}"
-        );
+        assert_eq!(it.activities[0].do_not_perform, forbids, "{server}");
     }
 }
 
@@ -535,7 +531,10 @@ fn a_title_has_nothing_that_turns_its_direction() {
     let Summary::MedicalHistory(it) = summary else {
         unreachable!("a history")
     };
-    let code = it.allergies[0].code.as_ref().and_then(|it| it.text.as_deref());
+    let code = it.allergies[0]
+        .code
+        .as_ref()
+        .and_then(|it| it.text.as_deref());
     assert_eq!(code, allergy["code"]["text"].as_str());
 }
 
