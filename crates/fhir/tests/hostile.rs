@@ -137,3 +137,26 @@ fn what_much_refers_to_is_not_told_in_full_each_time() {
         "where it is referred to first, and itself"
     );
 }
+
+#[test]
+fn what_each_date_of_a_recommendation_says_is_not_told_without_bound() {
+    let dates = vec!["{}"; 64].join(",");
+    let told = |head: &str, item: &str| {
+        let open = format!(
+            r#"{{"resourceType":"ImmunizationRecommendation","recommendation":[{{"dateCriterion":[{dates}],{head}"#
+        );
+        let document = match item {
+            "" => open + "}]}",
+            item => largest(&open, |_| item.to_owned(), "]}]}"),
+        };
+        let read = reader::read(document.as_bytes()).unwrap();
+        let Summary::Vaccination(it) = summarise(&read, RecordType::Vaccination) else {
+            unreachable!("a vaccination")
+        };
+        let vaccines: usize = it.next_doses.iter().map(|it| it.vaccines.len()).sum();
+        (it.next_doses.len(), vaccines)
+    };
+    assert_eq!(told(r#""vaccineCode":[{"text":"a"}]"#, ""), (64, 64));
+    let (doses, vaccines) = told(r#""vaccineCode":["#, r#"{"text":"a"}"#);
+    assert!(doses == 1 && vaccines > 10_000);
+}

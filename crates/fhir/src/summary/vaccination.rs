@@ -6,6 +6,9 @@ use super::silent::silent;
 
 /// How many dates of a recommendation are told, each with all that it says besides.
 const MAX_DATES: usize = 64;
+/// How many concepts and codes are told with the dates of a recommendation, which are the same for each; more only with
+/// the first date.
+const MAX_REPEATED: usize = 4096;
 
 /// What a `VACCINATION` says.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -156,16 +159,23 @@ fn protocol(protocol: Part<'_>) -> VaccinationProtocol {
 fn next_doses(recommendation: Part<'_>) -> Vec<NextDose> {
     let vaccines: Vec<Concept> = recommendation.concepts("vaccineCode").collect();
     let dose_number = recommendation.choice("doseNumber");
+    let target_disease = recommendation.concept("targetDisease");
     let forecast_status = recommendation.concept("forecastStatus");
     let contraindicated: Vec<Concept> = recommendation
         .concepts("contraindicatedVaccineCode")
         .collect();
     let reasons: Vec<Concept> = recommendation.concepts("forecastReason").collect();
+    let repeated = [&vaccines, &contraindicated, &reasons]
+        .into_iter()
+        .flatten();
+    let repeated = repeated.chain(&target_disease).chain(&forecast_status);
+    let repeated: usize = repeated.map(|it| 1 + it.codings.len()).sum();
+    let dates = (MAX_REPEATED / repeated.max(1)).clamp(1, MAX_DATES);
     let next_dose = |criterion: Option<Part<'_>>| NextDose {
         vaccine: vaccines.first().cloned(),
         vaccines: vaccines.clone(),
         contraindicated: contraindicated.clone(),
-        target_disease: recommendation.concept("targetDisease"),
+        target_disease: target_disease.clone(),
         forecast_status: forecast_status.clone(),
         reasons: reasons.clone(),
         meaning: criterion.and_then(|it| it.concept("code")),
@@ -175,7 +185,7 @@ fn next_doses(recommendation: Part<'_>) -> Vec<NextDose> {
     };
     let dated: Vec<NextDose> = recommendation
         .items("dateCriterion")
-        .take(MAX_DATES)
+        .take(dates)
         .map(|criterion| next_dose(Some(criterion)))
         .collect();
     if dated.is_empty() {
