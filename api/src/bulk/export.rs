@@ -43,6 +43,7 @@ use crate::{
         disclosure::Disclosed,
         export::{self, Export, ExportStart},
         filter::Criteria,
+        import::RECORD_TYPE_URL,
     },
     wire::UNBUFFERED,
 };
@@ -92,11 +93,11 @@ impl ExportFormat {
         let record = &disclosed.record;
         match self {
             Self::Lines => [bytes, b"\n"].concat(),
-            Self::Bundle => entry(record, bytes),
+            Self::Bundle => typed(record, &entry(record, bytes)),
             Self::Transaction => {
                 let kind = decrypt::document(bytes);
                 let kind = kind.as_ref().and_then(fhir::kind_of).unwrap_or_default();
-                put(kind, &record.id.to_string(), bytes)
+                typed(record, &put(kind, &record.id.to_string(), bytes))
             }
             Self::Archive => {
                 let is_withdrawn = record.is_withdrawn;
@@ -162,6 +163,15 @@ impl ExportFormat {
 fn entry(record: &Record, resource: &[u8]) -> Vec<u8> {
     let head = format!(r#"{{"fullUrl":"urn:uuid:{}","resource":"#, record.id);
     [head.as_bytes(), resource, b"}"].concat()
+}
+
+/// The same entry with the type of its record, which not every document says of itself.
+fn typed(record: &Record, entry: &[u8]) -> Vec<u8> {
+    let record_type = record.record_type.as_str();
+    let head =
+        format!(r#"{{"extension":[{{"url":"{RECORD_TYPE_URL}","valueCode":"{record_type}"}}],"#);
+    let members = entry.strip_prefix(b"{").unwrap_or(entry);
+    [head.as_bytes(), members].concat()
 }
 
 /// An entry that stores a resource under its id: whatever refers to it by kind and id, refers to it there.

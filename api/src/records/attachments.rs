@@ -20,7 +20,7 @@ use store::{
     records::{self, Record},
 };
 use vault::{
-    attachment::{CHUNK, SealedFile, decode},
+    attachment::{CHUNK, FileHash, SealedFile, decode},
     digest,
     envelope::PatientKey,
     keyring::Keyring,
@@ -82,7 +82,7 @@ pub(crate) struct PromisedFile {
     path: String,
 }
 
-/// Refuses a document that names what cannot be stored, or has a file in it that is of another type than it says.
+/// Refuses a document that names what cannot be stored, or has a file in it that is not what it says.
 ///
 /// # Errors
 /// [`Error::Document`] with every issue.
@@ -104,15 +104,39 @@ fn wrong((nth, attachment): (usize, &Attachment<'_>)) -> Vec<Issue> {
         let told = "files beside a record belong to the first 64 attachments of its document";
         return vec![attachment.differs("extension", "attachment-count", told)];
     }
-    let declared = attachment.content_type().and_then(ContentType::of);
     let content = attachment.data().and_then(decode);
-    match (declared, content) {
-        (Some(declared), Some(content)) if !is_of(declared, &content) => {
-            let told = "the file is not of the type that the document names";
-            vec![attachment.differs("contentType", "attachment-type", told)]
-        }
-        _ => Vec::new(),
+    let issue = content.and_then(|content| untrue(attachment, &content));
+    issue.into_iter().collect()
+}
+
+/// What an element says of the file in it, and is not so.
+fn untrue(attachment: &Attachment<'_>, content: &[u8]) -> Option<Issue> {
+    let declared = attachment.content_type().and_then(ContentType::of);
+    if declared.is_some_and(|declared| !is_of(declared, content)) {
+        let told = "the file is not of the type that the document names";
+        return Some(attachment.differs("contentType", "attachment-type", told));
     }
+    let length = content.len() as u64;
+    if attachment.size().is_some_and(|size| size != length) {
+        let told = "the file is longer or shorter than the document says";
+        return Some(attachment.differs("size", "attachment-size", told));
+    }
+    if attachment.hash().is_none() && attachment.sha256().is_none() {
+        return None;
+    }
+    let mut hash = FileHash::default();
+    hash.update(content);
+    let (sha256, sha1) = hash.finish();
+    if attachment.hash().is_some_and(|said| said != sha1) {
+        let told = "the file has another SHA-1 than the document says";
+        return Some(attachment.differs("hash", "attachment-hash", told));
+    }
+    let digits = digest::to_hex(&sha256);
+    if attachment.sha256().is_some_and(|said| said != digits) {
+        let told = "the file has another SHA-256 than the document says";
+        return Some(attachment.differs("extension", "attachment-sha256", told));
+    }
+    None
 }
 
 /// Whether a file is of this type and of no other.

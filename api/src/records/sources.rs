@@ -156,7 +156,26 @@ fn compare<'r>(
     {
         return Err(Error::NotFound("record"));
     }
+    let answer = match answer {
+        SourceAnswer::Changed if !is_decided => return Err(filed_otherwise()),
+        // It says what is there: no version is made for references alone.
+        SourceAnswer::Mended if !is_decided => SourceAnswer::Same,
+        SourceAnswer::Same
+        | SourceAnswer::Outdated
+        | SourceAnswer::Changed
+        | SourceAnswer::Mended => answer,
+    };
     Ok(Some((record, answer)))
+}
+
+/// What patients are told whose source has filed a document as another type since: no version has another type than
+/// the one before.
+fn filed_otherwise() -> Error {
+    Error::Conflict {
+        field: "source",
+        message: "the record that was made of it is of another type: withdraw that by its id, and import this with another `key`"
+            .to_owned(),
+    }
 }
 
 /// The rows of what was made of documents of sources, with their MACs.

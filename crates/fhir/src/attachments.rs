@@ -195,7 +195,8 @@ impl Attachment<'_> {
         )
     }
 
-    fn sha256(&self) -> Option<&str> {
+    /// The SHA-256 that the element names, as it is written there.
+    pub fn sha256(&self) -> Option<&str> {
         sha256_of(self.element)
     }
 

@@ -77,13 +77,36 @@ impl MentionedResource {
             display.len() <= MAX_DISPLAY && is_string(display) && !markup::runs(display)
         };
         let medication = (kind == "Medication").then(|| containable(resource, scope));
+        let display = if is_plain(resource) {
+            summary::name_of(resource).filter(is_sound)
+        } else {
+            None
+        };
         Some(Self {
             kind,
             names,
-            display: summary::name_of(resource).filter(is_sound),
+            display,
             medication: medication.flatten(),
         })
     }
+}
+
+/// Whether the name of a resource may stand for it: nothing takes it back, and nothing keeps it confidential.
+fn is_plain(resource: &Json) -> bool {
+    let status = resource.get("status").and_then(Json::as_str);
+    let is_in_force = match resource_type(resource) {
+        Some("Medication") => status.is_none_or(|status| status == "active"),
+        _ => status != Some("entered-in-error"),
+    };
+    let modifiers = ["modifierExtension", "implicitRules"];
+    let is_modified = modifiers.iter().any(|it| resource.get(it).is_some());
+    is_in_force && !is_modified && !has_label(resource)
+}
+
+/// Whether a resource has a security label.
+fn has_label(resource: &Json) -> bool {
+    let meta = resource.get("meta");
+    meta.is_some_and(|meta| meta.get("security").is_some())
 }
 
 /// The names of [`MentionedResource`] that a reference of a document may mean.
@@ -154,17 +177,14 @@ fn identifiers(resource: &Json) -> impl Iterator<Item = String> {
 /// A `Medication` in the form in which a document may contain it: without id, `meta` and narrative (R4, `DomainResource.text`), and
 /// with no reference that leads nowhere. `None` where it is not R4, is long, or has a security label, which would be lost (dom-5).
 fn containable(medication: &Json, scope: NameScope<'_>) -> Option<Json> {
-    let has_label = medication
-        .get("meta")
-        .is_some_and(|meta| meta.get("security").is_some());
     // What its narrative shows of what it contains would not be found.
     let narrative = medication.get("text").and_then(|text| text.get("div"));
     let narrative = narrative.and_then(Json::as_str).unwrap_or_default();
     let shows_contained = medication.get("contained").is_some() && narrative.contains('#');
     let is_long = canonical::length(medication) > MAX_MEDICATION
         || reader::depth(medication) > MAX_MEDICATION_DEPTH;
-    if has_label || shows_contained || is_long || !validate::before_stamping(medication).is_empty()
-    {
+    let is_unfit = has_label(medication) || shows_contained || is_long;
+    if is_unfit || !validate::before_stamping(medication).is_empty() {
         return None;
     }
     let references = origin::references(medication, "").into_iter();
@@ -233,6 +253,26 @@ mod tests {
                 Some("Ramipril"),
             ),
             (r#"{"resourceType":"Location","id":"1"}"#, None),
+            (
+                r#"{"resourceType":"Medication","id":"1","ingredient":[{"itemCodeableConcept":{"text":"Codeine"}}]}"#,
+                Some("Codeine"),
+            ),
+            (
+                r#"{"resourceType":"Medication","id":"1","status":"inactive","code":{"text":"Ramipril"}}"#,
+                None,
+            ),
+            (
+                r#"{"resourceType":"Medication","id":"1","code":{"text":"Ramipril"},"modifierExtension":[{"url":"http://x"}]}"#,
+                None,
+            ),
+            (
+                r#"{"resourceType":"Encounter","id":"1","status":"entered-in-error","type":[{"text":"Visit"}]}"#,
+                None,
+            ),
+            (
+                r#"{"resourceType":"Encounter","id":"1","meta":{"security":[{"code":"R"}]},"type":[{"text":"Visit"}]}"#,
+                None,
+            ),
             (
                 r#"{"resourceType":"Organization","id":"1","name":"javascript:alert(1)"}"#,
                 None,

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use fhir::{canonical, reader, validate};
+use fhir::summary::{Summary, summarise};
+use fhir::{RecordType, canonical, reader, validate};
 
 /// Far more than linear work takes unoptimised, far less than quadratic work does.
 const ENOUGH: Duration = Duration::from_secs(5);
@@ -78,4 +79,84 @@ fn the_largest_documents_are_read_checked_and_written_in_time() {
             start.elapsed()
         );
     }
+}
+
+#[test]
+fn what_a_document_refers_to_is_found_in_time() {
+    let one = |index: usize| format!(r#"{{"id":"c{index}"}}"#);
+    let contained = (0..40_000).map(one).collect::<Vec<_>>().join(",");
+    let document = largest(
+        &format!(r#"{{"resourceType":"DiagnosticReport","contained":[{contained}],"performer":["#),
+        |_| r##"{"reference":"#c39999"}"##.to_owned(),
+        "]}",
+    );
+    let read = reader::read(document.as_bytes()).unwrap();
+
+    let start = Instant::now();
+    summarise(&read, RecordType::LabResult);
+
+    assert!(start.elapsed() < ENOUGH, "{:?}", start.elapsed());
+}
+
+#[test]
+fn what_much_refers_to_is_not_told_in_full_each_time() {
+    let name = "a".repeat(100_000);
+    let report = largest(
+        &format!(
+            r#"{{"resourceType":"DiagnosticReport","contained":[{{"id":"c","name":"{name}"}}],"performer":["#
+        ),
+        |_| r##"{"reference":"#c"}"##.to_owned(),
+        "]}",
+    );
+    let read = reader::read(report.as_bytes()).unwrap();
+    let Summary::LabResult(it) = summarise(&read, RecordType::LabResult) else {
+        unreachable!("a laboratory result")
+    };
+    let performers = &it.reports[0].performers;
+    let names = performers.iter().filter_map(|it| it.name.as_ref());
+    assert!(performers.len() > 10_000);
+    assert!(names.map(String::len).sum::<usize>() < 20 * reader::MAX_BYTES);
+
+    let request = format!(
+        r#"{{"resourceType":"ServiceRequest","id":"c","doNotPerform":true,"bodySite":[{{"text":"{name}"}}]}}"#
+    );
+    let plan = largest(
+        &format!(r#"{{"resourceType":"CarePlan","contained":[{request}],"activity":["#),
+        |_| r##"{"reference":{"reference":"#c"}}"##.to_owned(),
+        "]}",
+    );
+    let read = reader::read(plan.as_bytes()).unwrap();
+    let Summary::TreatmentPlan(it) = summarise(&read, RecordType::TreatmentPlan) else {
+        unreachable!("a plan")
+    };
+    assert!(it.activities.iter().all(|it| it.do_not_perform));
+    let sites = it.activities.iter().filter(|it| !it.body_sites.is_empty());
+    assert_eq!(
+        sites.count(),
+        2,
+        "where it is referred to first, and itself"
+    );
+}
+
+#[test]
+fn what_each_date_of_a_recommendation_says_is_not_told_without_bound() {
+    let dates = vec!["{}"; 64].join(",");
+    let told = |head: &str, item: &str| {
+        let open = format!(
+            r#"{{"resourceType":"ImmunizationRecommendation","recommendation":[{{"dateCriterion":[{dates}],{head}"#
+        );
+        let document = match item {
+            "" => open + "}]}",
+            item => largest(&open, |_| item.to_owned(), "]}]}"),
+        };
+        let read = reader::read(document.as_bytes()).unwrap();
+        let Summary::Vaccination(it) = summarise(&read, RecordType::Vaccination) else {
+            unreachable!("a vaccination")
+        };
+        let vaccines: usize = it.next_doses.iter().map(|it| it.vaccines.len()).sum();
+        (it.next_doses.len(), vaccines)
+    };
+    assert_eq!(told(r#""vaccineCode":[{"text":"a"}]"#, ""), (64, 64));
+    let (doses, vaccines) = told(r#""vaccineCode":["#, r#"{"text":"a"}"#);
+    assert!(doses == 1 && vaccines > 10_000);
 }

@@ -81,6 +81,11 @@ test('the latest value stands, and is of the patient', () => {
   const range = measured('4', '2026-03-07').referenceRanges[0];
   const [two] = it.trendsOf([node('two', measured('4', '2026-03-07', { referenceRanges: [range, range] }))]);
   assert.deepEqual(it.boundsOf(two, it.latestOf(two)), [undefined, undefined]);
+  for (const [code, bounds] of [['critical', [undefined, undefined]], ['normal', [3.5, 5.1]]]) {
+    const meaning = { codings: [{ code }] };
+    const [meant] = it.trendsOf([node(code, measured('4', '2026-03-07', { referenceRanges: [{ ...range, meaning }] }))]);
+    assert.deepEqual(it.boundsOf(meant, it.latestOf(meant)), bounds, code);
+  }
   const [foreign] = it.trendsOf([node('foreign', measured('4', '2026-03-07', { referenceRanges: [{ ...range, low: { ...range.low, unit: 'mg/dL', code: 'mg/dL' } }] }))]);
   assert.deepEqual(it.boundsOf(foreign, it.latestOf(foreign)), [undefined, 5.1]);
 });

@@ -363,6 +363,14 @@ async fn what_a_document_does_not_promise_is_refused_with_its_path() {
             json!({ "contentType": "application/pdf", "data": "R0lGODlh" }),
             "attachment-type",
         ),
+        (
+            json!({ "contentType": "text/plain", "data": "Tm8=", "size": 9 }),
+            "attachment-size",
+        ),
+        (
+            json!({ "contentType": "text/plain", "data": "Tm8=", "hash": "2jmj7l5rSw0yVb/vlWAYkK/YBwk=" }),
+            "attachment-hash",
+        ),
     ] {
         let refused = ana
             .stores(&ana, "IMAGING", report(&[said]), json!({}))

@@ -1,7 +1,7 @@
 //! Records taken out: the bytes that were hashed, each decided on and written down first.
 
 use serde_json::{Value, json};
-use tests::transfer::{NDJSON, heart_rates, one_of_each};
+use tests::transfer::{BUNDLE, NDJSON, heart_rates, one_of_each};
 use tests::{Person, World, id, text};
 
 #[tokio::test]
@@ -298,4 +298,34 @@ async fn a_tampered_record_is_withheld_and_reported() {
         "{}",
         output.complaint
     );
+}
+
+#[tokio::test]
+async fn what_a_bundle_brings_back_has_the_type_that_it_had() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    // Without a category, it could be of either type.
+    let condition = r#"{"resourceType":"Condition","code":{"coding":[{"system":"http://snomed.info/sct","code":"38341003"}]}}"#;
+    for record_type in ["DIAGNOSIS", "MEDICAL_HISTORY"] {
+        let said = format!("&recordType={record_type}&key={record_type}");
+        let stored = ana
+            .imports(&world.api, &ana, (NDJSON, &said), condition)
+            .await;
+        assert_eq!(stored.end["created"], 1, "{:?}", stored.lines);
+    }
+
+    for format in ["bundle", "transaction"] {
+        let asked = format!("&format={format}");
+        let exported = ana.exports(&world.api, &ana, &asked).await;
+        let key = format!("&key={format}");
+        let brought = ana
+            .imports(&world.api, &ana, (BUNDLE, &key), exported.body)
+            .await;
+
+        assert_eq!(brought.end["refused"], 0, "{:?}", brought.lines);
+        let types = brought.each("recordType");
+        for record_type in ["DIAGNOSIS", "MEDICAL_HISTORY"] {
+            assert!(types.contains(&json!(record_type)), "{types:?}");
+        }
+    }
 }

@@ -313,6 +313,16 @@ async fn a_record_that_was_amended_here_is_not_overwritten_by_its_source() {
         (&json!("CONFLICT"), &json!("source"))
     );
     assert_eq!(stored(&world).await, 2);
+
+    // Nor is one that its source has filed as another type since: no version changes the type.
+    brings(&world, &ana, "&source=h", &[measured(60, r#""id":"8""#)]).await;
+    let filed = measured(61, r#""id":"8""#).replace("vital-signs", "laboratory");
+    let filed = brings(&world, &ana, "&source=h", &[filed]).await;
+    assert_eq!(
+        (&filed.lines[0]["code"], &filed.lines[0]["field"]),
+        (&json!("CONFLICT"), &json!("source"))
+    );
+    assert_eq!(stored(&world).await, 3);
 }
 
 #[tokio::test]

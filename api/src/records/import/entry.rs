@@ -23,6 +23,9 @@ pub(crate) const MAX_BYTES: usize = 24 << 20;
 pub(crate) const MAX_AROUND_FILES: usize = crate::limits::MAX_BODY;
 /// From which length on an entry may be too long with its files. Unit: bytes.
 pub(crate) const LONG_ENTRY: usize = reader::MAX_BYTES;
+/// The extension of an entry of a `Bundle` by which an export says of which type its record is: its `valueCode`.
+pub(crate) const RECORD_TYPE_URL: &str =
+    "https://meditrustal.example/fhir/StructureDefinition/record-type";
 /// How much deeper than a document what it comes in may be nested.
 const WRAPPING: usize = 2;
 
@@ -191,10 +194,11 @@ impl Entry {
         }
         let full_url = entry.get("fullUrl").and_then(Json::as_str);
         let full_url = full_url.map(str::to_owned);
+        let record_type = said_type(&entry);
         let resource = fhir::upload::resource_of(entry).map_err(Error::Document)?;
         Ok(Self {
             full_url,
-            ..Self::new(fit(resource)?, None, None)
+            ..Self::new(fit(resource)?, record_type, None)
         })
     }
 
@@ -210,6 +214,14 @@ impl Entry {
             .ok_or_else(|| Error::bad("restore", message))?;
         Ok((self.document, exported))
     }
+}
+
+/// Of which type an export says that the record of an entry is.
+fn said_type(entry: &Json) -> Option<RecordType> {
+    let extensions = entry.get("extension").and_then(Json::as_array)?;
+    let is_type = |it: &&Json| it.get("url").and_then(Json::as_str) == Some(RECORD_TYPE_URL);
+    let said = extensions.iter().find(is_type)?.get("valueCode")?;
+    said.as_str()?.parse().ok()
 }
 
 fn read(bytes: &[u8]) -> Result<Json, Error> {

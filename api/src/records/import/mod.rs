@@ -37,7 +37,7 @@ use fhir::{
 use serde_json::json;
 use store::{Pool, audit, users};
 
-pub(crate) use entry::{Entry, Exported, LONG_ENTRY, MAX_AROUND_FILES, MAX_BYTES};
+pub(crate) use entry::{Entry, Exported, LONG_ENTRY, MAX_AROUND_FILES, MAX_BYTES, RECORD_TYPE_URL};
 
 use self::{entry::fit, prepared::Prepared, report::Imported, resolution::Resolution};
 

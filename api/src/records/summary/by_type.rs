@@ -52,6 +52,10 @@ mirrors! {
         body_sites: Vec<Concept>,
         /// When the condition ended: `abatement[x]` as text.
         abatement: Option<String>,
+        /// How far the condition is, such as the stage of a tumour: each `stage.summary`.
+        stages: Vec<Concept>,
+        /// The notes in words: the text of each `note`.
+        notes: Vec<String>,
     }
 
     /// The main statements of a document of the type `LAB_RESULT`.
@@ -221,6 +225,10 @@ mirrors! {
         prescriber: Option<Party>,
         /// When the medicine was prescribed: `authoredOn`, a FHIR date.
         authored: Option<String>,
+        /// Whether another medicine may be handed out: `substitution.allowed[x]` as text.
+        substitution: Option<String>,
+        /// The notes in words: the text of each `note`.
+        notes: Vec<String>,
     }
 
     /// One medicine and whether somebody says that it is taken, read from a `MedicationStatement`.
@@ -275,9 +283,13 @@ mirrors! {
     Dosage of Dosage {
         /// The instruction in words: `text`, else `patientInstruction`.
         instructions: Option<String>,
-        /// The amount of one dose: `doseAndRate.doseQuantity`.
+        /// The instruction for the patient in words: `patientInstruction`.
+        patient_instruction: Option<String>,
+        /// The place of the instruction in their order, or of some at the same time: `sequence`.
+        sequence: Option<String>,
+        /// The amount of one dose: `doseQuantity` of the ordered `doseAndRate`, else of the first.
         dose: Option<Quantity>,
-        /// The range of amounts of one dose: `doseAndRate.doseRange`.
+        /// The range of amounts of one dose: `doseRange` of the same `doseAndRate`.
         dose_range: Option<QuantityRange>,
         /// When the medicine is to be taken: `timing` as text, such as `2 times per 1 d`.
         timing: Option<String>,
@@ -294,8 +306,10 @@ mirrors! {
         method: Option<Concept>,
         /// What else is to be observed, such as with meals: `additionalInstruction`.
         additional_instructions: Vec<Concept>,
-        /// How fast the medicine is given: `doseAndRate.rate[x]` as text.
+        /// How fast the medicine is given: `rate[x]` of the same `doseAndRate`, as text.
         rate: Option<String>,
+        /// Each other `doseAndRate` as text, such as `calculated: 500 mg`.
+        other_doses: Vec<String>,
         /// Whether, or for which complaint, the medicine is taken only as needed: `asNeeded[x]` as text.
         as_needed: Option<String>,
         /// The complaint for which the medicine is taken as needed, as codes.
@@ -478,10 +492,20 @@ mirrors! {
         /// The `title` of a `List`, of a `Composition` and of its sections, which may be all that the
         /// document states beside its narrative.
         titles: Vec<String>,
+        /// The lists and sections without entries, and why there are none.
+        empty_lists: Vec<EmptyList>,
         /// The elements of the document that can turn the rest into its opposite and that this summary
         /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
         /// `List.mode=changes`. Where the list is not empty, read the document before you act.
         unsupported_modifiers: Vec<String>,
+    }
+
+    /// One list without entries, read from a `List` or a section of a `Composition`.
+    EmptyList of EmptyList {
+        /// What the list is of: its `title`, else its `code` as text.
+        title: Option<String>,
+        /// Why it has no entries, such as nilknown, notasked or withheld: `emptyReason`.
+        reason: Concept,
     }
 
     /// One condition of the medical history, read from a `Condition`.
@@ -504,6 +528,10 @@ mirrors! {
         body_sites: Vec<Concept>,
         /// When the condition was recorded: `recordedDate`, a FHIR date.
         recorded: Option<String>,
+        /// How far the condition is, such as the stage of a tumour: each `stage.summary`.
+        stages: Vec<Concept>,
+        /// The notes in words: the text of each `note`.
+        notes: Vec<String>,
     }
 
     /// One procedure of the medical history, read from a `Procedure`.
@@ -524,6 +552,8 @@ mirrors! {
         category: Option<Concept>,
         /// The parts of the body that were treated: `bodySite`.
         body_sites: Vec<Concept>,
+        /// The notes in words: the text of each `note`.
+        notes: Vec<String>,
     }
 
     /// The history of one relative, read from a `FamilyMemberHistory`.
@@ -566,12 +596,16 @@ mirrors! {
         severities: Vec<String>,
         /// The symptoms of reactions: each `reaction.manifestation`.
         manifestations: Vec<Concept>,
+        /// The substances that the patient reacted to, each once: `reaction.substance`.
+        substances: Vec<Concept>,
         /// The code of `criticality`: low, high or unable-to-assess.
         criticality: Option<String>,
         /// The code of `clinicalStatus`: active, resolved, …
         clinical_status: Option<String>,
         /// The code of `verificationStatus`: confirmed, unconfirmed, refuted or entered-in-error.
         verification_status: Option<String>,
+        /// The notes in words: the text of each `note`.
+        notes: Vec<String>,
     }
 
     /// The main statements of a document of the type `VITAL_SIGNS`.
@@ -697,12 +731,28 @@ mirrors! {
         dose: Option<Quantity>,
         /// Whether the dose does not count as a full one: `isSubpotent`.
         is_subpotent: bool,
-        /// The number of the dose in its series: `protocolApplied.doseNumber[x]`.
+        /// The number of the dose in its series: `doseNumber[x]` of the first `protocolApplied`.
         dose_number: Option<String>,
-        /// The number of doses in the series: `protocolApplied.seriesDoses[x]`.
+        /// The number of doses in that series: `seriesDoses[x]` of the same `protocolApplied`.
         series_doses: Option<String>,
+        /// The series that the dose counts for: each `protocolApplied`.
+        protocols: Vec<VaccinationProtocol>,
         /// Who made the vaccine: `manufacturer`.
         manufacturer: Option<Party>,
+        /// The notes in words: the text of each `note`.
+        notes: Vec<String>,
+    }
+
+    /// One series that a vaccination counts for, read from a `protocolApplied`.
+    VaccinationProtocol of VaccinationProtocol {
+        /// What the series is called.
+        series: Option<String>,
+        /// The diseases that are to be prevented: each `targetDisease`.
+        target_diseases: Vec<Concept>,
+        /// The number of the dose in the series: `doseNumber[x]`.
+        dose_number: Option<String>,
+        /// The number of doses in the series: `seriesDoses[x]`.
+        series_doses: Option<String>,
     }
 
     /// One recommended dose, read from a `dateCriterion` of an `ImmunizationRecommendation`, or from a
@@ -710,6 +760,8 @@ mirrors! {
     NextDose of NextDose {
         /// The vaccine that is recommended: the first `vaccineCode`.
         vaccine: Option<Concept>,
+        /// The vaccines of which any one is recommended: each `vaccineCode`.
+        vaccines: Vec<Concept>,
         /// The vaccines that must **not** be given: `contraindicatedVaccineCode`.
         contraindicated: Vec<Concept>,
         /// The disease that is to be prevented: `targetDisease`.
@@ -724,6 +776,8 @@ mirrors! {
         date: Option<String>,
         /// The number of the dose in its series: `doseNumber[x]`.
         dose_number: Option<String>,
+        /// The recommendation in words: its `description`.
+        description: Option<String>,
     }
 }
 

@@ -18,7 +18,8 @@ mirrors! {
 
     /// A concept in words and codes, read from a `CodeableConcept`.
     Concept of Concept {
-        /// The concept in words: its text, else the display of its first coding, else its first code.
+        /// The concept in words: its text, else the display of the coding that the user chose (`userSelected`)
+        /// or of its first one, else its first code.
         text: Option<String>,
         /// The codes of the concept, in one or more code systems.
         codings: Vec<Coding>,
@@ -86,13 +87,13 @@ mirrors! {
         text: Option<String>,
         /// The value as codes, where it is a concept: `valueCodeableConcept.coding`.
         value_codings: Vec<Coding>,
-        /// Why there is no value: `dataAbsentReason` as text.
+        /// Why there is no value: `dataAbsentReason` as text, else the code of the extension `data-absent-reason`.
         absent_reason: Option<String>,
-        /// Why there is no value, as codes: `dataAbsentReason.coding`.
+        /// Why there is no value, as codes: `dataAbsentReason.coding`, else the code of the extension.
         absent_reason_codings: Vec<Coding>,
         /// The assessment of the value, such as H (high) or L (low): `interpretation`.
         interpretations: Vec<Concept>,
-        /// The ranges of usual values: each `referenceRange`.
+        /// The ranges that the value is compared with: each `referenceRange`.
         reference_ranges: Vec<ReferenceRange>,
         /// The `status` of the value: preliminary, final, …
         status: Option<String>,
@@ -108,6 +109,10 @@ mirrors! {
         body_site: Option<Concept>,
         /// How the value was measured: its `method`.
         method: Option<Concept>,
+        /// What was examined, such as a sample of urine: its `specimen`.
+        specimen: Option<Party>,
+        /// The notes in words: the text of each `note`.
+        notes: Vec<String>,
         /// The values that this one consists of, in the document or elsewhere: `hasMember`.
         members: Vec<Party>,
         /// The parts of the value, such as the two numbers of a blood pressure. A part has no parts
@@ -121,7 +126,13 @@ mirrors! {
         low: Option<Quantity>,
         /// The upper bound of the range, inclusive; null where there is none.
         high: Option<Quantity>,
-        /// The range in words, or the people it applies to.
+        /// The range in words; then its meaning, where it is not the normal one, and whom it is for.
         text: Option<String>,
+        /// What the range means, such as normal, recommended or critical: its `type`.
+        meaning: Option<Concept>,
+        /// The people that the range is for, such as women: each `appliesTo`.
+        applies_to: Vec<Concept>,
+        /// The age that the range is for.
+        age: Option<QuantityRange>,
     }
 }

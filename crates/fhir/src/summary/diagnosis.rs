@@ -47,6 +47,10 @@ pub struct Diagnosis {
     pub body_sites: Vec<Concept>,
     /// `abatement[x]`, in words.
     pub abatement: Option<String>,
+    /// `stage.summary`: of a tumour, …
+    pub stages: Vec<Concept>,
+    /// `note`.
+    pub notes: Vec<String>,
 }
 
 silent!(DiagnosisSummary, Diagnosis);
@@ -81,7 +85,15 @@ fn diagnosis(condition: Part<'_>) -> Diagnosis {
         categories: condition.concepts("category").collect(),
         body_sites: condition.concepts("bodySite").collect(),
         abatement: condition.choice("abatement"),
+        stages: stages(condition),
+        notes: condition.notes(),
     }
+}
+
+/// How far a condition is.
+pub(super) fn stages(condition: Part<'_>) -> Vec<Concept> {
+    let stages = condition.items("stage");
+    stages.filter_map(|it| it.concept("summary")).collect()
 }
 
 /// The code of a concept whose system R4 prescribes; more than one only where it has more.

@@ -19,7 +19,8 @@ pub struct Coding {
 /// A `CodeableConcept`.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Concept {
-    /// What a person reads: its text, or the first display, or the first code.
+    /// What a person reads: its text, or the display of the code that somebody chose (`userSelected`), or the first
+    /// display, or the first code.
     pub text: Option<String>,
     /// Its codes.
     pub codings: Vec<Coding>,
@@ -59,7 +60,7 @@ pub struct Period {
 /// Whom or what a `Reference` means.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Party {
-    /// What a person reads: the reference's display, or the name of the contained resource.
+    /// What a person reads: the reference's display, or the name of the resource in the document.
     pub name: Option<String>,
     /// The reference, if it is a literal one.
     pub reference: Option<String>,
@@ -87,7 +88,10 @@ impl Concept {
             .filter_map(Coding::of)
             .collect();
         let first = |pick: fn(&Coding) -> Option<&String>| codings.iter().find_map(pick).cloned();
+        let is_chosen = |it: &&Json| it.get("userSelected") == Some(&Json::Bool(true));
+        let chosen = items(json, "coding").iter().find(is_chosen);
         let text = string(json, "text")
+            .or_else(|| string(chosen?, "display"))
             .or_else(|| first(|coding| coding.display.as_ref()))
             .or_else(|| first(|coding| coding.code.as_ref()));
         filled(Self { text, codings })
@@ -143,9 +147,9 @@ impl Period {
 impl Party {
     pub(super) fn of(part: Part<'_>) -> Option<Self> {
         let reference = part.written("reference");
-        let contained = || part.contained(reference.as_deref()?).and_then(name);
+        let referred = || part.name_referred(reference.as_deref()?, short_name);
         filled(Self {
-            name: part.written("display").or_else(contained),
+            name: part.written("display").or_else(referred),
             reference: reference.clone(),
             identifier: match reference {
                 Some(_) => None,
@@ -153,6 +157,18 @@ impl Party {
             },
         })
     }
+}
+
+/// How much is shown of what a resource is called elsewhere: everything may refer to it. Unit: characters.
+const MAX_NAME: usize = 255;
+
+/// What a resource is called, as far as it is shown where something refers to it.
+fn short_name(resource: Part<'_>) -> Option<String> {
+    let name = name(resource)?;
+    Some(match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name,
+    })
 }
 
 /// What a resource is called, such as one that is contained.
@@ -167,7 +183,28 @@ pub(super) fn name(resource: Part<'_>) -> Option<String> {
             (!words.is_empty()).then(|| words.join(" "))
         })
     });
-    person.or_else(|| resource.concept("code").and_then(|code| code.text))
+    let coded = || resource.concept("code").and_then(|code| code.text);
+    person.or_else(coded).or_else(|| drug(resource))
+}
+
+/// Which drug a resource is about, or what a medicine that nobody has named consists of.
+fn drug(resource: Part<'_>) -> Option<String> {
+    let coded = resource.concept("medicationCodeableConcept");
+    let coded = coded.and_then(|drug| drug.text);
+    // What the reference means is not followed: it may lead back to here.
+    let referred = || resource.get("medicationReference")?.written("display");
+    if let stated @ Some(_) = coded.or_else(referred) {
+        return stated;
+    }
+    let ingredients: Vec<String> = resource
+        .items("ingredient")
+        .filter(|it| it.written("isActive").as_deref() != Some("false"))
+        .filter_map(|it| {
+            let coded = it.concept("itemCodeableConcept").and_then(|it| it.text);
+            coded.or_else(|| it.get("itemReference")?.written("display"))
+        })
+        .collect();
+    (!ingredients.is_empty()).then(|| ingredients.join(" + "))
 }
 
 fn string(json: &Json, key: &str) -> Option<String> {

@@ -1,6 +1,6 @@
 //! `MEDICAL_HISTORY`: conditions, surgeries, family, allergies, what was observed.
 
-use super::diagnosis::first_code;
+use super::diagnosis::{first_code, stages};
 use super::document::{ReferredDocument, document};
 use super::elements::{Coding, Concept, Party, Period};
 use super::measurement::{Measurement, measurement};
@@ -42,9 +42,20 @@ pub struct MedicalHistorySummary {
     /// `title` of a `List`, of a `Composition` and of its sections, which may be all there is beside
     /// the narrative.
     pub titles: Vec<String>,
+    /// Each `List` and section that has no entries and says why.
+    pub empty_lists: Vec<EmptyList>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
     /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
     pub unsupported_modifiers: Vec<String>,
+}
+
+/// A `List`, or a section of a `Composition`, that has no entries: nothing is known, or nobody asked.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct EmptyList {
+    /// `title`, else its `code` in words.
+    pub title: Option<String>,
+    /// `emptyReason`: nilknown, notasked, withheld, unavailable, …
+    pub reason: Concept,
 }
 
 /// A `Condition`.
@@ -68,6 +79,10 @@ pub struct PastCondition {
     pub body_sites: Vec<Concept>,
     /// `recordedDate`.
     pub recorded: Option<String>,
+    /// `stage.summary`: of a tumour, …
+    pub stages: Vec<Concept>,
+    /// `note`.
+    pub notes: Vec<String>,
 }
 
 /// A `Procedure`.
@@ -89,6 +104,8 @@ pub struct PastProcedure {
     pub category: Option<Concept>,
     /// `bodySite`.
     pub body_sites: Vec<Concept>,
+    /// `note`.
+    pub notes: Vec<String>,
 }
 
 /// A `FamilyMemberHistory`.
@@ -132,6 +149,8 @@ pub struct Allergy {
     pub recorded: Option<String>,
     /// `reaction.manifestation`.
     pub manifestations: Vec<Concept>,
+    /// `reaction.substance`, each once: what it was that the patient reacted to.
+    pub substances: Vec<Concept>,
     /// `reaction.severity`, each once: mild, moderate, severe.
     pub severities: Vec<String>,
     /// `criticality`: low, high, unable-to-assess.
@@ -140,10 +159,13 @@ pub struct Allergy {
     pub clinical_status: Option<String>,
     /// `verificationStatus`: confirmed, unconfirmed, refuted, entered-in-error.
     pub verification_status: Option<String>,
+    /// `note`.
+    pub notes: Vec<String>,
 }
 
 silent!(
     MedicalHistorySummary,
+    EmptyList,
     PastCondition,
     PastProcedure,
     Relative,
@@ -160,10 +182,10 @@ impl MedicalHistorySummary {
         let compositions = || parts.all("Composition");
         let sections = || compositions().flat_map(sections);
         let composed = sections().flat_map(|section| section.items("entry"));
-        let titled = parts.all("List").chain(compositions()).chain(sections());
+        let titled = || parts.all("List").chain(compositions()).chain(sections());
         let outside = |reference: &Part<'_>| {
             let literal = reference.written("reference");
-            !literal.is_some_and(|it| it.starts_with('#') || it.starts_with("urn:uuid:"))
+            !literal.is_some_and(|it| reference.is_inside(&it))
         };
         Self {
             // `summarise` knows the whole document.
@@ -181,7 +203,8 @@ impl MedicalHistorySummary {
             observations: parts.all("Observation").map(measurement).collect(),
             reports: parts.all("DiagnosticReport").map(report).collect(),
             referred: distinct(listed.chain(composed).filter(outside).filter_map(Party::of)),
-            titles: titled.filter_map(|it| it.written("title")).collect(),
+            titles: titled().filter_map(|it| it.written("title")).collect(),
+            empty_lists: titled().filter_map(empty_list).collect(),
         }
     }
 }
@@ -196,6 +219,14 @@ fn sections(part: Part<'_>) -> Vec<Part<'_>> {
     all
 }
 
+fn empty_list(list: Part<'_>) -> Option<EmptyList> {
+    let coded = || list.concept("code").and_then(|it| it.text);
+    Some(EmptyList {
+        reason: list.concept("emptyReason")?,
+        title: list.written("title").or_else(coded),
+    })
+}
+
 fn condition(condition: Part<'_>) -> PastCondition {
     PastCondition {
         code: condition.concept("code"),
@@ -207,6 +238,8 @@ fn condition(condition: Part<'_>) -> PastCondition {
         severity: condition.concept("severity"),
         body_sites: condition.concepts("bodySite").collect(),
         recorded: condition.written("recordedDate"),
+        stages: stages(condition),
+        notes: condition.notes(),
     }
 }
 
@@ -220,6 +253,7 @@ fn procedure(procedure: Part<'_>) -> PastProcedure {
         status_reason: procedure.concept("statusReason"),
         category: procedure.concept("category"),
         body_sites: procedure.concepts("bodySite").collect(),
+        notes: procedure.notes(),
     }
 }
 
@@ -254,8 +288,10 @@ fn allergy(allergy: Part<'_>) -> Allergy {
         manifestations: reactions()
             .flat_map(|reaction| reaction.concepts("manifestation"))
             .collect(),
+        substances: distinct(reactions().filter_map(|it| it.concept("substance"))),
         criticality: allergy.written("criticality"),
         clinical_status: first_code(allergy, "clinicalStatus"),
         verification_status: first_code(allergy, "verificationStatus"),
+        notes: allergy.notes(),
     }
 }

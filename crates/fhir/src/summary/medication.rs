@@ -68,7 +68,7 @@ pub(super) fn taken(statement: Part<'_>) -> MedicationTaken {
         information_source: statement.party("informationSource"),
         reasons: reasons(statement),
         dosages: statement.items("dosage").map(dosage).collect(),
-        notes: notes(statement),
+        notes: statement.notes(),
     }
 }
 
@@ -84,7 +84,7 @@ pub(super) fn given(administration: Part<'_>) -> MedicationGiven {
         request: administration.party("request"),
         reasons: reasons(administration),
         dosage: administration.get("dosage").map(dose),
-        notes: notes(administration),
+        notes: administration.notes(),
     }
 }
 
@@ -100,9 +100,4 @@ fn dose(dosage: Part<'_>) -> Dosage {
         rate: dosage.choice("rate"),
         ..Dosage::default()
     }
-}
-
-fn notes(part: Part<'_>) -> Vec<String> {
-    let notes = part.items("note");
-    notes.filter_map(|note| note.written("text")).collect()
 }

@@ -34,16 +34,17 @@ pub use imaging::{ImagingSeries, ImagingState, ImagingSummary};
 pub use lab_result::LabResultSummary;
 pub use measurement::{Measurement, ReferenceRange};
 pub use medical_history::{
-    Allergy, FamilyCondition, MedicalHistorySummary, PastCondition, PastProcedure, Relative,
+    Allergy, EmptyList, FamilyCondition, MedicalHistorySummary, PastCondition, PastProcedure,
+    Relative,
 };
 pub use medication::{MedicationGiven, MedicationTaken};
 pub use prescription::{Dosage, PrescribedMedication, PrescriptionSummary};
 pub use report::Report;
 pub use treatment_plan::{Activity, Goal, GoalTarget, PlanState, TreatmentPlanSummary};
-pub use vaccination::{NextDose, Vaccination, VaccinationSummary};
+pub use vaccination::{NextDose, Vaccination, VaccinationProtocol, VaccinationSummary};
 pub use vital_signs::VitalSignsSummary;
 
-use self::parts::{Part, Parts};
+use self::parts::{Part, Parts, ReferenceTargets};
 use crate::json::Json;
 use crate::record_types::RecordType;
 use crate::searchable;
@@ -129,7 +130,8 @@ impl Summary {
 
 /// What a resource is called that is no record: by its name, or by what it codes.
 pub(crate) fn name_of(resource: &Json) -> Option<String> {
-    let parts = Parts::of(resource);
+    let targets = ReferenceTargets::of(resource);
+    let parts = Parts::of(&targets);
     let resource = parts.roots().first().copied();
     resource.and_then(|part| elements::name(part).or_else(|| type_of(part)))
 }
@@ -147,7 +149,8 @@ fn type_of(part: Part<'_>) -> Option<String> {
 /// What `document` says of what its record type is about: its own elements, those of its `Bundle`'s
 /// entries, and those of what they contain.
 pub fn summarise(document: &Json, record_type: RecordType) -> Summary {
-    let parts = Parts::of(document);
+    let targets = ReferenceTargets::of(document);
+    let parts = Parts::of(&targets);
     let mut summary = match record_type {
         RecordType::Diagnosis => Summary::Diagnosis(DiagnosisSummary::of(&parts)),
         RecordType::LabResult => Summary::LabResult(LabResultSummary::of(&parts)),

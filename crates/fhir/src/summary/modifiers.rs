@@ -203,7 +203,8 @@ impl ModifierWalk {
     fn modifier(&mut self, node: &Node, field: &Field, value: &Json, reach: SummaryReach) {
         let name = format!("{}.{}", node.name, field.name());
         // A bound of a quantity is part of every quantity that is shown, and of the number beside it alone.
-        if reach.shown.contains(&name.as_str()) || field.name() == "comparator" {
+        let is_shown = reach.shown.contains(&name.as_str()) && !is_said_otherwise(value);
+        if is_shown || field.name() == "comparator" {
             return;
         }
         let items = value.as_array().unwrap_or(std::slice::from_ref(value));
@@ -236,6 +237,26 @@ impl ModifierWalk {
         self.known.insert(named.clone());
         self.found.push(named);
     }
+}
+
+/// Whether a concept, of which summaries show the code, says something else in words: what somebody has written
+/// may take back what the code says.
+fn is_said_otherwise(concept: &Json) -> bool {
+    let plain = |words: &str| words.trim().to_lowercase().replace('-', " ");
+    let Some(words) = concept.get("text").and_then(Json::as_str).map(plain) else {
+        return false;
+    };
+    let codings = concept.get("coding").and_then(Json::as_array);
+    let codings = codings.unwrap_or_default();
+    let is_same = |coding: &Json, key: &str| {
+        let said = coding.get(key).and_then(Json::as_str);
+        said.is_some_and(|said| plain(said) == words)
+    };
+    // Without a code, the words are what is shown.
+    !codings.is_empty()
+        && !codings
+            .iter()
+            .any(|coding| is_same(coding, "code") || is_same(coding, "display"))
 }
 
 /// A value, the codes of a concept, or the URL of an extension.

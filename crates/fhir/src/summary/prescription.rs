@@ -2,7 +2,7 @@
 
 use super::elements::{Coding, Concept, Party, Period, Quantity, Range};
 use super::medication::{MedicationGiven, MedicationTaken, given, taken};
-use super::parts::{Part, Parts, items};
+use super::parts::{Part, Parts};
 use super::silent::silent;
 use super::text;
 
@@ -55,6 +55,10 @@ pub struct PrescribedMedication {
     pub prescriber: Option<Party>,
     /// `authoredOn`.
     pub authored: Option<String>,
+    /// `substitution.allowed[x]`, in words: whether, or how, another one may be handed out.
+    pub substitution: Option<String>,
+    /// `note`.
+    pub notes: Vec<String>,
 }
 
 /// One instruction.
@@ -62,9 +66,13 @@ pub struct PrescribedMedication {
 pub struct Dosage {
     /// The instruction in words: `text`, else `patientInstruction`.
     pub instructions: Option<String>,
-    /// `doseAndRate.doseQuantity`.
+    /// `patientInstruction`, for the patient.
+    pub patient_instruction: Option<String>,
+    /// `sequence`: which comes after which.
+    pub sequence: Option<String>,
+    /// `doseAndRate.doseQuantity`: of the one that is ordered, else of the first.
     pub dose: Option<Quantity>,
-    /// `doseAndRate.doseRange`.
+    /// `doseAndRate.doseRange`, likewise.
     pub dose_range: Option<Range>,
     /// `timing`, in words: `2 times per 1 d`.
     pub timing: Option<String>,
@@ -80,8 +88,10 @@ pub struct Dosage {
     pub method: Option<Concept>,
     /// `additionalInstruction`: with meals, …
     pub additional_instructions: Vec<Concept>,
-    /// `doseAndRate.rate[x]`, in words: `50 mL/h`.
+    /// `doseAndRate.rate[x]`, likewise, in words: `50 mL/h`.
     pub rate: Option<String>,
+    /// Each other `doseAndRate`, in words: `calculated: 500 mg`.
+    pub other_doses: Vec<String>,
     /// `asNeeded[x]`, in words: `true`, or for what.
     pub as_needed: Option<String>,
     /// `asNeededCodeableConcept.coding`.
@@ -129,6 +139,10 @@ fn prescribed(request: Part<'_>) -> PrescribedMedication {
         validity: dispense.and_then(|it| it.period("validityPeriod")),
         prescriber: request.party("requester"),
         authored: request.written("authoredOn"),
+        substitution: request
+            .get("substitution")
+            .and_then(|it| it.choice("allowed")),
+        notes: request.notes(),
     }
 }
 
@@ -156,19 +170,22 @@ pub(super) fn reasons(part: Part<'_>) -> Vec<Concept> {
 }
 
 pub(super) fn dosage(instruction: Part<'_>) -> Dosage {
-    let rates = items(instruction.json, "doseAndRate");
+    let doses: Vec<Part<'_>> = instruction.items("doseAndRate").collect();
+    // What was calculated is not what is to be given.
+    let ordered = doses.iter().position(|it| is_ordered(*it));
+    let (before, from) = doses.split_at(ordered.unwrap_or_default());
+    let dose = from.first().copied();
+    let others = before.iter().chain(from.iter().skip(1));
     let timing = instruction.get("timing");
     let quantity = |key| instruction.json.get(key).and_then(Quantity::of);
     Dosage {
         instructions: instruction
             .written("text")
             .or_else(|| instruction.written("patientInstruction")),
-        dose: rates
-            .iter()
-            .find_map(|it| it.get("doseQuantity").and_then(Quantity::of)),
-        dose_range: rates
-            .iter()
-            .find_map(|it| it.get("doseRange").and_then(Range::of)),
+        patient_instruction: instruction.written("patientInstruction"),
+        sequence: instruction.written("sequence"),
+        dose: dose.and_then(|it| Quantity::of(it.json.get("doseQuantity")?)),
+        dose_range: dose.and_then(|it| Range::of(it.json.get("doseRange")?)),
         timing: timing.and_then(|timing| text::timing(timing.json)),
         bounds: timing
             .and_then(|timing| timing.get("repeat"))
@@ -178,9 +195,8 @@ pub(super) fn dosage(instruction: Part<'_>) -> Dosage {
         site: instruction.concept("site"),
         method: instruction.concept("method"),
         additional_instructions: instruction.concepts("additionalInstruction").collect(),
-        rate: instruction
-            .items("doseAndRate")
-            .find_map(|it| it.choice("rate")),
+        rate: dose.and_then(|it| it.choice("rate")),
+        other_doses: others.filter_map(|it| dose_in_words(*it)).collect(),
         as_needed: instruction.choice("asNeeded"),
         as_needed_codings: instruction.codings("asNeededCodeableConcept"),
         max_dose: instruction
@@ -190,4 +206,25 @@ pub(super) fn dosage(instruction: Part<'_>) -> Dosage {
         max_dose_per_administration: quantity("maxDosePerAdministration"),
         max_dose_per_lifetime: quantity("maxDosePerLifetime"),
     }
+}
+
+fn is_ordered(dose: Part<'_>) -> bool {
+    let codings = dose.codings("type");
+    codings
+        .iter()
+        .any(|it| it.code.as_deref() == Some("ordered"))
+}
+
+/// A dose and a rate, and whether they were ordered or calculated.
+fn dose_in_words(it: Part<'_>) -> Option<String> {
+    let said = [it.choice("dose"), it.choice("rate")];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    if said.is_empty() {
+        return None;
+    }
+    let said = said.join(", ");
+    Some(match it.concept("type").and_then(|it| it.text) {
+        Some(kind) => format!("{kind}: {said}"),
+        None => said,
+    })
 }

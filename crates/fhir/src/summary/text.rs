@@ -28,7 +28,9 @@ fn value(chosen: &str, part: Part<'_>) -> Option<String> {
     let json = part.json;
     match chosen {
         "Quantity" | "Age" | "Duration" | "Count" | "Distance" | "Money" => {
-            Quantity::of(json).map(|it| quantity(&it))
+            // A unit alone is no value.
+            let it = Quantity::of(json).filter(|it| it.value.is_some());
+            it.map(|it| quantity(&it))
         }
         "Range" => Range::of(json).map(|it| range(&it)),
         "Period" => Period::of(json).map(|it| period(&it)),

@@ -38,7 +38,14 @@ pub(super) fn title(
     if is_modified {
         title += " (read the document: it has modifiers that are not shown)";
     }
+    title.retain(|it| !is_bidi_control(it));
     Some(title).filter(|title| !title.is_empty())
+}
+
+/// Whether a character embeds, overrides or isolates a direction of text, or ends that (Unicode, UAX 9): with it, a
+/// line could be shown in another order than it is written in.
+fn is_bidi_control(it: char) -> bool {
+    matches!(it, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What the others belong to and the documents beside it, if there is such a thing, else all of them.
@@ -76,8 +83,10 @@ fn lines(part: Part<'_>, record_type: RecordType) -> Vec<String> {
     }
     let name = name(part, kind).map(|name| shortened(&name));
     let said = name.as_ref().and(said_kind(kind)).map(str::to_owned);
-    let states = states(part, kind, record_type);
-    let states: Vec<String> = said.into_iter().chain(states).collect();
+    let states = states(part, kind, record_type).into_iter();
+    // A list that nobody may see is not one that has nothing to say.
+    let empty = words(part.concept("emptyReason")).map(|it| format!("empty: {}", shortened(&it)));
+    let states: Vec<String> = said.into_iter().chain(states).chain(empty).collect();
     let name = name.unwrap_or_else(|| kind.to_owned());
     vec![with_states(name + &focus(part, kind), &states)]
 }
@@ -151,13 +160,23 @@ fn state(part: Part<'_>, kind: &str, element: &str) -> Option<String> {
 }
 
 fn recommended(recommendation: Part<'_>) -> String {
-    let not = recommendation.concepts("contraindicatedVaccineCode").next();
-    let not = words(not).map(|it| format!("contraindicated: {it}"));
-    let name = words(recommendation.concepts("vaccineCode").next())
-        .or_else(|| words(recommendation.concept("targetDisease")))
-        .unwrap_or_else(|| "ImmunizationRecommendation".to_owned());
+    let texts = |key: &str| {
+        let concepts = recommendation.concepts(key);
+        distinct(concepts.filter_map(|it| it.text))
+    };
+    let vaccines = texts("vaccineCode");
+    let name = match vaccines.as_slice() {
+        [] => words(recommendation.concept("targetDisease"))
+            .unwrap_or_else(|| "ImmunizationRecommendation".to_owned()),
+        some => some.join(" / "),
+    };
+    let not = texts("contraindicatedVaccineCode");
+    let more = not.len().saturating_sub(MAX_NAMED);
+    let told = not[..not.len() - more].iter();
+    let told = told.map(|it| format!("contraindicated: {}", shortened(it)));
+    let more = (more > 0).then(|| format!("contraindicated: {more} more"));
     let forecast = first_code(recommendation, "forecastStatus");
-    let states: Vec<String> = forecast.into_iter().chain(not).collect();
+    let states: Vec<String> = forecast.into_iter().chain(told).chain(more).collect();
     with_states(shortened(&name), &states)
 }
 
@@ -207,6 +226,7 @@ fn observed(it: &Measurement) -> Option<String> {
     let value: Vec<&str> = [&it.comparator, &it.value, &it.unit]
         .into_iter()
         .flatten()
+        .filter(|_| it.value.is_some())
         .map(String::as_str)
         .collect();
     let value = if value.is_empty() {

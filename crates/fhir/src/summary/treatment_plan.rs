@@ -1,11 +1,14 @@
 //! `TREATMENT_PLAN`: what for, what is done, when, and what came of it.
 
+use std::collections::HashSet;
+
 use super::care_team::{CareTeam, care_team};
 use super::elements::{Coding, Concept, Party, Period, Quantity, Range};
 use super::parts::{Part, Parts};
 use super::prescription::reasons;
 use super::silent::silent;
 use super::text;
+use crate::json::Json;
 
 /// What a `TREATMENT_PLAN` says.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -124,6 +127,7 @@ impl TreatmentPlanSummary {
             .flat_map(|plan| plan.items("goal"))
             .filter_map(outside);
         let requests = parts.all("ServiceRequest").map(requested);
+        let mut told = HashSet::new();
         Self {
             // `summarise` knows the whole document.
             title: None,
@@ -136,7 +140,7 @@ impl TreatmentPlanSummary {
             goals: parts.all("Goal").map(goal).chain(elsewhere).collect(),
             activities: plans()
                 .flat_map(|plan| plan.items("activity"))
-                .map(activity)
+                .map(|it| activity(it, &mut told))
                 .chain(requests)
                 .collect(),
             care_teams: parts.all("CareTeam").map(care_team).collect(),
@@ -171,7 +175,7 @@ fn goal(goal: Part<'_>) -> Goal {
 /// A goal that the document does not hold: what its reference says.
 fn outside(reference: Part<'_>) -> Option<Goal> {
     let literal = reference.written("reference").unwrap_or_default();
-    let is_inside = literal.starts_with('#') || literal.starts_with("urn:uuid:");
+    let is_inside = reference.is_inside(&literal);
     let party = Party::of(reference).filter(|_| !is_inside)?;
     Some(Goal {
         description: party.name.or(party.reference).map(Concept::in_words),
@@ -193,14 +197,17 @@ fn target(target: Part<'_>) -> GoalTarget {
     }
 }
 
-fn activity(activity: Part<'_>) -> Activity {
+/// `told` are the resources whose details another activity has told: many may refer to the same.
+fn activity(activity: Part<'_>, told: &mut HashSet<*const Json>) -> Activity {
     let detail = activity.get("detail");
-    // What is contained is told by the plan, and so is whether it is to be done at all.
+    // What is in the document is told by the plan, and so is whether it is to be done at all.
     let reference = activity
         .get("reference")
         .and_then(|it| it.written("reference"));
-    let contained = reference.and_then(|it| activity.contained(&it));
-    let either = || [detail, contained].into_iter().flatten();
+    let meant = reference.and_then(|it| activity.referred(&it));
+    let either = || [detail, meant].into_iter().flatten();
+    let asked = meant.filter(|it| told.insert(std::ptr::from_ref(it.json)));
+    let reasoned = [detail, asked].into_iter().flatten();
     let referred = activity
         .party("reference")
         .and_then(|party| party.name.or(party.reference));
@@ -212,15 +219,15 @@ fn activity(activity: Part<'_>) -> Activity {
         status: either().find_map(|it| it.written("status")),
         do_not_perform: either().any(|it| it.says("doNotPerform")),
         status_reason: detail.and_then(|it| it.concept("statusReason")),
-        intent: contained.and_then(|it| it.written("intent")),
-        priority: contained.and_then(|it| it.written("priority")),
-        requester: contained.and_then(|it| it.party("requester")),
-        reasons: either().flat_map(reasons).collect(),
-        as_needed: contained.and_then(|it| it.choice("asNeeded")),
-        body_sites: contained
+        intent: meant.and_then(|it| it.written("intent")),
+        priority: meant.and_then(|it| it.written("priority")),
+        requester: asked.and_then(|it| it.party("requester")),
+        reasons: reasoned.flat_map(reasons).collect(),
+        as_needed: asked.and_then(|it| it.choice("asNeeded")),
+        body_sites: asked
             .map(|it| it.concepts("bodySite").collect())
             .unwrap_or_default(),
-        categories: contained
+        categories: asked
             .map(|it| it.concepts("category").collect())
             .unwrap_or_default(),
         scheduled: detail.and_then(|it| it.choice("scheduled")),

@@ -4,6 +4,12 @@ use super::elements::{Concept, Party, Period, Quantity};
 use super::parts::{Part, Parts};
 use super::silent::silent;
 
+/// How many dates of a recommendation are told, each with all that it says besides.
+const MAX_DATES: usize = 64;
+/// How many concepts and codes are told with the dates of a recommendation, which are the same for each; more only with
+/// the first date.
+const MAX_REPEATED: usize = 4096;
+
 /// What a `VACCINATION` says.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct VaccinationSummary {
@@ -43,12 +49,29 @@ pub struct Vaccination {
     pub dose: Option<Quantity>,
     /// `isSubpotent`: the dose does not count as a full one.
     pub is_subpotent: bool,
-    /// `protocolApplied.doseNumber[x]`.
+    /// `protocolApplied.doseNumber[x]` of the first of its series.
     pub dose_number: Option<String>,
-    /// `protocolApplied.seriesDoses[x]`: of how many.
+    /// `protocolApplied.seriesDoses[x]` of the same: of how many.
     pub series_doses: Option<String>,
+    /// `protocolApplied`: each series that it counts for.
+    pub protocols: Vec<VaccinationProtocol>,
     /// `manufacturer`.
     pub manufacturer: Option<Party>,
+    /// `note`.
+    pub notes: Vec<String>,
+}
+
+/// A series that an `Immunization` counts for.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct VaccinationProtocol {
+    /// `series`: what it is called.
+    pub series: Option<String>,
+    /// `targetDisease`: what is to be prevented.
+    pub target_diseases: Vec<Concept>,
+    /// `doseNumber[x]`.
+    pub dose_number: Option<String>,
+    /// `seriesDoses[x]`: of how many.
+    pub series_doses: Option<String>,
 }
 
 /// A `dateCriterion` of an `ImmunizationRecommendation`, or a recommendation without one.
@@ -56,6 +79,8 @@ pub struct Vaccination {
 pub struct NextDose {
     /// `vaccineCode`, the first.
     pub vaccine: Option<Concept>,
+    /// `vaccineCode`, all of them: any one does.
+    pub vaccines: Vec<Concept>,
     /// `contraindicatedVaccineCode`: what is **not** to be given.
     pub contraindicated: Vec<Concept>,
     /// `targetDisease`: what is to be prevented.
@@ -70,9 +95,16 @@ pub struct NextDose {
     pub date: Option<String>,
     /// `doseNumber[x]`.
     pub dose_number: Option<String>,
+    /// `description`.
+    pub description: Option<String>,
 }
 
-silent!(VaccinationSummary, Vaccination, NextDose);
+silent!(
+    VaccinationSummary,
+    Vaccination,
+    VaccinationProtocol,
+    NextDose
+);
 
 impl VaccinationSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
@@ -93,10 +125,10 @@ impl VaccinationSummary {
 }
 
 fn vaccination(immunization: Part<'_>) -> Vaccination {
-    let protocol = |stem: &str| {
-        let mut protocols = immunization.items("protocolApplied");
-        protocols.find_map(|it| it.choice(stem))
-    };
+    let protocols = immunization.items("protocolApplied").map(protocol);
+    let protocols: Vec<VaccinationProtocol> = protocols.collect();
+    // The number of one series, and the length of another, would be of neither.
+    let first = protocols.first().cloned().unwrap_or_default();
     Vaccination {
         vaccine: immunization.concept("vaccineCode"),
         administered: immunization.choice("occurrence"),
@@ -107,32 +139,53 @@ fn vaccination(immunization: Part<'_>) -> Vaccination {
         route: immunization.concept("route"),
         dose: immunization.json.get("doseQuantity").and_then(Quantity::of),
         is_subpotent: immunization.says("isSubpotent"),
-        dose_number: protocol("doseNumber"),
-        series_doses: protocol("seriesDoses"),
+        dose_number: first.dose_number,
+        series_doses: first.series_doses,
+        protocols,
         manufacturer: immunization.party("manufacturer"),
+        notes: immunization.notes(),
+    }
+}
+
+fn protocol(protocol: Part<'_>) -> VaccinationProtocol {
+    VaccinationProtocol {
+        series: protocol.written("series"),
+        target_diseases: protocol.concepts("targetDisease").collect(),
+        dose_number: protocol.choice("doseNumber"),
+        series_doses: protocol.choice("seriesDoses"),
     }
 }
 
 fn next_doses(recommendation: Part<'_>) -> Vec<NextDose> {
-    let vaccine = recommendation.concepts("vaccineCode").next();
+    let vaccines: Vec<Concept> = recommendation.concepts("vaccineCode").collect();
     let dose_number = recommendation.choice("doseNumber");
+    let target_disease = recommendation.concept("targetDisease");
     let forecast_status = recommendation.concept("forecastStatus");
     let contraindicated: Vec<Concept> = recommendation
         .concepts("contraindicatedVaccineCode")
         .collect();
     let reasons: Vec<Concept> = recommendation.concepts("forecastReason").collect();
+    let repeated = [&vaccines, &contraindicated, &reasons]
+        .into_iter()
+        .flatten();
+    let repeated = repeated.chain(&target_disease).chain(&forecast_status);
+    let repeated: usize = repeated.map(|it| 1 + it.codings.len()).sum();
+    let dates = (MAX_REPEATED / repeated.max(1)).clamp(1, MAX_DATES);
     let next_dose = |criterion: Option<Part<'_>>| NextDose {
-        vaccine: vaccine.clone(),
+        vaccine: vaccines.first().cloned(),
+        vaccines: vaccines.clone(),
         contraindicated: contraindicated.clone(),
-        target_disease: recommendation.concept("targetDisease"),
+        target_disease: target_disease.clone(),
         forecast_status: forecast_status.clone(),
         reasons: reasons.clone(),
         meaning: criterion.and_then(|it| it.concept("code")),
         date: criterion.and_then(|it| it.written("value")),
         dose_number: dose_number.clone(),
+        description: recommendation.written("description"),
     };
     let dated: Vec<NextDose> = recommendation
         .items("dateCriterion")
+        .take(dates)
         .map(|criterion| next_dose(Some(criterion)))
         .collect();
     if dated.is_empty() {

@@ -38,6 +38,11 @@ pub enum Broken {
     /// A member that may stand there once stands there again.
     #[error("a Bundle has one `resourceType`, one `type` and one `entry`")]
     Twice,
+    /// What the entries mean depends on rules that nobody here knows.
+    #[error(
+        "a Bundle with `implicitRules` is not taken: what its entries mean depends on rules that are not known here"
+    )]
+    Rules,
     /// No JSON.
     #[error("a character that JSON does not allow here, after {offset} bytes of the Bundle")]
     Json {
@@ -218,6 +223,7 @@ impl Bundle {
             b"resourceType" => (Member::ResourceType, self.is_named_so),
             b"type" => (Member::Type, self.is_taken),
             b"entry" => (Member::Entry, self.has_entries),
+            b"implicitRules" => return Err(Broken::Rules),
             _ => (Member::Other, false),
         };
         if again {
@@ -360,6 +366,10 @@ pub fn resource_of(entry: Json) -> Result<Json, Vec<Issue>> {
             message,
         )]
     };
+    if is_modified(&entry) {
+        let message = "an entry with a modifier that is not known here is not taken";
+        return Err(refused("Bundle.entry.modifierExtension", message));
+    }
     let stores =
         |method: Option<&Json>| matches!(method.and_then(Json::as_str), Some("POST" | "PUT"));
     if method.is_some_and(|method| !stores(method)) {
@@ -381,6 +391,14 @@ pub fn resource_of(entry: Json) -> Result<Json, Vec<Issue>> {
             "an entry is an object with a resource",
         )
     })
+}
+
+/// Whether an entry has a modifier of its own. Nothing of it would be stored with the resource.
+fn is_modified(entry: &Json) -> bool {
+    let parts = ["search", "request", "response"];
+    let parts = parts.iter().filter_map(|part| entry.get(part));
+    let mut all = std::iter::once(entry).chain(parts);
+    all.any(|it| it.get("modifierExtension").is_some())
 }
 
 /// Elements of `meta` that an entry says in the place of its resource: the version, and when it was made.

@@ -187,6 +187,11 @@ fn what_is_no_bundle_of_entries_one_by_one_is_refused_by_its_reason() {
         ),
         (&format!(r#"{head},"type":"batch"}}"#), 0, Broken::Twice),
         (
+            &format!(r#"{head},"entry":[{{}}],"implicitRules":"http://x.example/rules"}}"#),
+            1,
+            Broken::Rules,
+        ),
+        (
             &format!(r#"{head},"entry":[{{}}],"entry":[]}}"#),
             1,
             Broken::Twice,
@@ -230,6 +235,16 @@ fn an_entry_gives_its_resource_if_it_is_to_be_stored_as_something_new() {
             method,
             "{other}"
         );
+    }
+    let modifier =
+        r#""modifierExtension":[{"url":"http://x.example/negated","valueBoolean":true}]"#;
+    for modified in [
+        format!("{{{entry},{modifier}}}"),
+        format!(r#"{{{entry},"request":{{"method":"POST","url":"Goal",{modifier}}}}}"#),
+        format!(r#"{{{entry},"response":{{"status":"200",{modifier}}}}}"#),
+    ] {
+        let told = Err("Bundle.entry.modifierExtension".to_owned());
+        assert_eq!(resource(&modified), told, "{modified}");
     }
     assert_eq!(resource("{}"), Err("Bundle.entry.resource".to_owned()));
     assert_eq!(resource("[]"), Err("Bundle.entry".to_owned()));

@@ -19,7 +19,9 @@ graphql(`
     name value comparator unit unitCode text valueCodings { ...CodingParts } absentReason absentReasonCodings { ...CodingParts } status effective
     code { ...ConceptParts }
     interpretations { ...ConceptParts }
-    referenceRanges { low { ...QuantityParts } high { ...QuantityParts } text }
+    referenceRanges {
+      low { ...QuantityParts } high { ...QuantityParts } text meaning { text } appliesTo { text } age { low { value } high { value } }
+    }
     focus { name reference identifier } performers { name reference identifier }
     bodySite { ...ConceptParts } method { ...ConceptParts }
   }
@@ -28,7 +30,7 @@ graphql(`
   fragment MeasurementParts on Measurement {
     ...MeasurementBase
     categories { ...ConceptParts }
-    members { name reference identifier }
+    members { name reference identifier } specimen { name reference identifier } notes
     components { ...MeasurementBase }
   }
 `);
@@ -49,9 +51,9 @@ graphql(`
 `);
 graphql(`
   fragment DosageParts on Dosage {
-    instructions dose { ...QuantityParts } doseRange { low { ...QuantityParts } high { ...QuantityParts } }
+    sequence instructions patientInstruction dose { ...QuantityParts } doseRange { low { ...QuantityParts } high { ...QuantityParts } }
     timing bounds route routeCodings { ...CodingParts } site { ...ConceptParts } method { ...ConceptParts }
-    additionalInstructions { ...ConceptParts } rate asNeeded asNeededCodings { ...CodingParts } maxDose
+    additionalInstructions { ...ConceptParts } rate otherDoses asNeeded asNeededCodings { ...CodingParts } maxDose
     maxDosePerAdministration { ...QuantityParts } maxDosePerLifetime { ...QuantityParts }
   }
 `);
@@ -79,12 +81,6 @@ graphql(`
       documentReferences { ...ReferredParts }
     }
     ... on VitalSignsSummary { measurements { ...MeasurementParts } }
-    ... on DiagnosisSummary {
-      diagnoses {
-        description clinicalStatus verificationStatus severity severityCodings { ...CodingParts } recorded onset abatement
-        code { ...ConceptParts } doctor { name reference identifier } categories { ...ConceptParts } bodySites { ...ConceptParts }
-      }
-    }
     ... on TreatmentPlanSummary {
       plans { title status intent description categories { ...ConceptParts } period { start end } }
       description period { start end }
@@ -106,11 +102,12 @@ graphql(`
       vaccinations {
         vaccine { ...ConceptParts } status statusReason { ...ConceptParts } isSubpotent administered lotNumber
         doseNumber seriesDoses dose { ...QuantityParts } site { ...ConceptParts } route { ...ConceptParts }
-        manufacturer { name reference identifier }
+        protocols { series targetDiseases { ...ConceptParts } doseNumber seriesDoses }
+        manufacturer { name reference identifier } notes
       }
       nextDoses {
-        vaccine { ...ConceptParts } targetDisease { ...ConceptParts } forecastStatus { ...ConceptParts }
-        contraindicated { ...ConceptParts } reasons { ...ConceptParts } meaning { ...ConceptParts } date doseNumber
+        vaccine { ...ConceptParts } vaccines { ...ConceptParts } targetDisease { ...ConceptParts } forecastStatus { ...ConceptParts }
+        contraindicated { ...ConceptParts } reasons { ...ConceptParts } meaning { ...ConceptParts } date doseNumber description
       }
     }
   }
@@ -131,6 +128,7 @@ graphql(`
         categories { ...ConceptParts } reasons { ...ConceptParts }
         dosages { ...DosageParts }
         supply { ...QuantityParts } validity { start end } prescriber { name reference identifier } authored
+        substitution notes
       }
       medicationStatements { ...StatementParts } medicationAdministrations { ...AdministrationParts }
     }
@@ -139,14 +137,21 @@ graphql(`
 graphql(`
   fragment PastSummary on RecordSummary {
     __typename title date datePeriod { start end } unsupportedModifiers
+    ... on DiagnosisSummary {
+      diagnoses {
+        description clinicalStatus verificationStatus severity severityCodings { ...CodingParts } recorded onset abatement
+        code { ...ConceptParts } doctor { name reference identifier } categories { ...ConceptParts } bodySites { ...ConceptParts }
+        stages { ...ConceptParts } notes
+      }
+    }
     ... on MedicalHistorySummary {
       conditions {
         code { ...ConceptParts } clinicalStatus verificationStatus severity { ...ConceptParts } onset abatement recorded
-        categories { ...ConceptParts } bodySites { ...ConceptParts }
+        categories { ...ConceptParts } bodySites { ...ConceptParts } stages { ...ConceptParts } notes
       }
       procedures {
         code { ...ConceptParts } status statusReason { ...ConceptParts } performed outcome outcomeCodings { ...CodingParts }
-        category { ...ConceptParts } bodySites { ...ConceptParts }
+        category { ...ConceptParts } bodySites { ...ConceptParts } notes
       }
       family {
         relationship { ...ConceptParts } status absentReason { ...ConceptParts } deceased
@@ -154,11 +159,11 @@ graphql(`
       }
       allergies {
         code { ...ConceptParts } clinicalStatus verificationStatus criticality type categories onset recorded severities
-        manifestations { ...ConceptParts }
+        manifestations { ...ConceptParts } substances { ...ConceptParts } notes
       }
       medicationStatements { ...StatementParts } medicationAdministrations { ...AdministrationParts }
       observations { ...MeasurementParts } reports { ...ReportParts } documentReferences { ...ReferredParts }
-      referred { name reference identifier } titles
+      referred { name reference identifier } titles emptyLists { title reason { ...ConceptParts } }
     }
   }
 `);
@@ -210,7 +215,7 @@ type Part = 'common' | 'ordered' | 'past';
 
 /** By which of them the summary of a record is asked for. */
 const PARTS: Record<RecordType, Part> = {
-  DIAGNOSIS: 'common',
+  DIAGNOSIS: 'past',
   IMAGING: 'ordered',
   LAB_RESULT: 'common',
   MEDICAL_HISTORY: 'past',
@@ -298,7 +303,7 @@ graphql(`
   fragment TrendBase on Measurement {
     name value comparator unit unitCode text code { text codings { system code display } }
     interpretations { text codings { code display } }
-    referenceRanges { low { value comparator unit code } high { value comparator unit code } text }
+    referenceRanges { low { value comparator unit code } high { value comparator unit code } text meaning { codings { code } } }
   }
 `);
 graphql(`

@@ -16,18 +16,18 @@ const names: Record<string, English> = {
   careTeams: 'Care teams', categories: 'Categories', category: 'Category', clinicalStatus: 'Clinical status', code: 'Code', conclusion: 'Conclusion', conclusionCodes: 'Conclusion, coded',
   conclusions: 'Conclusions', conditions: 'Conditions', contents: 'Files', contentType: 'Type', contraindicated: 'Contraindicated', creation: 'Made', criticality: 'Criticality', custodian: 'Kept by', date: 'Date', datePeriod: 'Period', deceased: 'Deceased',
   description: 'Description', detail: 'Target', diagnoses: 'Diagnoses', docStatus: 'Status of the document', doctor: 'Doctor', documentReferences: 'Documents', doNotPerform: 'Do not do', dosage: 'Dosage', dosages: 'Dosage', dose: 'Dose',
-  doseNumber: 'Number of the dose', doseRange: 'Dose, from and to', due: 'Until', end: 'Ends', effective: 'Time', events: 'What was done', examinations: 'Examinations', facilities: 'Facilities',
+  doseNumber: 'Number of the dose', doseRange: 'Dose, from and to', due: 'Until', emptyLists: 'Lists without entries', end: 'Ends', effective: 'Time', events: 'What was done', examinations: 'Examinations', facilities: 'Facilities',
   facilityType: 'Facility',
   family: 'Family', findings: 'Findings', forecastStatus: 'Status', format: 'Format', goals: 'Goals', high: 'To', informationSource: 'Said by', instructions: 'Instructions', intent: 'Intent', interpreters: 'Interpreted by',
   issued: 'Issued', isSubpotent: 'Subpotent', language: 'Language', laterality: 'Side', lotNumber: 'Batch', low: 'From', manifestations: 'Symptoms', manufacturer: 'Manufacturer', maxDose: 'Highest dose',
   maxDosePerAdministration: 'Highest dose at a time', maxDosePerLifetime: 'Highest dose in a life', meaning: 'Meaning', measure: 'Measure', measurements: 'Measurements', member: 'Who', members: 'Members',
   medication: 'Medication', medicationAdministrations: 'Administrations of medications', medications: 'Medications', medicationStatements: 'Statements about medications', method: 'Method', modalities: 'Modalities', modality: 'Modality', name: 'Name', nextDoses: 'Next doses', notes: 'Notes',
-  observations: 'Observations', onBehalfOf: 'On behalf of', onset: 'Began', organizations: 'Organisations', outcome: 'Outcome', outcomeCodings: 'Outcome, coded', outcomes: 'Outcomes', performed: 'Performed', performers: 'Performed by', period: 'Period',
-  plans: 'Plans', practiceSetting: 'Field of medicine', prescriber: 'Prescriber', priority: 'Priority', procedures: 'Procedures', radiologists: 'Radiologists', rate: 'Rate', reasons: 'Reasons',
+  observations: 'Observations', onBehalfOf: 'On behalf of', onset: 'Began', organizations: 'Organisations', otherDoses: 'Other doses', outcome: 'Outcome', outcomeCodings: 'Outcome, coded', outcomes: 'Outcomes', patientInstruction: 'For the patient', performed: 'Performed', performers: 'Performed by', period: 'Period',
+  plans: 'Plans', practiceSetting: 'Field of medicine', prescriber: 'Prescriber', priority: 'Priority', procedures: 'Procedures', protocols: 'Counts for', radiologists: 'Radiologists', rate: 'Rate', reason: 'Why', reasons: 'Reasons',
   recorded: 'Recorded', referred: 'Refers to', relations: 'Relation to other documents', relationship: 'Relationship', resource: 'Part', reports: 'Reports', request: 'Order', requester: 'Requested by', results: 'Results', roles: 'Role', route: 'Route', routeCodings: 'Route, coded', scheduled: 'When',
-  securityLabels: 'Confidentiality', series: 'Series', seriesDoses: 'Doses of the series', severities: 'Severities', severity: 'Severity', severityCodings: 'Severity, coded', site: 'Site', start: 'Begins', started: 'Begun', states: 'States',
-  status: 'Status', statusReason: 'Reason of the status', statusReasons: 'Reason of the status', supply: 'Supply', target: 'Document', targetDisease: 'Against', targets: 'Targets', tests: 'Tests', timing: 'How often',
-  title: 'Title', titles: 'Titles', type: 'Type', url: 'Address', vaccinations: 'Vaccinations', vaccine: 'Vaccine', validity: 'Valid', verificationStatus: 'Verification',
+  securityLabels: 'Confidentiality', sequence: 'Place in the order', series: 'Series', seriesDoses: 'Doses of the series', severities: 'Severities', severity: 'Severity', severityCodings: 'Severity, coded', site: 'Site', specimen: 'Specimen', stages: 'Stages', start: 'Begins', started: 'Begun', states: 'States',
+  status: 'Status', statusReason: 'Reason of the status', statusReasons: 'Reason of the status', substances: 'Substances', substitution: 'Substitution', supply: 'Supply', target: 'Document', targetDisease: 'Against', targetDiseases: 'Against', targets: 'Targets', tests: 'Tests', timing: 'How often',
+  title: 'Title', titles: 'Titles', type: 'Type', url: 'Address', vaccinations: 'Vaccinations', vaccine: 'Vaccine', vaccines: 'Any one of', validity: 'Valid', verificationStatus: 'Verification',
 };
 const DATES = new Set(['abatement', 'administered', 'asserted', 'authored', 'creation', 'date', 'due', 'effective', 'end', 'issued', 'onset', 'performed', 'recorded', 'start', 'started']);
 const STATES = new Set(['status', 'docStatus', 'verificationStatus', 'clinicalStatus', 'intent', 'doNotPerform', 'isSubpotent', 'forecastStatus', 'criticality', 'priority']);
@@ -145,7 +145,8 @@ export function quantity(of: QuantityPartsFragment): string {
 const party = (of: { name?: string | null; reference?: string | null; identifier?: string | null }): string =>
   of.name ?? of.reference ?? of.identifier ?? '–';
 
-type MeasurementLike = Omit<MeasurementPartsFragment, 'components' | 'members' | 'categories'> & Partial<Pick<MeasurementPartsFragment, 'components' | 'members' | 'categories'>>;
+type OfTheWhole = 'components' | 'members' | 'categories' | 'specimen' | 'notes';
+type MeasurementLike = Omit<MeasurementPartsFragment, OfTheWhole> & Partial<Pick<MeasurementPartsFragment, OfTheWhole>>;
 
 export function valueOf(of: Pick<MeasurementLike, 'comparator' | 'value' | 'unit' | 'unitCode' | 'text'>): string {
   if (of.value) return [of.comparator, of.value, of.unit ?? of.unitCode].filter(Boolean).join(' ');
@@ -200,6 +201,8 @@ function Rest({ of }: { of: MeasurementLike }) {
   if (categories.length > 0) parts.push([nameOf('categories'), categories.map((each, index) => <Concept key={index} of={each} />)]);
   if (of.performers.length > 0) parts.push([nameOf('performers'), of.performers.map(party).join(', ')]);
   if (of.members?.length) parts.push([t('Contains'), of.members.map(party).join(', ')]);
+  if (of.specimen) parts.push([nameOf('specimen'), party(of.specimen)]);
+  if (of.notes?.length) parts.push([nameOf('notes'), of.notes.join('; ')]);
   return <>{parts.map(([name, value]) => <span className="small besides" key={name}>{name}: {value}</span>)}</>;
 }
 

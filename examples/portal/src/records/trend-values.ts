@@ -31,10 +31,15 @@ const DAY = /^\d{4}-\d\d-\d\d/;
 /** What is said to be the latest value: never one that does not stand, or is of somebody else. */
 export const latestOf = (of: Trend): Value | undefined => of.values.findLast((value) => value.isSound);
 
-/** Between what a chart has its band: the one range of the latest value, where it is in the unit of the line. */
+type ReferenceRange = Measured['referenceRanges'][number];
+
+/** Whether a range is the normal one, which goes without saying. */
+const isNormal = ({ meaning }: ReferenceRange): boolean => !meaning || meaning.codings.some(({ code }) => code === 'normal');
+
+/** Between what a chart has its band: the one normal range of the latest value, where it is in the unit of the line. */
 export function boundsOf(of: Trend, latest: Value | undefined): [number | undefined, number | undefined] {
   const [range, ...others] = latest?.of.referenceRanges ?? [];
-  if (!range || others.length > 0) return [undefined, undefined];
+  if (!range || others.length > 0 || !isNormal(range)) return [undefined, undefined];
   const bound = (limit: typeof range.low) => {
     const unit = limit?.code ?? limit?.unit;
     const isSame = !unit || unit === latest?.of.unitCode || unit === latest?.of.unit || unit === of.unit;
