@@ -25,7 +25,7 @@ const BACKGROUND: [&str; 7] = [
 ];
 
 /// What a process runs while nobody asks, by a part of its text on one line.
-const IDLE: [&str; 10] = [
+const IDLE: [&str; 11] = [
     "FROM registry_feed AS feed",
     // The reader of the feed, woken by each notice and each second besides: where the trail ends, and where the chain is.
     "SELECT max(position) FROM audit_leaves",
@@ -38,6 +38,8 @@ const IDLE: [&str; 10] = [
     "FROM sessions WHERE revoked_at >",
     "feed.position > $1 ORDER",
     "FROM notifications WHERE position > $1 ORDER",
+    // The pool, of a connection that comes back from use outside a transaction.
+    "AS t(begun)",
 ];
 
 /// How a transaction begins of what one process at a time does by itself, such as giving audit rows their places: whatever is

@@ -318,7 +318,7 @@ async fn a_new_record_takes_fifteen_statements_under_the_lock_of_its_signer() {
         let key = json!({ "idempotencyKey": format!("the key {nth}") });
         let document = documents::vital_signs();
         let answer = dr_bo.stores(&ana, "VITAL_SIGNS", document, key).await;
-        let heard = under_the_lock(&tap.takes()).expect("a record is stored");
+        let heard = under_the_lock(&tap.takes_asked()).expect("a record is stored");
         // The first one makes the patient's key, and what an api asks by itself is heard, too.
         if least.is_empty() || heard.len() < least.len() {
             least = heard;
@@ -351,11 +351,7 @@ async fn a_page_of_a_patients_newest_takes_five_messages_and_six_with_documents(
             .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
             .await;
     }
-    let url = world.foundation.url_of("meditrustal_api");
-    let tap = Wiretap::before(&url.expect("there is such a role")).await;
-    let api = world
-        .another_api("tapped", &[("DATABASE_URL", tap.url())])
-        .await;
+    let (tap, api) = world.tapped_api().await;
     let dr_bo = dr_bo.at(&api);
 
     for (more, statements) in [("", 4), ("document", 5)] {
@@ -375,7 +371,7 @@ async fn a_page_of_a_patients_newest_takes_five_messages_and_six_with_documents(
             for field in ["patient", "author", "anchor"] {
                 assert!(shown[field].is_object(), "{shown}");
             }
-            let heard = of_a_page(&tap.takes()).expect("a page is found");
+            let heard = of_a_page(&tap.takes_asked()).expect("a page is found");
             // What an api asks by itself is heard, too.
             if least.is_empty() || heard.len() < least.len() {
                 least = heard;
