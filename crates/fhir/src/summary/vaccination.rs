@@ -183,14 +183,14 @@ fn next_doses(recommendation: Part<'_>) -> Vec<NextDose> {
         dose_number: dose_number.clone(),
         description: recommendation.written("description"),
     };
-    let dated: Vec<NextDose> = recommendation
+    let doses: Vec<NextDose> = recommendation
         .items("dateCriterion")
         .take(dates)
         .map(|criterion| next_dose(Some(criterion)))
         .collect();
-    if dated.is_empty() {
+    if doses.is_empty() {
         vec![next_dose(None)]
     } else {
-        dated
+        doses
     }
 }
