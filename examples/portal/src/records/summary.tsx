@@ -206,7 +206,7 @@ function Rest({ of }: { of: MeasurementLike }) {
   return <>{parts.map(([name, value]) => <span className="small besides" key={name}>{name}: {value}</span>)}</>;
 }
 
-export function rangeText(of: MeasurementPartsFragment['referenceRanges'][number]): string {
+export function rangeText(of: Pick<MeasurementPartsFragment['referenceRanges'][number], 'low' | 'high' | 'text'>): string {
   const low = of.low ? quantity(of.low) : '';
   const high = of.high ? quantity(of.high) : '';
   const between = low && high ? `${low} – ${high}` : low ? `≥ ${low}` : high ? `≤ ${high}` : '';
