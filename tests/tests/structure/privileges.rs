@@ -274,6 +274,9 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
 #[tokio::test]
 async fn the_indexer_writes_what_it_follows_and_nothing_else() {
     let (world, ..) = lived_in().await;
+    world
+        .executes("INSERT INTO integrity_findings (kind, details) VALUES ('HASH_MISMATCH', '{}')")
+        .await;
 
     may(
         &world,
@@ -285,7 +288,7 @@ async fn the_indexer_writes_what_it_follows_and_nothing_else() {
             "UPDATE chain_events SET undone_at = now()",
             "UPDATE consent_receipts SET chain_state = 'CONFIRMED', block_number = 1",
             "INSERT INTO integrity_feed (kind) VALUES ('FINDING_OPENED')",
-            "INSERT INTO integrity_findings (kind, details) VALUES ('HASH_MISMATCH', '{}')",
+            "INSERT INTO integrity_findings (kind, details, chain_id, registry) VALUES ('HASH_MISMATCH', '{}', 1, '0x' || repeat('0', 40))",
             "UPDATE integrity_findings SET chain_id = chain_id, registry = registry",
         ],
     )
