@@ -775,7 +775,9 @@ fn limit_error(refused: query_limits::LimitError) -> Rejected {
         query_limits::LimitError::FragmentCycle
         | query_limits::LimitError::NoSuchOperation
         | query_limits::LimitError::TypeName
-        | query_limits::LimitError::ManyRootFields => ErrorCode::GraphqlValidationFailed,
+        | query_limits::LimitError::ManyRootFields
+        | query_limits::LimitError::FieldConflict
+        | query_limits::LimitError::RepeatedMutation => ErrorCode::GraphqlValidationFailed,
         query_limits::LimitError::InlineDecimal => ErrorCode::BadUserInput,
         query_limits::LimitError::Introspection => ErrorCode::IntrospectionDisabled,
     };

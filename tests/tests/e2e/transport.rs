@@ -452,11 +452,20 @@ async fn what_validation_passes_over_is_refused_before_it() {
         "{ __typename(a: 1) }",
         r#"mutation { updateProfile(input: { currentPassword: "x", username: "a", username: "b" }) { user { id } } }"#,
         r#"query ($f: RecordFilterInput = { status: "a", status: "b" }) { medicalRecords(filter: $f) { nodes { id } } }"#,
+        "{ me { id } me { id: username } }",
+        "{ me { id ... on User { id: username } } }",
+        "{ mySessions(first: 1) { nodes { id } } ...F } fragment F on Query { mySessions(first: 2) { nodes { id } } }",
+        "mutation { logOut { endedSessions } logOut { endedSessions } }",
+        "mutation { ...F ...F } fragment F on Mutation { logOut { endedSessions } }",
     ] {
         let answer = ana.asks(query, json!({})).await;
         answer.fails_with("GRAPHQL_VALIDATION_FAILED");
         assert_eq!(*answer.partial_data(), Value::Null, "{query}");
     }
+    // Nothing of them ran: the log-in goes on. What is the same field is asked for in two places.
+    let same = "{ me { id } ...F } fragment F on Query { me { id username } }";
+    let answer = ana.asks(same, json!({})).await;
+    assert_eq!(answer.data()["me"]["username"], json!(ana.username));
     let plain = "query ($yes: Boolean!) { __typename @include(if: $yes) me { id @skip(if: $yes) username } }";
     let answer = ana.asks(plain, json!({ "yes": true })).await;
     assert_eq!(answer.data()["me"], json!({ "username": ana.username }));
