@@ -237,7 +237,11 @@ fn is_scalar(name: &Name, value: &Value) -> bool {
         "DateTime" => {
             matches!(value, Value::String(text) if text.parse::<DateTime<Utc>>().is_ok())
         }
-        "ID" => matches!(value, Value::String(_) | Value::Number(_)),
+        "ID" => match value {
+            Value::String(_) => true,
+            Value::Number(number) => number.is_i64(),
+            _ => false,
+        },
         "String" | "Cursor" | "Hash" | "TxHash" | "Address" | "Decimal" => {
             matches!(value, Value::String(_))
         }
@@ -330,6 +334,13 @@ mod tests {
             ),
             none
         );
+    }
+
+    #[test]
+    fn an_id_is_a_text_or_a_whole_number() {
+        let ids = json!({ "a": "x", "b": 7, "c": 1.5, "d": true, "e": null, "f": [1, 1.0] });
+        let all = "$a: ID!, $b: ID!, $c: ID!, $d: ID!, $e: ID, $f: [ID!]!";
+        assert_eq!(told(all, ids), ["c", "d", "f.1"]);
     }
 
     #[test]
