@@ -143,6 +143,14 @@ async fn only_what_is_json_and_a_single_request_is_run() {
         );
         assert_eq!(reply.json()["data"], Value::Null);
     }
+    for (coding, status) in [("gzip", 415), ("br", 415), ("identity", 200)] {
+        let sent = [
+            ("content-type", "application/json"),
+            ("content-encoding", coding),
+        ];
+        let reply = world.api.takes("POST", "/graphql", &sent, NAME).await;
+        assert_eq!(reply.status, status, "{coding}");
+    }
     let reply = world
         .api
         .takes(
@@ -210,6 +218,10 @@ async fn a_query_may_come_by_get_and_a_mutation_never() {
             "{method}"
         );
     }
+    let head = world.api.takes("HEAD", "/graphql", &[], "").await;
+    assert_eq!(head.header("allow"), "GET, POST, OPTIONS");
+    let both = "{ __typename }&query={ me { id } }";
+    assert_eq!(get(both).await.code(), "BAD_REQUEST");
     assert_eq!(get("").await.code(), "GRAPHQL_PARSE_FAILED");
     assert_eq!(
         world.api.takes("GET", "/graphql", &[], "").await.status,
