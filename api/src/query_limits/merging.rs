@@ -10,7 +10,7 @@ use async_graphql::parser::types::{ExecutableDocument, Field, Selection, Selecti
 use super::LimitError;
 
 /// The types of the schema that an object is of besides its own. A test holds them against the schema.
-pub(super) const INTERFACES: [&str; 2] = ["Node", "RecordSummary"];
+const INTERFACES: [&str; 2] = ["Node", "RecordSummary"];
 
 /// Where fields stand: in which field, and under which type condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
