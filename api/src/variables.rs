@@ -3,6 +3,8 @@
 //! async-graphql tells the first thing that is wrong with a value, and a value that is not given only when the
 //! field runs that needs it. Here all of it is told at once, each with its place.
 
+mod positions;
+
 use std::collections::{HashMap, HashSet};
 
 use async_graphql::{
@@ -13,6 +15,8 @@ use async_graphql::{
 };
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
+
+pub(crate) use self::positions::VariablePositions;
 
 /// How many places are told at most.
 pub(crate) const MAX_INVALID_VALUES: usize = 20;

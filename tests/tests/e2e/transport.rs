@@ -474,6 +474,16 @@ async fn what_validation_passes_over_is_refused_before_it() {
         answer.fails_with("GRAPHQL_VALIDATION_FAILED");
         assert_eq!(*answer.partial_data(), Value::Null, "{query}");
     }
+    // A variable of another type than belongs where it stands would be held to that type's limits, which may be none.
+    for query in [
+        "query ($v: JSON!) { doctors(search: $v) { nodes { id } } }",
+        "query ($v: JSON!) { nodes(ids: [$v]) { nodeId } }",
+        "query ($v: JSON!) { medicalRecords(filter: { status: $v }) { totalCount } }",
+    ] {
+        let answer = ana.asks(query, json!({ "v": "x".repeat(3000) })).await;
+        let problem = answer.fails_with("GRAPHQL_VALIDATION_FAILED");
+        assert_eq!(problem.extensions["field"], "v", "{query}");
+    }
     // Nothing of them ran: the log-in goes on. What is the same field is asked for in two places.
     let same = "{ me { id } ...F } fragment F on Query { me { id username } }";
     let answer = ana.asks(same, json!({})).await;
