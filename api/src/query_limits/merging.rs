@@ -3,7 +3,10 @@
 //! async-graphql compares the fields of one selection set that stand under one type condition, and nothing below them. What
 //! it passes over it runs field by field and puts together, so that one of two fields is not answered though nobody is told.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    ptr,
+};
 
 use async_graphql::parser::types::{ExecutableDocument, Field, Selection, SelectionSet};
 
@@ -56,7 +59,7 @@ impl<'a> FieldMerger<'a> {
         }
     }
 
-    /// Compares the fields of an operation, and says how many names its root fields have.
+    /// Compares the fields of an operation, and says how many names its root fields have besides those of `__typename`.
     ///
     /// # Errors
     /// [`LimitError::FieldConflict`].
@@ -87,7 +90,10 @@ impl<'a> FieldMerger<'a> {
                 self.object(&inner)?;
             }
         }
-        Ok(named.len())
+        let fields = named.values().filter_map(|alike| alike.first());
+        Ok(fields
+            .filter(|it| it.field.name.node != "__typename")
+            .count())
     }
 
     /// Collects the fields of these selections, fragments spread.
@@ -143,18 +149,27 @@ impl<'a> FieldMerger<'a> {
 
     /// Refuses fields of one name of which one object would have to answer two.
     fn are_one(&self, alike: &[SelectedField<'a>]) -> Result<(), LimitError> {
+        // A field whose fragment is spread often is compared once: its arguments may be as long as the document.
+        let mut numbers: HashMap<*const Field, usize> = HashMap::new();
+        let mut distinct: Vec<&Field> = Vec::new();
         // One of each place: others there are the same.
-        let mut others: Vec<SelectedField<'a>> = Vec::new();
-        for selected in alike {
-            let conflict = others.iter().any(|other| {
-                !is_same(selected.field, other.field)
-                    && !self.exclude_each_other(selected.place, other.place)
+        let mut others: Vec<(usize, usize)> = Vec::new();
+        for &SelectedField { field, place } in alike {
+            let number = *numbers.entry(ptr::from_ref(field)).or_insert_with(|| {
+                let known = distinct.iter().position(|other| is_same(field, other));
+                known.unwrap_or_else(|| {
+                    distinct.push(field);
+                    distinct.len() - 1
+                })
             });
+            let conflict = others
+                .iter()
+                .any(|&(other, there)| number != other && !self.exclude_each_other(place, there));
             if conflict {
                 return Err(LimitError::FieldConflict);
             }
-            if others.iter().all(|other| other.place != selected.place) {
-                others.push(*selected);
+            if others.iter().all(|&(_, there)| there != place) {
+                others.push((number, place));
             }
         }
         Ok(())
@@ -193,7 +208,11 @@ fn is_same(one: &Field, other: &Field) -> bool {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use std::{collections::BTreeSet, fmt::Write as _};
+    use std::{
+        collections::BTreeSet,
+        fmt::Write as _,
+        time::{Duration, Instant},
+    };
 
     use async_graphql::parser::{
         parse_query, parse_schema,
@@ -263,6 +282,10 @@ mod tests {
                 1,
             ),
             ("{ ...F ...none } fragment F on Query { a b }", 2),
+            (
+                "{ __typename a { __typename } ... { __typename t: __typename } }",
+                1,
+            ),
         ] {
             assert_eq!(names(query), Some(wanted), "{query}");
         }
@@ -277,5 +300,24 @@ mod tests {
         }
         wide.push_str("} }");
         assert_eq!(names(&wide), Some(1));
+    }
+
+    /// The fields of two fragments are answered in hundreds of places. Compared in each pair of these, their arguments alone
+    /// would keep a process busy for many seconds.
+    #[test]
+    fn long_arguments_are_compared_once_for_a_field() {
+        let long = "1 ".repeat(3000);
+        let mut query = "{ node { ".to_owned();
+        for nth in 0..400 {
+            write!(query, "... on T{nth} {{ x {{ ...F ...G }} }} ").unwrap();
+        }
+        query.push_str("} }");
+        for name in ["F", "G"] {
+            write!(query, " fragment {name} on Node {{ a(b: [{long}]) }}").unwrap();
+        }
+        let begun = Instant::now();
+        assert_eq!(names(&query), Some(1));
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(1), "{took:?}");
     }
 }
