@@ -476,7 +476,7 @@ impl Schema {
         if !self.app.introspection {
             problems.retain(|problem| problem.is_given);
             for problem in &mut problems {
-                "a value of its type".clone_into(&mut problem.wanted);
+                "a value of the type that belongs there".clone_into(&mut problem.wanted);
             }
         }
         let fields = problems.into_iter().map(|problem| InvalidField {

@@ -14,7 +14,7 @@ use async_graphql::{
 };
 use async_graphql_value::Value;
 
-use super::InvalidValue;
+use super::{InvalidValue, MAX_INVALID_VALUES};
 
 /// The one scalar whose values hold whatever they like.
 const DOCUMENT: &str = "JSON";
@@ -61,7 +61,7 @@ impl VariablePositions {
         positions
     }
 
-    /// The variables of an operation that stand where something of another type belongs.
+    /// The variables of an operation that stand where something of another type belongs, at most [`MAX_INVALID_VALUES`] of them.
     pub(crate) fn check(
         &self,
         document: &ExecutableDocument,
@@ -156,14 +156,11 @@ impl<'a> PositionWalk<'a> {
     }
 
     fn variable(&mut self, name: &'a Name, allowed: &Allowed) {
-        let of_another = |declared: &&Name| !allowed.contains(*declared);
-        if self
-            .declared
-            .get(name)
-            .copied()
-            .filter(of_another)
-            .is_none()
-        {
+        let declared = self.declared.get(name);
+        if declared.is_none_or(|declared| allowed.contains(*declared)) {
+            return;
+        }
+        if self.problems.len() >= MAX_INVALID_VALUES {
             return;
         }
         self.declared.remove(name);
@@ -221,5 +218,15 @@ mod tests {
         ] {
             assert_eq!(told(query), none, "{query}");
         }
+    }
+
+    #[test]
+    fn no_more_is_told_than_can_be_read() {
+        let names: Vec<_> = (0..=MAX_INVALID_VALUES)
+            .map(|nth| format!("$v{nth}"))
+            .collect();
+        let (declared, given) = (names.join(": JSON "), names.join(" "));
+        let query = format!("query ({declared}: JSON) {{ f(names: [{given}]) {{ parts }} }}");
+        assert_eq!(told(&query).len(), MAX_INVALID_VALUES);
     }
 }
