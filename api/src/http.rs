@@ -261,6 +261,14 @@ async fn post(
             media,
         );
     }
+    if !is_uncompressed(&headers) {
+        let refusal = Rejected::new(
+            ErrorCode::UnsupportedMediaType,
+            "send the request as it is, without `Content-Encoding`",
+        );
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return refuse(&schema, &refusal, &context, status, media);
+    }
     let Ok(body) = body else {
         let refusal = Rejected::new(
             ErrorCode::TooLarge,
@@ -326,7 +334,8 @@ async fn websocket_or_query(
         return not_acceptable(&schema, &context);
     };
     if method == Method::HEAD {
-        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+        let allow = [(header::ALLOW, "GET, POST, OPTIONS")];
+        return (StatusCode::METHOD_NOT_ALLOWED, allow).into_response();
     }
     match request::from_query(query.as_deref().unwrap_or_default()) {
         Ok(request) => {
@@ -495,4 +504,10 @@ fn retry_after(response: &Answer) -> Option<u32> {
 
 fn is_json(headers: &HeaderMap) -> bool {
     content_type(headers).is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+}
+
+/// Whether the body is as its media type says, and not compressed besides.
+fn is_uncompressed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

@@ -5,6 +5,7 @@
 //! the walk is linear in the document, and sums saturate.
 
 mod counter;
+mod merging;
 mod timer;
 mod width;
 
@@ -14,6 +15,7 @@ use async_graphql::{
 };
 
 use self::counter::{CostCounter, Sum, constant, json_length};
+use self::merging::FieldMerger;
 pub(crate) use self::timer::CheckTimer;
 use crate::{
     codes::{Excess, QueryLimit},
@@ -124,6 +126,16 @@ pub(crate) enum LimitError {
     /// A subscription to more than one thing, or to none (GraphQL, 5.2.4.1).
     #[error("a subscription has one root field: send a second one besides")]
     ManyRootFields,
+    /// Two fields of which an answer would have to hold one by the name of the other (GraphQL, 5.3.2).
+    #[error(
+        "fields that answer by one name are one field with the same arguments: give others an alias"
+    )]
+    FieldConflict,
+    /// A mutation that stands in several places. async-graphql would carry it out as often, and answer as if it had been once.
+    #[error(
+        "a mutation stands in one place: select all of its fields there, or give another one an alias"
+    )]
+    RepeatedMutation,
     /// `__schema` or `__type`, where they are not answered.
     #[error("introspection is switched off here: take the schema from its file, schema.graphql")]
     Introspection,
@@ -276,6 +288,7 @@ fn walk(
         ));
     }
     let mut cost = CostCounter::new(document, variables, limits);
+    let mut merger = FieldMerger::new(document);
     // Every operation is counted, also those that will not run: all of them are validated.
     let mut total = Sum::default();
     let mut weight = 0_u64;
@@ -301,6 +314,17 @@ fn walk(
         };
         weight = weight.saturating_add(more);
         total = total.beside(sum);
+        // Before more is done with it than was counted.
+        total.check(limits)?;
+        // Validation refuses it. Thousands of such spreads, each counted as no field, would be walked below each field.
+        if cost.has_unknown_spreads() {
+            continue;
+        }
+        let names = merger.compare(&operation.node.selection_set.node)?;
+        let mutations = sum.roots.saturating_sub(sum.type_names);
+        if operation.node.ty == OperationType::Mutation && mutations != names as u64 {
+            return Err(LimitError::RepeatedMutation);
+        }
     }
     for name in document.fragments.keys() {
         // Validated once more by itself, whether anything spreads it or not.
@@ -395,6 +419,8 @@ mod tests {
             Err(LimitError::InlineDecimal) => "decimal",
             Err(LimitError::TypeName) => "__typename",
             Err(LimitError::ManyRootFields) => "root fields",
+            Err(LimitError::FieldConflict) => "conflict",
+            Err(LimitError::RepeatedMutation) => "repeated",
             Err(LimitError::Introspection) => "introspection",
             Err(LimitError::NoSuchOperation) => "operation",
             Ok(_) => "nothing",
@@ -418,8 +444,8 @@ mod tests {
         let fields = "{ medicalRecords(first: 100) { nodes { id } } }";
         assert_eq!(weight(fields), Ok(201));
         assert_eq!(weight("{ medicalRecords(first: 100) }"), Ok(1));
-        let mutations = "mutation { ...g } fragment g on M { ...f ...f ...f } fragment f on M { logOut { success } logOut { success } }";
-        assert_eq!(weight(mutations), Ok(6 * (2 + MUTATION_WEIGHT)));
+        let mutations = "mutation { ...g } fragment g on M { a: logOut { success } ...f } fragment f on M { b: logOut { success } c: logOut { success } }";
+        assert_eq!(weight(mutations), Ok(3 * (2 + MUTATION_WEIGHT)));
         let grouped = "{ myAccessLog(first: 1, grouped: true) { nodes { id } } }";
         assert_eq!(weight(grouped), Ok(GROUPED_WEIGHT + 2));
         let by_day = "{ myAccessLogByDay(first: 1) { nodes { day } } }";
@@ -667,6 +693,29 @@ mod tests {
         ] {
             assert_eq!(refused(query), "root fields");
         }
+    }
+
+    #[test]
+    fn a_mutation_stands_in_one_place() {
+        for query in [
+            "mutation { logOut { a } logOut { b } }",
+            "mutation { logOut { a } ...f } fragment f on M { logOut { a } }",
+            "mutation { ...f ...f } fragment f on M { logOut { a } }",
+        ] {
+            assert_eq!(refused(query), "repeated", "{query}");
+        }
+        let other = "mutation { a(b: 1) { c } ...f } fragment f on M { a(b: 2) { c } }";
+        assert_eq!(refused(other), "conflict");
+        assert_eq!(
+            refused("mutation { a: logOut { b b } c: logOut { b } }"),
+            "nothing"
+        );
+        let typed = "mutation { __typename ...f logOut { a } __typename } fragment f on M { __typename }";
+        assert_eq!(refused(typed), "nothing");
+        assert_eq!(
+            refused("{ me { a } ...f } fragment f on Q { me { b } }"),
+            "nothing"
+        );
     }
 
     #[test]

@@ -119,12 +119,22 @@ fn variables_of(json: &Json) -> Variables {
 /// # Errors
 /// [`Rejected`] where it is no request.
 pub(crate) fn from_query(query: &str) -> Result<Request, Rejected> {
+    const NAMES: [&str; 4] = ["query", "operationName", "variables", "extensions"];
     let bad = |message: &str| Rejected::new(ErrorCode::BadRequest, message);
-    let mut members = Vec::new();
+    let mut members: Vec<(String, Json)> = Vec::new();
     for (name, value) in pairs(query)? {
+        let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
+            continue;
+        };
+        // A proxy may go by the one, and we by the other.
+        if members.iter().any(|(given, _)| given == name) {
+            return Err(bad(&format!("`{name}` is given twice")));
+        }
         let json = match name {
             "variables" | "extensions" => fhir::reader::read(value.as_bytes())
                 .map_err(|error| bad(&format!("`{name}` cannot be read: {error}")))?,
+            // In an address the empty name stands for none (GraphQL over HTTP).
+            "operationName" if value.is_empty() => Json::Null,
             _ => Json::String(value),
         };
         members.push((name.to_owned(), json));
@@ -167,4 +177,40 @@ fn percent_decode(text: &str) -> Option<String> {
         }
     }
     String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(address: &str) -> Result<(String, Option<String>), ErrorCode> {
+        let read = from_query(address);
+        read.map(|request| (request.query, request.operation_name))
+            .map_err(|refused| refused.code)
+    }
+
+    #[test]
+    fn what_is_read_of_an_address_stands_there_once() {
+        let of = |query: &str, name: Option<&str>| Ok((query.to_owned(), name.map(str::to_owned)));
+        for (address, wanted) in [
+            ("query=%7Ba%7D", of("{a}", None)),
+            ("query={a}&operationName=A", of("{a}", Some("A"))),
+            ("operationName=&query={a}", of("{a}", None)),
+            ("query={a}&variables={}&other=1&other=2", of("{a}", None)),
+            ("query={a}&query={b}", Err(ErrorCode::BadRequest)),
+            ("query={a}&query={a}", Err(ErrorCode::BadRequest)),
+            (
+                "query={a}&operationName=A&operationName=",
+                Err(ErrorCode::BadRequest),
+            ),
+            (
+                "query={a}&variables={}&variables={}",
+                Err(ErrorCode::BadRequest),
+            ),
+            ("query={a}&variables=", Err(ErrorCode::BadRequest)),
+            ("", Err(ErrorCode::BadRequest)),
+        ] {
+            assert_eq!(read(address), wanted, "{address}");
+        }
+    }
 }

@@ -12,8 +12,11 @@ use std::{
 
 use async_graphql::{
     MergedObject, MergedSubscription, Request, Response, SDLExportOptions, Schema as GraphQlSchema,
-    ServerError, Value,
-    parser::{parse_query, parse_schema, types::OperationType},
+    ServerError, Value, Variables,
+    parser::{
+        parse_query, parse_schema,
+        types::{ExecutableDocument, OperationDefinition, OperationType},
+    },
 };
 use futures::{FutureExt as _, Stream, StreamExt, stream};
 use tokio::sync::Semaphore;
@@ -75,7 +78,7 @@ use crate::{
         shown_token::{Exchange, holder_of},
     },
     users::graphql::{UserMutation, UserQuery},
-    variables::{InputTypes, InvalidValue},
+    variables::{InputTypes, InvalidValue, VariablePositions},
     wallets::graphql::{WalletMutation, WalletQuery},
 };
 
@@ -256,6 +259,7 @@ pub(crate) struct Schema {
     documents: Documents,
     inputs: Arc<InputLimits>,
     input_types: Arc<InputTypes>,
+    positions: Arc<VariablePositions>,
     parsed: ParsedDocuments,
     lookups: Arc<Semaphore>,
     timeout: Duration,
@@ -288,6 +292,7 @@ impl Schema {
             documents,
             inputs: Arc::new(InputLimits::of(&printed)),
             input_types: Arc::new(InputTypes::of(&printed)),
+            positions: Arc::new(VariablePositions::of(&printed)),
             parsed: ParsedDocuments::new(),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             timeout,
@@ -330,8 +335,7 @@ impl Schema {
         let only_refreshes = OnlyRefreshes(exchange.is_some());
         let shown = exchange.and_then(|it| it.shown_token(&variables, cookie.as_ref()));
         let problems = chosen.map_or_else(Vec::new, |chosen| {
-            let definitions = &chosen.variable_definitions;
-            self.input_types.check(definitions, &variables)
+            self.misfits(document, chosen, &variables)
         });
         request.variables = variables;
         if known.is_none() {
@@ -452,12 +456,27 @@ impl Schema {
         Ok(named)
     }
 
+    /// What is wrong with the variables of an operation: with where they stand, or else with their values.
+    fn misfits(
+        &self,
+        document: &ExecutableDocument,
+        chosen: &OperationDefinition,
+        variables: &Variables,
+    ) -> Vec<InvalidValue> {
+        let misplaced = self.positions.check(document, chosen);
+        if misplaced.is_empty() {
+            let definitions = &chosen.variable_definitions;
+            return self.input_types.check(definitions, variables);
+        }
+        misplaced
+    }
+
     /// Says what is wrong with variables; where introspection is off, without what only the schema knows.
     fn unfit(&self, mut problems: Vec<InvalidValue>) -> Rejected {
         if !self.app.introspection {
             problems.retain(|problem| problem.is_given);
             for problem in &mut problems {
-                "a value of its type".clone_into(&mut problem.wanted);
+                "a value of the type that belongs there".clone_into(&mut problem.wanted);
             }
         }
         let fields = problems.into_iter().map(|problem| InvalidField {
@@ -775,7 +794,9 @@ fn limit_error(refused: query_limits::LimitError) -> Rejected {
         query_limits::LimitError::FragmentCycle
         | query_limits::LimitError::NoSuchOperation
         | query_limits::LimitError::TypeName
-        | query_limits::LimitError::ManyRootFields => ErrorCode::GraphqlValidationFailed,
+        | query_limits::LimitError::ManyRootFields
+        | query_limits::LimitError::FieldConflict
+        | query_limits::LimitError::RepeatedMutation => ErrorCode::GraphqlValidationFailed,
         query_limits::LimitError::InlineDecimal => ErrorCode::BadUserInput,
         query_limits::LimitError::Introspection => ErrorCode::IntrospectionDisabled,
     };

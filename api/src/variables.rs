@@ -3,6 +3,8 @@
 //! async-graphql tells the first thing that is wrong with a value, and a value that is not given only when the
 //! field runs that needs it. Here all of it is told at once, each with its place.
 
+mod positions;
+
 use std::collections::{HashMap, HashSet};
 
 use async_graphql::{
@@ -13,6 +15,8 @@ use async_graphql::{
 };
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
+
+pub(crate) use self::positions::VariablePositions;
 
 /// How many places are told at most.
 pub(crate) const MAX_INVALID_VALUES: usize = 20;
@@ -237,7 +241,11 @@ fn is_scalar(name: &Name, value: &Value) -> bool {
         "DateTime" => {
             matches!(value, Value::String(text) if text.parse::<DateTime<Utc>>().is_ok())
         }
-        "ID" => matches!(value, Value::String(_) | Value::Number(_)),
+        "ID" => match value {
+            Value::String(_) => true,
+            Value::Number(number) => number.is_i64(),
+            _ => false,
+        },
         "String" | "Cursor" | "Hash" | "TxHash" | "Address" | "Decimal" => {
             matches!(value, Value::String(_))
         }
@@ -330,6 +338,13 @@ mod tests {
             ),
             none
         );
+    }
+
+    #[test]
+    fn an_id_is_a_text_or_a_whole_number() {
+        let ids = json!({ "a": "x", "b": 7, "c": 1.5, "d": true, "e": null, "f": [1, 1.0] });
+        let all = "$a: ID!, $b: ID!, $c: ID!, $d: ID!, $e: ID, $f: [ID!]!";
+        assert_eq!(told(all, ids), ["c", "d", "f.1"]);
     }
 
     #[test]

@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct Sum {
     /// Fields of the selection set itself, fragments spread.
     pub(super) roots: u64,
+    /// Those of them that are `__typename`.
+    pub(super) type_names: u64,
     nodes: u64,
     depth: u64,
     aliases: u64,
@@ -40,6 +42,7 @@ impl Sum {
     pub(super) fn beside(self, other: Self) -> Self {
         Self {
             roots: self.roots.saturating_add(other.roots),
+            type_names: self.type_names.saturating_add(other.type_names),
             nodes: self.nodes.saturating_add(other.nodes),
             depth: self.depth.max(other.depth),
             aliases: self.aliases.saturating_add(other.aliases),
@@ -123,6 +126,8 @@ pub(super) struct CostCounter<'a> {
     stack: Vec<Name>,
     /// Whether how long a list is depends on a variable.
     has_variable_lengths: bool,
+    /// Whether a fragment is spread that the document does not have.
+    has_unknown_spreads: bool,
 }
 
 impl<'a> CostCounter<'a> {
@@ -140,12 +145,18 @@ impl<'a> CostCounter<'a> {
             lengths: HashMap::new(),
             stack: Vec::new(),
             has_variable_lengths: false,
+            has_unknown_spreads: false,
         }
     }
 
     /// Whether the same document could be counted otherwise with other variables, but for how long these are.
     pub(super) const fn has_variable_lengths(&self) -> bool {
         self.has_variable_lengths
+    }
+
+    /// Whether a fragment was spread so far that the document does not have.
+    pub(super) const fn has_unknown_spreads(&self) -> bool {
+        self.has_unknown_spreads
     }
 
     /// What these selections come to.
@@ -213,6 +224,7 @@ impl<'a> CostCounter<'a> {
         };
         Ok(Sum {
             roots: 1,
+            type_names: (name == "__typename").into(),
             nodes: inner.nodes.saturating_add(1),
             depth: inner.depth.saturating_add(1),
             aliases: inner.aliases.saturating_add(field.alias.is_some().into()),
@@ -355,6 +367,7 @@ impl<'a> CostCounter<'a> {
         let document = self.document;
         // A spread of nothing is for validation to refuse.
         let Some(fragment) = document.fragments.get(name) else {
+            self.has_unknown_spreads = true;
             return Ok(Sum::default());
         };
         self.stack.push(name.clone());

@@ -8,7 +8,7 @@ use tests::{Answer, Person, World, documents, eventually, id, text};
 use crate::representatives::{ALL, appointed};
 
 const LOGS: &str = "query Logs($user: UUID, $resource: UUID, $action: AuditAction, $filter: AuditLogFilterInput,
-        $first: Int, $after: String) {
+        $first: Int, $after: Cursor) {
     auditLogs(userId: $user, resourceId: $resource, actionType: $action, filter: $filter, first: $first, after: $after) {
         nodes { id } pageInfo { hasNextPage endCursor } } }";
 
@@ -217,7 +217,7 @@ async fn an_administrator_finds_rows_by_every_condition_and_by_several_at_once()
 #[tokio::test]
 async fn who_saw_a_record_is_told_to_its_patient_alone_with_the_lists_that_showed_it() {
     const WHO: &str =
-        "query Who($id: UUID!, $first: Int, $after: String) { medicalRecord(id: $id) {
+        "query Who($id: UUID!, $first: Int, $after: Cursor) { medicalRecord(id: $id) {
         accessLog(first: $first, after: $after) {
             nodes { id action allowed recordId records sentence who { username role } }
             pageInfo { hasNextPage endCursor } } } }";

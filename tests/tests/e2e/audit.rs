@@ -347,7 +347,7 @@ async fn nobody_changes_or_removes_a_row_of_the_trail() {
 
 /// Every entry of a log, a page of so many at a time.
 async fn whole_log(person: &Person, grouped: bool, first: u32) -> Vec<Value> {
-    let query = "query($grouped: Boolean, $first: Int, $after: String) {
+    let query = "query($grouped: Boolean, $first: Int, $after: Cursor) {
         myAccessLog(grouped: $grouped, first: $first, after: $after, allowed: false) {
             nodes { id at since times sentence recordId } pageInfo { hasNextPage endCursor } } }";
     let (mut entries, mut after) = (Vec::new(), Value::Null);

@@ -38,6 +38,19 @@ async fn a_long_variable_that_is_used_a_thousand_times_is_refused_before_it_is_c
 }
 
 #[tokio::test]
+async fn a_request_with_a_content_encoding_is_not_read() {
+    let world = World::start().await;
+    for (coding, status) in [("gzip", 415), ("br", 415), ("identity", 200)] {
+        let sent = [
+            ("content-type", "application/json"),
+            ("content-encoding", coding),
+        ];
+        let reply = world.api.takes("POST", "/graphql", &sent, NAME).await;
+        assert_eq!(reply.status, status, "{coding}");
+    }
+}
+
+#[tokio::test]
 async fn only_what_is_json_and_a_single_request_is_run() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
@@ -210,6 +223,10 @@ async fn a_query_may_come_by_get_and_a_mutation_never() {
             "{method}"
         );
     }
+    let head = world.api.takes("HEAD", "/graphql", &[], "").await;
+    assert_eq!(head.header("allow"), "GET, POST, OPTIONS");
+    let both = "{ __typename }&query={ me { id } }";
+    assert_eq!(get(both).await.code(), "BAD_REQUEST");
     assert_eq!(get("").await.code(), "GRAPHQL_PARSE_FAILED");
     assert_eq!(
         world.api.takes("GET", "/graphql", &[], "").await.status,
@@ -452,11 +469,30 @@ async fn what_validation_passes_over_is_refused_before_it() {
         "{ __typename(a: 1) }",
         r#"mutation { updateProfile(input: { currentPassword: "x", username: "a", username: "b" }) { user { id } } }"#,
         r#"query ($f: RecordFilterInput = { status: "a", status: "b" }) { medicalRecords(filter: $f) { nodes { id } } }"#,
+        "{ me { id } me { id: username } }",
+        "{ me { id ... on User { id: username } } }",
+        "{ mySessions(first: 1) { nodes { id } } ...F } fragment F on Query { mySessions(first: 2) { nodes { id } } }",
+        "mutation { logOut { endedSessions } logOut { endedSessions } }",
+        "mutation { ...F ...F } fragment F on Mutation { logOut { endedSessions } }",
     ] {
         let answer = ana.asks(query, json!({})).await;
         answer.fails_with("GRAPHQL_VALIDATION_FAILED");
         assert_eq!(*answer.partial_data(), Value::Null, "{query}");
     }
+    // A variable of another type than belongs where it stands would be held to that type's limits, which may be none.
+    for query in [
+        "query ($v: JSON!) { doctors(search: $v) { nodes { id } } }",
+        "query ($v: JSON!) { nodes(ids: [$v]) { nodeId } }",
+        "query ($v: JSON!) { medicalRecords(filter: { status: $v }) { totalCount } }",
+    ] {
+        let answer = ana.asks(query, json!({ "v": "x".repeat(3000) })).await;
+        let problem = answer.fails_with("GRAPHQL_VALIDATION_FAILED");
+        assert_eq!(problem.extensions["field"], "v", "{query}");
+    }
+    // Nothing of them ran: the log-in goes on. What is the same field is asked for in two places.
+    let same = "{ me { id } ...F } fragment F on Query { me { id username } }";
+    let answer = ana.asks(same, json!({})).await;
+    assert_eq!(answer.data()["me"]["username"], json!(ana.username));
     let plain = "query ($yes: Boolean!) { __typename @include(if: $yes) me { id @skip(if: $yes) username } }";
     let answer = ana.asks(plain, json!({ "yes": true })).await;
     assert_eq!(answer.data()["me"], json!({ "username": ana.username }));
@@ -567,11 +603,11 @@ async fn what_the_operator_did_not_switch_on_is_off() {
         json!(told),
         json!([
             [
-                "`input.recordType` has to be a value of its type",
+                "`input.recordType` has to be a value of the type that belongs there",
                 "input.recordType"
             ],
             [
-                "`input.colour` has to be a value of its type",
+                "`input.colour` has to be a value of the type that belongs there",
                 "input.colour"
             ],
         ])
