@@ -710,7 +710,8 @@ mod tests {
             refused("mutation { a: logOut { b b } c: logOut { b } }"),
             "nothing"
         );
-        let typed = "mutation { __typename ...f logOut { a } __typename } fragment f on M { __typename }";
+        let typed =
+            "mutation { __typename ...f logOut { a } __typename } fragment f on M { __typename }";
         assert_eq!(refused(typed), "nothing");
         assert_eq!(
             refused("{ me { a } ...f } fragment f on Q { me { b } }"),

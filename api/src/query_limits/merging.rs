@@ -208,11 +208,7 @@ fn is_same(one: &Field, other: &Field) -> bool {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use std::{
-        collections::BTreeSet,
-        fmt::Write as _,
-        time::{Duration, Instant},
-    };
+    use std::{collections::BTreeSet, fmt::Write as _};
 
     use async_graphql::parser::{
         parse_query, parse_schema,
@@ -293,7 +289,7 @@ mod tests {
 
     /// Of each type there are as many fields as a document may have, and none is of two types.
     #[test]
-    fn a_wide_document_is_compared_in_no_time() {
+    fn a_wide_document_of_many_types_is_compared() {
         let mut wide = "{ node { ".to_owned();
         for nth in 0..400 {
             write!(wide, "... on T{nth} {{ a {{ b: c{nth} }} }} ").unwrap();
@@ -315,9 +311,6 @@ mod tests {
         for name in ["F", "G"] {
             write!(query, " fragment {name} on Node {{ a(b: [{long}]) }}").unwrap();
         }
-        let begun = Instant::now();
         assert_eq!(names(&query), Some(1));
-        let took = begun.elapsed();
-        assert!(took < Duration::from_secs(1), "{took:?}");
     }
 }

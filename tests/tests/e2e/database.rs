@@ -305,7 +305,7 @@ fn under_the_lock(heard: &[String]) -> Option<Vec<String>> {
 }
 
 #[tokio::test]
-async fn a_new_record_takes_fifteen_statements_under_the_lock_of_its_signer() {
+async fn a_new_record_takes_thirteen_statements_under_the_lock_of_its_signer() {
     let world = World::start().await;
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
     ana.lets(&dr_bo, &["CREATE"]).await;
@@ -327,7 +327,7 @@ async fn a_new_record_takes_fifteen_statements_under_the_lock_of_its_signer() {
         world.wait_for_anchor(&record, "CONFIRMED").await;
     }
 
-    assert_eq!(least.len(), 15, "{least:#?}");
+    assert_eq!(least.len(), 13, "{least:#?}");
 }
 
 /// What a page runs in its transaction, from the locks to the audit row, after which it is committed.
