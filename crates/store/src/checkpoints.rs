@@ -50,7 +50,7 @@ pub async fn is_due(
                last.tree_size IS NULL
                OR tree.size - last.tree_size >= $3
                OR last.created_at <= CURRENT_TIMESTAMP - make_interval(secs => $4)
-               OR last.created_at < (SELECT checkpoint_wanted_at FROM audit_watermark)
+               OR COALESCE(last.created_at < (SELECT checkpoint_wanted_at FROM audit_watermark), FALSE)
            ) AND NOT EXISTS (
                SELECT FROM audit_checkpoints
                WHERE chain_id = $1
