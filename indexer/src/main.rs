@@ -125,7 +125,10 @@ fn inspect(command: &ConfigCommand, given: &GivenSettings, unknown: Vec<Risk>) -
     };
     let written = match said {
         Ok(said) => writeln!(std::io::stdout(), "{said}"),
-        Err(said) => writeln!(std::io::stderr(), "meditrustal-indexer: {said}"),
+        Err(said) => {
+            settings::tell_program(&said);
+            writeln!(std::io::stderr(), "meditrustal-indexer: {said}")
+        }
     };
     match written {
         Ok(()) => code,
@@ -139,6 +142,7 @@ fn tell(error: &dyn Error) {
     // Nobody to tell: the exit code says it.
     let why = error::with_causes(error);
     writeln!(std::io::stderr(), "meditrustal-indexer: {why}").ok();
+    settings::tell_program(&why);
 }
 
 /// Tells why nothing can be logged.

@@ -55,6 +55,7 @@ pub(crate) async fn run(arguments: &ReplayArguments) -> ExitCode {
             let why = with_causes(error.as_ref());
             // Nobody to tell: the exit code says it.
             writeln!(std::io::stderr(), "meditrustal-indexer: {why}").ok();
+            settings::tell_program(&why);
             ExitCode::from(UNKNOWN)
         }
     }

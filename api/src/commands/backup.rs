@@ -17,7 +17,7 @@ use vault::backup::{BackupIdentities, BackupRecipient};
 
 use self::directories::BackupDirectories;
 pub(super) use self::directories::of_schema;
-use super::output::{Failure, ResultForm, note, say, with_causes};
+use super::output::{Failure, ResultForm, decline, note, refuse, say, with_causes};
 use crate::{
     backups::{
         BackupPart, Tier, home,
@@ -302,7 +302,7 @@ fn now() -> DateTime<Utc> {
 }
 
 fn under_way() -> ExitCode {
-    note(
+    decline(
         "another backup is under way in this directory: nothing was done; run this again when that has ended",
     );
     ExitCode::from(UNDER_WAY)
@@ -310,7 +310,11 @@ fn under_way() -> ExitCode {
 
 impl RunBackup {
     async fn run(&self) -> Result<ExitCode, Failure> {
-        let parts = self.parts()?;
+        let parts = match self.parts() {
+            Ok(parts) => parts,
+            Err(mistakes) => return Ok(refuse(&mistakes)),
+        };
+        require_apart(&parts)?;
         let tenant = self.tenant(&parts).await?;
         let wanted = WantedBackup {
             tier: self.tier,
@@ -385,40 +389,51 @@ impl RunBackup {
         Err(error.into())
     }
 
-    /// What is dumped, by whom and to where.
-    fn parts(&self) -> Result<Vec<WantedPart>, Failure> {
+    /// What is dumped, by whom and to where; or all that nobody has said.
+    fn parts(&self) -> Result<Vec<WantedPart>, Vec<String>> {
         let wanted: &[BackupPart] = match self.only {
             None => &[BackupPart::Records, BackupPart::Keys],
             Some(Only::Records) => &[BackupPart::Records],
             Some(Only::Keys) => &[BackupPart::Keys],
         };
-        let part = |part: &BackupPart| -> Result<WantedPart, Failure> {
+        let (mut parts, mut mistakes) = (Vec::new(), Vec::new());
+        for part in wanted.iter().copied() {
             let (url, variable) = match part {
                 BackupPart::Records => (&self.url, "DATABASE_URL"),
                 BackupPart::Keys => (&self.keys_database_url, "MEDITRUSTAL_KEYS_DATABASE_URL"),
-            };
-            let missing = |variable: &str| {
-                format!(
-                    "{variable} is missing: the {part} cannot be backed up; --only leaves out the others"
-                )
             };
             let directory = match part {
                 BackupPart::Records => Some(&self.directories.dir),
                 BackupPart::Keys => self.directories.keys_dir.as_ref(),
             };
-            Ok(WantedPart {
-                part: *part,
-                url: url.clone().ok_or_else(|| missing(variable))?,
-                directory: directory
-                    .cloned()
-                    .ok_or_else(|| missing("MEDITRUSTAL_KEYS_BACKUP_DIR"))?,
-                recipients: self.recipients.of(*part)?,
-            })
-        };
-        let parts: Result<Vec<WantedPart>, Failure> = wanted.iter().map(part).collect();
-        let parts = parts?;
-        require_apart(&parts)?;
-        Ok(parts)
+            let mut miss = |variable: &str| {
+                mistakes.push(format!(
+                    "{variable} is missing: the {part} cannot be backed up; --only leaves out the others"
+                ));
+            };
+            if url.is_none() {
+                miss(variable);
+            }
+            if directory.is_none() {
+                miss("MEDITRUSTAL_KEYS_BACKUP_DIR");
+            }
+            let recipients = self.recipients.of(part);
+            match (url, directory, recipients) {
+                (_, _, Err(error)) => mistakes.push(error.to_string()),
+                (Some(url), Some(directory), Ok(recipients)) => parts.push(WantedPart {
+                    part,
+                    url: url.clone(),
+                    directory: directory.clone(),
+                    recipients,
+                }),
+                (_, _, Ok(_)) => {}
+            }
+        }
+        if mistakes.is_empty() {
+            Ok(parts)
+        } else {
+            Err(mistakes)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use settings::{ConfigCommand, GivenSettings};
 
 use super::{
     Cli, Command,
-    output::{Failure, fail, say},
+    output::{Failure, refuse, say},
     serve,
 };
 use crate::config::SafetyConfig;
@@ -28,20 +28,13 @@ pub(super) async fn run(
     match command {
         ConfigCommand::Show { json } => {
             if !given.mistakes().is_empty() {
-                return Ok(refused(given.mistakes()));
+                return Ok(refuse(given.mistakes()));
             }
             say(&settings::show(&Cli::command(), given, *json))?;
             Ok(ExitCode::SUCCESS)
         }
         ConfigCommand::Check { json } => check(safety, given, *json).await,
     }
-}
-
-/// Tells what cannot be used.
-fn refused(mistakes: &[String]) -> ExitCode {
-    let told: Failure = settings::told(mistakes).into();
-    fail(told.as_ref());
-    ExitCode::from(2)
 }
 
 async fn check(
@@ -51,7 +44,7 @@ async fn check(
 ) -> Result<ExitCode, Failure> {
     let cli = match settings::check::<Cli>(given, &SERVE) {
         Ok(cli) => cli,
-        Err(mistakes) => return Ok(refused(&mistakes)),
+        Err(mistakes) => return Ok(refuse(&mistakes)),
     };
     if let Command::Serve(config) = cli.command {
         if let Err(mistakes) = serve::read_files(&config).await {

@@ -8,7 +8,7 @@ use domain::monitoring::DEAD_ROWS_TO_VACUUM;
 use serde_json::{Value, json};
 use store::maintenance::{Maintainer, MaintenanceRules, MaintenanceStep};
 
-use super::output::{Failure, note, say, with_causes};
+use super::output::{Failure, decline, note, say, with_causes};
 use crate::config::database_url;
 
 /// The exit code where another process is at it.
@@ -138,7 +138,7 @@ impl RunMaintenance {
             return Ok(ExitCode::SUCCESS);
         }
         let Some(mut maintainer) = Maintainer::try_take(&self.database.url).await? else {
-            note("another process maintains this database");
+            decline("another process maintains this database");
             return Ok(ExitCode::from(BUSY));
         };
         if !maintainer.owns_tables().await? {

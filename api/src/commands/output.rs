@@ -1,6 +1,11 @@
 //! How a command tells the operator what came of it.
 
-use std::{error::Error, io::Write as _, process::ExitCode};
+use std::{
+    error::Error,
+    io::Write as _,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use clap::Args;
 use serde_json::Value;
@@ -8,11 +13,15 @@ use serde_json::Value;
 /// Whatever made a command fail. Its text says what to do.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
+/// Whether a result was printed. Who reads JSON reads one object.
+static HAS_RESULT: AtomicBool = AtomicBool::new(false);
+
 /// Prints a result for the operator.
 ///
 /// # Errors
 /// Where nobody reads it any more.
 pub(super) fn say(line: &str) -> Result<(), Failure> {
+    HAS_RESULT.store(true, Ordering::Relaxed);
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
@@ -64,20 +73,78 @@ pub(super) fn note(line: &str) {
     writeln!(std::io::stderr(), "{line}").ok();
 }
 
+/// Tells the operator why nothing was done, beside the exit code.
+pub(super) fn decline(why: &str) {
+    note(why);
+    tell_program(why);
+}
+
 /// Tells the operator why a command failed, and the causes behind it.
-pub(crate) fn fail(error: &dyn Error) -> ExitCode {
+pub(crate) fn fail(error: &(dyn Error + 'static)) -> ExitCode {
+    let why = with_causes(error);
     // Nobody to tell: the exit code says it.
-    writeln!(std::io::stderr(), "meditrustal: {}", with_causes(error)).ok();
+    writeln!(std::io::stderr(), "meditrustal: {why}").ok();
+    tell_program(&why);
     ExitCode::FAILURE
 }
 
-/// An error and the causes behind it.
-pub(super) fn with_causes(error: &dyn Error) -> String {
+/// Tells which settings cannot be used.
+pub(super) fn refuse(mistakes: &[String]) -> ExitCode {
+    let told: Failure = settings::told(mistakes).into();
+    fail(told.as_ref());
+    ExitCode::from(2)
+}
+
+fn tell_program(why: &str) {
+    if !HAS_RESULT.load(Ordering::Relaxed) {
+        settings::tell_program(why);
+    }
+}
+
+/// An error and the causes behind it, and what can be done about the last one.
+pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        text = format!("{text}\n  because {deeper}");
-        cause = deeper.source();
+    let mut last = error;
+    while let Some(deeper) = last.source() {
+        let words = deeper.to_string();
+        // What wraps a cause may end with its words.
+        if !text.ends_with(&words) {
+            text = format!("{text}\n  because {words}");
+        }
+        if let Some(advice) = store::advice(deeper) {
+            return format!("{text}\n  {advice}");
+        }
+        last = deeper;
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{words}")]
+    struct Failed {
+        words: &'static str,
+        source: Option<Box<Failed>>,
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let wrapped = |words, source| Failed {
+            words,
+            source: Some(Box::new(source)),
+        };
+        let deepest = Failed {
+            words: "the disk is full",
+            source: None,
+        };
+        let middle = wrapped("it failed: the disk is full", deepest);
+        let error = wrapped("no file", middle);
+        assert_eq!(
+            with_causes(&error),
+            "no file\n  because it failed: the disk is full"
+        );
+    }
 }

@@ -20,7 +20,7 @@ use store::{
 use tokio::task::JoinSet;
 
 use super::{
-    output::{Failure, ResultForm, note, say},
+    output::{Failure, ResultForm, decline, note, say},
     seal::MasterKeys,
 };
 use crate::{
@@ -192,7 +192,7 @@ impl RunRetention {
         match retention.run(self.dry_run, &mut tell).await {
             Ok(report) => self.tell(&report),
             Err(RetentionError::Busy) => {
-                note("another process removes what has been kept long enough");
+                decline("another process removes what has been kept long enough");
                 Ok(ExitCode::from(BUSY))
             }
             Err(error) => Err(error.into()),

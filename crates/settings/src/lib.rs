@@ -55,6 +55,9 @@ pub fn parse<T: Parser>(given: &GivenSettings, suspects: &[impl fmt::Display]) -
                 // Nobody to tell: the exit code says it.
                 writeln!(std::io::stderr(), "{suspect}").ok();
             }
+            if error.use_stderr() {
+                tell_program(error.to_string().trim_end());
+            }
             error.exit()
         }
     }
@@ -74,9 +77,19 @@ pub fn variables_of(command: Command) -> Vec<String> {
 
 /// Says what cannot be used, and ends the process with status 2.
 pub fn refuse(program: &str, mistakes: &[String]) -> ! {
+    let why = told(mistakes);
     // Nobody to tell: the exit code says it.
-    writeln!(std::io::stderr(), "{program}: {}", told(mistakes)).ok();
+    writeln!(std::io::stderr(), "{program}: {why}").ok();
+    tell_program(&why);
     exit(2)
+}
+
+/// Says why there is no result as one JSON object on standard output, where the command line asks for JSON.
+pub fn tell_program(why: &str) {
+    if std::env::args_os().any(|argument| argument == "--json") {
+        // Nobody to tell: the exit code says it.
+        writeln!(std::io::stdout(), "{}", serde_json::json!({ "error": why })).ok();
+    }
 }
 
 /// All mistakes as one text.

@@ -1,6 +1,6 @@
 //! What can go wrong with the database, by what it means to the caller.
 
-use std::io;
+use std::{error::Error, io};
 
 /// Why the database gave no answer. Printing one never shows SQL, values or constraint names.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +124,30 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// What an operator can do about the cause of an error, where the database or the way to it is that cause.
+pub fn advice(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+    match cause.downcast_ref::<sqlx::Error>()? {
+        // The pool tries again for as long as it may, and then does not say why it was in vain.
+        sqlx::Error::PoolTimedOut => Some(
+            "no connection could be had: see whether PostgreSQL runs at the host and port of its address (DATABASE_URL), \
+             is still starting, or has no connection left",
+        ),
+        sqlx::Error::Io(_) => {
+            Some("see whether PostgreSQL runs at the host and port of its address (DATABASE_URL)")
+        }
+        sqlx::Error::Database(database) => match database.code().as_deref() {
+            Some("28000" | "28P01") => {
+                Some("look at the role and the password of its address (DATABASE_URL)")
+            }
+            Some("42501") => Some(
+                "the role of its address (DATABASE_URL) may not do this: `--help` names the role that this command wants",
+            ),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl StoreError {
     /// The constraint that refused, so that the caller can give it a meaning.
     pub fn constraint(&self) -> Option<&str> {
@@ -178,7 +202,7 @@ fn without_shard(constraint: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::{borrow::Cow, error::Error, fmt};
+    use std::{borrow::Cow, fmt};
 
     use sqlx::error::{DatabaseError, ErrorKind};
 
@@ -225,6 +249,10 @@ mod tests {
             StoreError::Unreadable { .. } => "unreadable",
             StoreError::Refused(_) => "refused",
         }
+    }
+
+    fn said(code: &'static str) -> sqlx::Error {
+        sqlx::Error::Database(Box::new(Said(code)))
     }
 
     #[test]
@@ -278,10 +306,22 @@ mod tests {
             ("XX002", "unable"),
         ];
         for (code, expected) in cases {
-            let error = StoreError::from(sqlx::Error::Database(Box::new(Said(code))));
+            let error = StoreError::from(said(code));
             assert_eq!(name(&error), expected, "{code}");
             assert_eq!(error.sql_state().as_deref(), Some(code));
             assert!(!error.to_string().contains("Anna"), "{error}");
+        }
+        for (error, expected) in [
+            (sqlx::Error::PoolTimedOut, Some("whether PostgreSQL runs")),
+            (said("28P01"), Some("the password of its address")),
+            (said("42501"), Some("`--help` names the role")),
+            (said("23505"), None),
+        ] {
+            let error = StoreError::from(error);
+            let advice = error.source().and_then(advice);
+            assert_eq!(advice.is_some(), expected.is_some(), "{error}: {advice:?}");
+            let is_right = expected.is_none_or(|it| advice.unwrap_or_default().contains(it));
+            assert!(is_right, "{error}: {advice:?}");
         }
         for (prefix, _) in CLASSES {
             let is_tried = cases.iter().any(|(code, _)| code.starts_with(prefix));

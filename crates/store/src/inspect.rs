@@ -83,7 +83,8 @@ impl Program {
                 ("patient_keys", "", "SELECT"),
                 ("users", "", "SELECT"),
                 ("sessions", "", "SELECT"),
-                ("data_processing_consents", "", "SELECT"),
+                // That a consent was withdrawn is the indexer's to know, by its id alone.
+                ("data_processing_consents", "user_id", "SELECT"),
                 ("second_factors", "", "SELECT"),
                 ("audit_logs", "", "SELECT"),
                 ("medical_records", "encrypted_data", "SELECT"),

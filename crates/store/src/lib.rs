@@ -72,7 +72,7 @@ pub mod users;
 pub mod versions;
 pub mod wallets;
 
-pub use error::StoreError;
+pub use error::{StoreError, advice};
 pub use keyset::KeysetPage;
 pub use pool::{
     InvalidDatabaseUrl, Plans, Pool, PoolFigures, PoolSettings, PooledConnection, Transaction,

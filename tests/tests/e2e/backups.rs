@@ -381,15 +381,22 @@ async fn what_cannot_be_backed_up_is_refused_noted_and_leaves_nothing() {
         ended.is_refused(why);
         assert!(!ended.complaint.contains(&wrong_password), "{ended:?}");
     }
-    let without = ["backup", "run", "--tier", "weekly", "--only", "records"];
+    let without = ["backup", "run", "--tier", "weekly"];
     let mut command = site.command(&world, &without, &[]);
-    command.env_remove("MEDITRUSTAL_BACKUP_RECIPIENTS");
-    let output = command.output().await.expect("the program starts");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        said.contains("MEDITRUSTAL_BACKUP_RECIPIENTS is missing"),
-        "{said}"
-    );
+    let lacking = [
+        "MEDITRUSTAL_BACKUP_RECIPIENTS",
+        "MEDITRUSTAL_KEYS_BACKUP_DIR",
+        "MEDITRUSTAL_KEYS_DATABASE_URL",
+    ];
+    for variable in lacking {
+        command.env_remove(variable);
+    }
+    let ended = Ended::of(&mut command).await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    for variable in lacking {
+        let told = format!("{variable} is missing");
+        assert!(ended.complaint.contains(&told), "{ended:?}");
+    }
 
     // The attempts that began are noted where health looks, and forgotten with the next success.
     assert_eq!(names(&site, "records/weekly"), ["last-failure.json"]);

@@ -102,6 +102,22 @@ pub(crate) async fn waits_for_state(world: &World, wanted: &str) {
 }
 
 #[tokio::test]
+async fn what_was_written_since_a_checkpoint_waits_for_the_next_one_and_hinders_nothing() {
+    // Long enough for some looks between two of them.
+    let world = pinning(8).await;
+    world.patient("ana").await;
+    pinned(&world, 2).await;
+    world.patient("bea").await;
+
+    pinned(&world, rows(&world).await).await;
+
+    let log = world.api.log();
+    let mut lines = log.lines();
+    let refused = lines.find(|it| it.contains("can be pinned") && it.contains("the database"));
+    assert_eq!(refused, None);
+}
+
+#[tokio::test]
 async fn the_trail_is_pinned_and_the_registry_itself_finds_each_row_in_it() {
     let world = pinning(1).await;
     world.patient("ana").await;

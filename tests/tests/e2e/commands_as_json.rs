@@ -29,11 +29,23 @@ async fn the_schema_is_told_to_a_program() {
     assert_eq!(would_run[0]["version"], all[all.len() - 1]["version"]);
     let sql = would_run[0]["sql"].as_str().unwrap_or_default();
     assert!(!sql.is_empty(), "{down}");
+    // Why there is no result is told in the same way.
+    for (more, why) in [
+        (&[][..], "(DATABASE_URL) is missing"),
+        (&["--no-such-option"], "--no-such-option"),
+    ] {
+        let words = [&["migrate", "status", "--json"][..], more].concat();
+        let refused = runs(&world, &words, &[]).await;
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let error = refused.report()["error"].to_string();
+        assert!(error.contains(why), "{refused:?}");
+    }
 }
 
 #[tokio::test]
 async fn keys_rules_and_the_trail_are_told_to_a_program() {
     let world = World::start().await;
+    world.patient("ana").await;
     let url = |role: &str| world.foundation.url_of(role).expect("the role");
     let (api, keys) = (url("meditrustal_api"), url("meditrustal_keys"));
     let masters = world.foundation.dir().join("keys/master-keys.json");
@@ -47,6 +59,8 @@ async fn keys_rules_and_the_trail_are_told_to_a_program() {
     let of_api = [("DATABASE_URL", api.as_str())];
     let rules = runs(&world, &["retention", "rules", "--json"], &of_api).await;
     let trail = runs(&world, &["audit", "verify", "--json"], &of_api).await;
+    let set = ["retention", "set", "--type", "LAB_RESULT", "--years", "12"];
+    let refused = runs(&world, &[&set[..], &["--json"]].concat(), &of_api).await;
 
     let keys = keys.json();
     let first = &keys["masterKeys"][0];
@@ -58,6 +72,33 @@ async fn keys_rules_and_the_trail_are_told_to_a_program() {
     assert!(rules.contains(&laboratory), "{rules:?}");
     let trail = trail.json();
     assert_eq!(trail["faults"], json!([]), "{trail}");
+    refused.is_refused("`--help` names the role that this command wants");
+    let error = refused.report()["error"].to_string();
+    assert!(error.contains("may not do this"), "{refused:?}");
+
+    // With the keys of another installation nothing is wrapped, and looking at them makes none known.
+    let others = world.file("others");
+    let new = ["keys", "new", "--dir", &others, "--json"];
+    runs(&world, &new, &[]).await.json();
+    let others = format!("{others}/master-keys.json");
+    let with_others = [
+        of_keys[0],
+        ("MEDITRUSTAL_MASTER_KEYS_FILE", others.as_str()),
+    ];
+    let known = "SELECT key_id FROM key_checks WHERE kind = 'MASTER'";
+    let before = world.sql(known).await;
+    let status = runs(&world, &["keys", "status", "--json"], &with_others).await;
+    status.is_refused("find the file that has these master keys");
+    assert_eq!(
+        status.report()["masterKeys"][1],
+        json!({
+            "id": first["id"], "patientKeys": first["patientKeys"], "seals": first["seals"], "isInFile": false, "isFirst": false,
+        })
+    );
+    assert_eq!(world.sql(known).await, before);
+    let rotated = runs(&world, &["keys", "rotate", "--json"], &with_others).await;
+    rotated.is_refused("because the file does not have that");
+    assert_eq!(rotated.report()["notInFile"], json!([first["id"]]));
     assert_eq!(trail["moreFaults"], 0, "{trail}");
     assert_eq!(trail["promises"], json!(null), "{trail}");
 }

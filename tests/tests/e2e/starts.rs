@@ -100,6 +100,14 @@ async fn a_program_that_comes_with_the_role_of_another_is_refused_in_production(
     };
     let accepted = [PRODUCTION, ACCEPTED];
     let mut environment = world.foundation.options().indexer.clone();
+    let development = accepted.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    environment.extend(development);
+    let port = dev::port::claim().expect("there are ports");
+    let its_own = world
+        .foundation
+        .indexer("own-role", port, &environment)
+        .await;
+    drop(its_own.expect("with its own role it runs"));
     let more = [
         accepted[0],
         accepted[1],

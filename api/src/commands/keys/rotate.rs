@@ -1,6 +1,9 @@
 //! `keys rotate`: what older master keys wrap and seal comes under the first one.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use domain::{
@@ -9,7 +12,7 @@ use domain::{
     seals::SealedTable,
 };
 use serde_json::json;
-use store::{Pool, keys};
+use store::keys;
 use uuid::Uuid;
 
 use super::{
@@ -47,14 +50,13 @@ impl RotateKeys {
         };
         let mut conn = pool.acquire().await?;
         let wrapped = keys::count_by_master(&mut conn).await?;
+        let sealed = keys::count_seals_by_master(&mut conn).await?;
         drop(conn);
-        let due: i64 = wrapped
-            .iter()
-            .filter(|(id, _)| older.contains(id))
-            .map(|(_, keys)| keys)
-            .sum();
+        let lost = lost(&ids, wrapped.iter().chain(&sealed));
+        let due = of_older(older, &wrapped);
         if self.dry_run {
-            return self.say_due(&pool, (first, older), due).await;
+            self.say_due(&sealed, (first, older), due)?;
+            return none_lost(&lost);
         }
         let origin = Origin::job(RequestId::fresh());
         let (mut done, mut failed) = (0, 0);
@@ -106,7 +108,7 @@ impl RotateKeys {
             ),
             &json!({
                 "masterKey": first, "patientKeys": done, "secondFactors": secrets, "rows": rows,
-                "failed": failed, "seconds": seconds,
+                "failed": failed, "notInFile": lost, "seconds": seconds,
             }),
         )?;
         if failed > 0 {
@@ -115,19 +117,17 @@ impl RotateKeys {
             )
             .into());
         }
-        Ok(())
+        none_lost(&lost)
     }
 
     /// Says what a rotation would bring under the first master key.
-    async fn say_due(
+    fn say_due(
         &self,
-        pool: &Pool,
+        sealed: &[(String, i64)],
         (first, older): (&str, &[String]),
         wrapped: i64,
     ) -> Result<(), Failure> {
-        let sealed = keys::count_seals_by_master(&mut *pool.acquire().await?).await?;
-        let due = sealed.iter().filter(|(id, _)| older.contains(id));
-        let rows: i64 = due.map(|(_, rows)| rows).sum();
+        let rows = of_older(older, sealed);
         self.form.say(
             &format!(
                 "{wrapped} key(s) and secret(s) of second factors would be wrapped by {first}, and {rows} row(s) sealed by it; \
@@ -136,4 +136,32 @@ impl RotateKeys {
             &json!({ "dryRun": true, "masterKey": first, "wrapped": wrapped, "rows": rows }),
         )
     }
+}
+
+/// How many of these belong to older master keys.
+fn of_older(older: &[String], counted: &[(String, i64)]) -> i64 {
+    let due = counted.iter().filter(|(id, _)| older.contains(id));
+    due.map(|(_, many)| many).sum()
+}
+
+/// The master keys that wrap or seal something and are not among these.
+fn lost<'a>(ids: &[String], used: impl Iterator<Item = &'a (String, i64)>) -> BTreeSet<&'a str> {
+    used.map(|(id, _)| id)
+        .filter(|id| !ids.contains(id))
+        .map(String::as_str)
+        .collect()
+}
+
+/// Whether the file has every key that wraps or seals anything.
+fn none_lost(lost: &BTreeSet<&str>) -> Result<(), Failure> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let lost: Vec<&str> = lost.iter().copied().collect();
+    Err(format!(
+        "what is wrapped or sealed by {} was left as it is, because the file does not have that: find the file that does, \
+         and run this again with both keys in one file",
+        lost.join(", ")
+    )
+    .into())
 }

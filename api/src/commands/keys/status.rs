@@ -22,7 +22,7 @@ pub(crate) struct KeysStatus {
 
 impl KeysStatus {
     pub(super) async fn run(&self) -> Result<(), Failure> {
-        let (pool, keyring) = self.rotation.open(false).await?;
+        let (pool, keyring) = self.rotation.open(true).await?;
         let mut conn = pool.acquire().await?;
         let wrapped = keys::count_by_master(&mut conn).await?;
         let sealed = keys::count_seals_by_master(&mut conn).await?;
