@@ -87,7 +87,11 @@ impl Program {
                 ("data_processing_consents", "user_id", "SELECT"),
                 ("data_processing_consents", "purpose", "SELECT"),
                 ("data_processing_consents", "data_categories", "SELECT"),
-                ("data_processing_consents", "processing_activities", "SELECT"),
+                (
+                    "data_processing_consents",
+                    "processing_activities",
+                    "SELECT",
+                ),
                 ("data_processing_consents", "third_parties", "SELECT"),
                 ("second_factors", "", "SELECT"),
                 ("audit_logs", "", "SELECT"),
