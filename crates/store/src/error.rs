@@ -132,7 +132,8 @@ pub fn advice(cause: &(dyn Error + 'static)) -> Option<&'static str> {
             "no connection could be had: see whether PostgreSQL runs at the host and port of its address (DATABASE_URL), \
              is still starting, or has no connection left",
         ),
-        sqlx::Error::Io(_) => {
+        // Where a certificate is not believed, the error itself says what to look at.
+        sqlx::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
             Some("see whether PostgreSQL runs at the host and port of its address (DATABASE_URL)")
         }
         sqlx::Error::Database(database) => match database.code().as_deref() {
@@ -316,6 +317,11 @@ mod tests {
             (said("28P01"), Some("the password of its address")),
             (said("42501"), Some("`--help` names the role")),
             (said("23505"), None),
+            (sqlx::Error::Io(io::ErrorKind::InvalidData.into()), None),
+            (
+                sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into()),
+                Some("whether PostgreSQL runs"),
+            ),
         ] {
             let error = StoreError::from(error);
             let advice = error.source().and_then(advice);

@@ -83,8 +83,16 @@ impl Program {
                 ("patient_keys", "", "SELECT"),
                 ("users", "", "SELECT"),
                 ("sessions", "", "SELECT"),
-                // That a consent was withdrawn is the indexer's to know, by its id alone.
+                // The indexer reads `id` and `consent_withdrawn_at` of a consent, and nothing else of it.
                 ("data_processing_consents", "user_id", "SELECT"),
+                ("data_processing_consents", "purpose", "SELECT"),
+                ("data_processing_consents", "data_categories", "SELECT"),
+                (
+                    "data_processing_consents",
+                    "processing_activities",
+                    "SELECT",
+                ),
+                ("data_processing_consents", "third_parties", "SELECT"),
                 ("second_factors", "", "SELECT"),
                 ("audit_logs", "", "SELECT"),
                 ("medical_records", "encrypted_data", "SELECT"),

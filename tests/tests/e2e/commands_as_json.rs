@@ -96,6 +96,10 @@ async fn keys_rules_and_the_trail_are_told_to_a_program() {
         })
     );
     assert_eq!(world.sql(known).await, before);
+    let tried = ["keys", "rotate", "--dry-run", "--json"];
+    let tried = runs(&world, &tried, &with_others).await;
+    tried.is_refused("because the file does not have that");
+    assert_eq!(tried.report()["notInFile"], json!([first["id"]]));
     let rotated = runs(&world, &["keys", "rotate", "--json"], &with_others).await;
     rotated.is_refused("because the file does not have that");
     assert_eq!(rotated.report()["notInFile"], json!([first["id"]]));

@@ -121,6 +121,7 @@ async fn a_program_that_comes_with_the_role_of_another_is_refused_in_production(
     for words in [
         "the database role may",
         "select patient_keys",
+        "select data_processing_consents",
         "select users",
         "which is another program's",
         "use the role that `meditrustal database create` made for this program",

@@ -55,7 +55,7 @@ impl RotateKeys {
         let lost = lost(&ids, wrapped.iter().chain(&sealed));
         let due = of_older(older, &wrapped);
         if self.dry_run {
-            self.say_due(&sealed, (first, older), due)?;
+            self.say_due(&sealed, (first, older), due, &lost)?;
             return none_lost(&lost);
         }
         let origin = Origin::job(RequestId::fresh());
@@ -126,6 +126,7 @@ impl RotateKeys {
         sealed: &[(String, i64)],
         (first, older): (&str, &[String]),
         wrapped: i64,
+        lost: &BTreeSet<&str>,
     ) -> Result<(), Failure> {
         let rows = of_older(older, sealed);
         self.form.say(
@@ -133,7 +134,9 @@ impl RotateKeys {
                 "{wrapped} key(s) and secret(s) of second factors would be wrapped by {first}, and {rows} row(s) sealed by it; \
                  nothing was changed"
             ),
-            &json!({ "dryRun": true, "masterKey": first, "wrapped": wrapped, "rows": rows }),
+            &json!({
+                "dryRun": true, "masterKey": first, "wrapped": wrapped, "rows": rows, "notInFile": lost,
+            }),
         )
     }
 }
