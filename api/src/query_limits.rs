@@ -15,7 +15,7 @@ use async_graphql::{
 };
 
 use self::counter::{CostCounter, Sum, constant, json_length};
-use self::merging::FieldMerger;
+use self::merging::{ConflictingFields, FieldMerger};
 pub(crate) use self::timer::CheckTimer;
 use crate::{
     codes::{Excess, QueryLimit},
@@ -320,7 +320,9 @@ fn walk(
         if cost.has_unknown_spreads() {
             continue;
         }
-        let names = merger.compare(&operation.node.selection_set.node)?;
+        let names = merger
+            .compare(&operation.node.selection_set.node)
+            .map_err(|ConflictingFields| LimitError::FieldConflict)?;
         let mutations = sum.roots.saturating_sub(sum.type_names);
         if operation.node.ty == OperationType::Mutation && mutations != names as u64 {
             return Err(LimitError::RepeatedMutation);

@@ -10,7 +10,9 @@ use std::{
 
 use async_graphql::parser::types::{ExecutableDocument, Field, Selection, SelectionSet};
 
-use super::LimitError;
+/// Two fields of which an answer would have to hold one by the name of the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConflictingFields;
 
 /// The types of the schema that an object is of besides its own. A test holds them against the schema.
 const INTERFACES: [&str; 2] = ["Node", "RecordSummary"];
@@ -62,13 +64,13 @@ impl<'a> FieldMerger<'a> {
     /// Compares the fields of an operation, and says how many names its root fields have besides those of `__typename`.
     ///
     /// # Errors
-    /// [`LimitError::FieldConflict`].
-    pub(super) fn compare(&mut self, roots: &'a SelectionSet) -> Result<usize, LimitError> {
+    /// [`ConflictingFields`].
+    pub(super) fn compare(&mut self, roots: &'a SelectionSet) -> Result<usize, ConflictingFields> {
         self.object(&[(roots, 0)])
     }
 
     /// The same of these selections, which one object answers, each with the place of the field that it belongs to.
-    fn object(&mut self, sets: &[(&'a SelectionSet, usize)]) -> Result<usize, LimitError> {
+    fn object(&mut self, sets: &[(&'a SelectionSet, usize)]) -> Result<usize, ConflictingFields> {
         let mut found = ObjectFields::default();
         for &(set, parent) in sets {
             let place = self.place(parent, None);
@@ -148,7 +150,7 @@ impl<'a> FieldMerger<'a> {
     }
 
     /// Refuses fields of one name of which one object would have to answer two.
-    fn are_one(&self, alike: &[SelectedField<'a>]) -> Result<(), LimitError> {
+    fn are_one(&self, alike: &[SelectedField<'a>]) -> Result<(), ConflictingFields> {
         // A field whose fragment is spread often is compared once: its arguments may be as long as the document.
         let mut numbers: HashMap<*const Field, usize> = HashMap::new();
         let mut distinct: Vec<&Field> = Vec::new();
@@ -166,7 +168,7 @@ impl<'a> FieldMerger<'a> {
                 .iter()
                 .any(|&(other, there)| number != other && !self.exclude_each_other(place, there));
             if conflict {
-                return Err(LimitError::FieldConflict);
+                return Err(ConflictingFields);
             }
             if others.iter().all(|&(_, there)| there != place) {
                 others.push((number, place));
