@@ -48,13 +48,11 @@ impl RotateKeys {
         let [first, older @ ..] = ids.as_slice() else {
             return Err("the key file has no key".into());
         };
-        let mut conn = pool.acquire().await?;
-        let wrapped = keys::count_by_master(&mut conn).await?;
-        let sealed = keys::count_seals_by_master(&mut conn).await?;
-        drop(conn);
-        let lost = lost(&ids, wrapped.iter().chain(&sealed));
+        let wrapped = keys::count_by_master(&mut *pool.acquire().await?).await?;
         let due = of_older(older, &wrapped);
         if self.dry_run {
+            let sealed = keys::count_seals_by_master(&mut *pool.acquire().await?).await?;
+            let lost = lost(&ids, wrapped.iter().chain(&sealed));
             self.say_due(&sealed, (first, older), due, &lost)?;
             return none_lost(&lost);
         }
@@ -101,6 +99,9 @@ impl RotateKeys {
             }
         }
         let seconds = began.elapsed().as_secs_f64();
+        // Last, so that rows that somebody holds locked keep none of the others waiting.
+        let sealed = keys::count_seals_by_master(&mut *pool.acquire().await?).await?;
+        let lost = lost(&ids, wrapped.iter().chain(&sealed));
         self.form.say(
             &format!(
                 "{done} patient key(s) are wrapped by {first} now, and {secrets} secret(s) of second factors; \
